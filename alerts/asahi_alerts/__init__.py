@@ -1,0 +1,1 @@
+"""Alerts of Asahi: thresholds, rules and notifications."""

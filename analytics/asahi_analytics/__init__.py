@@ -1,0 +1,1 @@
+"""Analytics of Asahi: answers about money from Prometheus."""

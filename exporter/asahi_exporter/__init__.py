@@ -1,0 +1,1 @@
+"""Exporter of Asahi: what instrumented code imports."""

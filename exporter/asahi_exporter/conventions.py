@@ -1,0 +1,287 @@
+"""Every metric, label and bucket name, once.
+
+The exporter, the recording and alerting rules, the dashboards and the queries all read this module, so a
+name that is not here does not exist. Units stand in the names: dollars, milliseconds (``_ms``), ratios 0-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+MetricKind = Literal["counter", "gauge", "histogram"]
+
+# Labels -------------------------------------------------------------------------------------------------
+MODEL: Final = "model"
+TASK_TYPE: Final = "task_type"
+CACHE_TIER: Final = "cache_tier"
+TIER: Final = "tier"
+USER: Final = "user"
+PHASE: Final = "phase"
+DIRECTION: Final = "direction"
+ERROR_TYPE: Final = "error_type"
+COMPONENT: Final = "component"
+MODE: Final = "mode"
+SIZE_CLASS: Final = "size_class"
+OUTCOME: Final = "outcome"
+REASON: Final = "reason"
+LABEL: Final = "label"
+STORE: Final = "store"
+"""Identity of a state directory, on every series of an exporter that has one; absent without."""
+
+# Label values that mean something ---------------------------------------------------------------------------
+CACHE_TIERS: Final = ("1", "2", "3")
+NO_CACHE: Final = "none"
+"""``cache_tier`` of a request that no cache answered."""
+OTHER: Final = "other"
+"""Where label values beyond the limit of their label are counted, so that totals stay exact."""
+UNKNOWN: Final = "unknown"
+"""A label value that the caller left out."""
+INPUT: Final = "input"
+OUTPUT: Final = "output"
+CACHE_PHASES: Final = ("cache", "cache_tier_1", "cache_tier_2", "cache_tier_3")
+"""Savings phases that count as the cache's own contribution (a phase starting with ``cache`` does too)."""
+OUTCOMES: Final = ("ok", "error", "retry")
+BATCH_SIZE_CLASSES: Final = ("1", "2-4", "5-8", "9-16", "17-32", "33-64", "65+")
+
+
+def geometric(first: float, last: float, per_doubling: int) -> tuple[float, ...]:
+    """Bucket bounds from ``first`` to at least ``last``, ``per_doubling`` of them for each factor of two."""
+    bounds = [first]
+    while bounds[-1] < last * (1 - 1e-9):
+        bounds.append(first * 2 ** (len(bounds) / per_doubling))
+    return tuple(float(f"{bound:.4g}") for bound in bounds)
+
+
+# Bucket bounds: benchmarks/buckets.py shows the error of a percentile read from them and their series count.
+LATENCY_MS_BUCKETS: Final = geometric(1.0, 65_536.0, 3)
+LOOKUP_LATENCY_MS_BUCKETS: Final = geometric(0.0625, 1_024.0, 1)
+TOKEN_BUCKETS: Final = geometric(1.0, 2_097_152.0, 2)
+BATCH_SIZE_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric family as the exporter serves it.
+
+    ``name`` is the sample name of a counter or gauge (counters end in ``_total``) and the base name of a
+    histogram, whose samples add ``_bucket``, ``_sum`` and ``_count``.
+    """
+
+    name: str
+    kind: MetricKind
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+_REQUEST: Final = (MODEL, TASK_TYPE, CACHE_TIER)
+
+REQUESTS: Final = Metric("asahi_requests_total", "counter", _REQUEST, "Inference requests answered.")
+COST: Final = Metric("asahi_cost_dollars_total", "counter", _REQUEST, "Dollars spent on inference.")
+BASELINE: Final = Metric(
+    "asahi_baseline_dollars_total",
+    "counter",
+    _REQUEST,
+    "Dollars the same requests would have cost without optimisation: cost plus savings.",
+)
+TOKENS: Final = Metric("asahi_tokens_total", "counter", (*_REQUEST, DIRECTION), "Tokens processed.")
+SAVINGS: Final = Metric(
+    "asahi_savings_dollars_total", "counter", (PHASE,), "Dollars saved, by optimisation phase."
+)
+CORRECTIONS: Final = Metric(
+    "asahi_cost_corrections_dollars_total",
+    "counter",
+    _REQUEST,
+    "Dollars credited back after they were counted as cost; cost itself never goes down.",
+)
+WASTED_COST: Final = Metric(
+    "asahi_wasted_cost_dollars_total",
+    "counter",
+    (MODEL, TASK_TYPE, OUTCOME),
+    "Dollars spent on requests that failed or were retried; part of the cost.",
+)
+USER_REQUESTS: Final = Metric("asahi_user_requests_total", "counter", (USER,), "Requests, by user.")
+USER_COST: Final = Metric("asahi_user_cost_dollars_total", "counter", (USER,), "Dollars spent, by user.")
+USER_BASELINE: Final = Metric(
+    "asahi_user_baseline_dollars_total", "counter", (USER,), "Cost plus savings in dollars, by user."
+)
+USER_TOKENS: Final = Metric("asahi_user_tokens_total", "counter", (USER, DIRECTION), "Tokens, by user.")
+UNPRICED_REQUESTS: Final = Metric(
+    "asahi_unpriced_requests_total", "counter", (MODEL,), "Requests whose cost was not known."
+)
+UNPRICED_TOKENS: Final = Metric(
+    "asahi_unpriced_tokens_total", "counter", (MODEL, DIRECTION), "Tokens of requests whose cost was not known."
+)
+LATENCY: Final = Metric(
+    "asahi_latency_ms",
+    "histogram",
+    (MODEL, CACHE_TIER),
+    "Time to answer a request in milliseconds.",
+    LATENCY_MS_BUCKETS,
+)
+CACHE_HITS: Final = Metric("asahi_cache_hits_total", "counter", (TIER,), "Cache look-ups that hit.")
+CACHE_MISSES: Final = Metric("asahi_cache_misses_total", "counter", (TIER,), "Cache look-ups that missed.")
+CACHE_LOOKUP_LATENCY: Final = Metric(
+    "asahi_cache_lookup_latency_ms",
+    "histogram",
+    (TIER,),
+    "Time of a cache look-up in milliseconds.",
+    LOOKUP_LATENCY_MS_BUCKETS,
+)
+CACHE_HIT_RATE: Final = Metric(
+    "asahi_cache_hit_rate", "gauge", (TIER,), "Share of look-ups that hit in the rolling window, 0-1."
+)
+TOKEN_COUNT: Final = Metric(
+    "asahi_token_count", "histogram", (DIRECTION,), "Tokens of a request.", TOKEN_BUCKETS
+)
+TOKENS_SQUARED: Final = Metric(
+    "asahi_tokens_squared_total",
+    "counter",
+    (TASK_TYPE, DIRECTION),
+    "Sum of the squared tokens of requests: with requests and tokens it gives their variance over any window.",
+)
+QUALITY_SCORE: Final = Metric(
+    "asahi_quality_score", "gauge", (MODEL,), "Mean quality score in the rolling window, in points."
+)
+QUALITY_POINTS: Final = Metric(
+    "asahi_quality_points_total", "counter", (MODEL, TASK_TYPE), "Sum of the quality scores given."
+)
+QUALITY_SAMPLES: Final = Metric(
+    "asahi_quality_samples_total", "counter", (MODEL, TASK_TYPE), "Requests that were given a quality score."
+)
+ERRORS: Final = Metric("asahi_errors_total", "counter", (ERROR_TYPE, COMPONENT), "Errors.")
+ROUTING_DECISIONS: Final = Metric(
+    "asahi_routing_decisions_total", "counter", (MODE, MODEL), "Routing decisions taken."
+)
+ROUTING_LATENCY: Final = Metric(
+    "asahi_routing_latency_ms",
+    "histogram",
+    (MODE,),
+    "Time of a routing decision in milliseconds.",
+    LOOKUP_LATENCY_MS_BUCKETS,
+)
+BATCH_SIZE: Final = Metric("asahi_batch_size", "histogram", (), "Requests in a batch.", BATCH_SIZE_BUCKETS)
+BATCHES: Final = Metric("asahi_batches_total", "counter", (SIZE_CLASS,), "Batches, by size class.")
+BATCH_SAVINGS_POINTS: Final = Metric(
+    "asahi_batch_savings_points_total",
+    "counter",
+    (SIZE_CLASS,),
+    "Sum of the savings of batches in percentage points; divided by the batches it is their mean saving.",
+)
+LABEL_OVERFLOW: Final = Metric(
+    "asahi_label_overflow_total", "counter", (LABEL,), "Label values counted as 'other': the limit was reached."
+)
+REFUSED: Final = Metric(
+    "asahi_refused_records_total", "counter", (REASON,), "Records refused because they were not valid."
+)
+STORE_CREATED: Final = Metric(
+    "asahi_store_created_timestamp_seconds",
+    "gauge",
+    (),
+    "When the memory that holds these counters was created, in seconds since 1970.",
+)
+
+METRICS: Final[tuple[Metric, ...]] = (
+    REQUESTS,
+    COST,
+    BASELINE,
+    TOKENS,
+    SAVINGS,
+    CORRECTIONS,
+    WASTED_COST,
+    USER_REQUESTS,
+    USER_COST,
+    USER_BASELINE,
+    USER_TOKENS,
+    UNPRICED_REQUESTS,
+    UNPRICED_TOKENS,
+    LATENCY,
+    CACHE_HITS,
+    CACHE_MISSES,
+    CACHE_LOOKUP_LATENCY,
+    CACHE_HIT_RATE,
+    TOKEN_COUNT,
+    TOKENS_SQUARED,
+    QUALITY_SCORE,
+    QUALITY_POINTS,
+    QUALITY_SAMPLES,
+    ERRORS,
+    ROUTING_DECISIONS,
+    ROUTING_LATENCY,
+    BATCH_SIZE,
+    BATCHES,
+    BATCH_SAVINGS_POINTS,
+    LABEL_OVERFLOW,
+    REFUSED,
+    STORE_CREATED,
+)
+
+BY_NAME: Final[Mapping[str, Metric]] = {metric.name: metric for metric in METRICS}
+
+
+def batch_size_class(batch_size: int) -> str:
+    """Return the size class that a batch of ``batch_size`` requests belongs to."""
+    for size_class in BATCH_SIZE_CLASSES[:-1]:
+        if batch_size <= int(size_class.rpartition("-")[2]):
+            return size_class
+    return BATCH_SIZE_CLASSES[-1]
+
+
+# Tiles: what the recording rules keep of each counter ---------------------------------------------------------
+@dataclass(frozen=True)
+class Family:
+    """A counter whose sums the analytics service answers for.
+
+    ``name`` is used in the recording rules' names (``asahi:<name>:<operation>``), ``source`` is the counter as
+    scraped, ``labels`` are what the sums keep (the identity of the process or store is summed away).
+    """
+
+    name: str
+    source: str
+    labels: tuple[str, ...]
+
+
+def _counter(name: str, metric: Metric) -> Family:
+    return Family(name, metric.name, metric.labels)
+
+
+def _histogram(name: str, metric: Metric) -> tuple[Family, Family, Family]:
+    return (
+        Family(f"{name}_bucket", f"{metric.name}_bucket", (*metric.labels, "le")),
+        Family(f"{name}_sum", f"{metric.name}_sum", metric.labels),
+        Family(f"{name}_count", f"{metric.name}_count", metric.labels),
+    )
+
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    family.name: family
+    for family in (
+        _counter("requests", REQUESTS),
+        _counter("cost_dollars", COST),
+        _counter("baseline_dollars", BASELINE),
+        _counter("tokens", TOKENS),
+        _counter("tokens_squared", TOKENS_SQUARED),
+        _counter("savings_dollars", SAVINGS),
+        _counter("corrections_dollars", CORRECTIONS),
+        _counter("wasted_cost_dollars", WASTED_COST),
+        _counter("user_requests", USER_REQUESTS),
+        _counter("user_cost_dollars", USER_COST),
+        _counter("user_baseline_dollars", USER_BASELINE),
+        _counter("user_tokens", USER_TOKENS),
+        _counter("unpriced_requests", UNPRICED_REQUESTS),
+        _counter("unpriced_tokens", UNPRICED_TOKENS),
+        _counter("cache_hits", CACHE_HITS),
+        _counter("cache_misses", CACHE_MISSES),
+        _counter("quality_points", QUALITY_POINTS),
+        _counter("quality_samples", QUALITY_SAMPLES),
+        _counter("errors", ERRORS),
+        _counter("routing_decisions", ROUTING_DECISIONS),
+        _counter("batches", BATCHES),
+        _counter("batch_savings_points", BATCH_SAVINGS_POINTS),
+        *_histogram("latency_ms", LATENCY),
+        *_histogram("token_count", TOKEN_COUNT),
+        *_histogram("cache_lookup_latency_ms", CACHE_LOOKUP_LATENCY),
+    )
+}
