@@ -1,0 +1,1 @@
+"""Traffic of our own making and the servers that a demo needs."""

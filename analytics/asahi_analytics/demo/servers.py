@@ -1,0 +1,216 @@
+"""Prometheus, Alertmanager and VictoriaMetrics as child processes on loopback, for the demo and the tests.
+
+A server is started on a port of this machine, waited for until it answers, and ended by its own process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from asahi_analytics.errors import AnalyticsError
+
+LOOPBACK: Final = "127.0.0.1"
+PROGRAMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "prometheus": ("prometheus",),
+    "promtool": ("promtool",),
+    "alertmanager": ("alertmanager", "prometheus-alertmanager"),
+    "amtool": ("amtool",),
+    "victoria-metrics": ("victoria-metrics", "victoria-metrics-prod"),
+}
+PACKAGES: Final[Mapping[str, str]] = {
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
+    "victoria-metrics": "victoria-metrics",
+}
+
+
+class ServerError(AnalyticsError):
+    """A server could not be found, started or reached; the message says what to do."""
+
+
+def find_program(name: str) -> str:
+    """Return the path of ``name``, whatever the distribution calls it.
+
+    Raises ``ServerError`` naming the package to install when it is not on the PATH.
+    """
+    for candidate in PROGRAMS[name]:
+        if path := shutil.which(candidate):
+            return path
+    raise ServerError(f"{name} is not on the PATH; install it, for example: apt-get install {PACKAGES[name]}")
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str, timeout_seconds: float = 1.0) -> bool:
+    """Tell whether ``url`` answers with a status below 300."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:  # noqa: S310  (always http://127.0.0.1)
+            return bool(answer.status < 300)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@dataclass
+class Server:
+    """One child process that serves HTTP on loopback."""
+
+    name: str
+    command: Sequence[str]
+    port: int
+    ready_path: str
+    log_path: Path
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def url(self) -> str:
+        """Base address, without a trailing slash."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def start(self, timeout_seconds: float = 60.0) -> None:
+        """Start the process and return when it is ready; raise ``ServerError`` with its log's end if it is not."""
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
+        deadline = time.monotonic() + timeout_seconds
+        while not answers(self.url + self.ready_path):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ServerError(f"{self.name} did not start on port {self.port}; its log ends:\n{self._log_end()}")
+            time.sleep(0.05)
+
+    def stop(self, signal_number: int = signal.SIGTERM, timeout_seconds: float = 20.0) -> None:
+        """End the process by its own id: ``signal_number`` first, SIGKILL when it does not heed it in time."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+            try:
+                self.process.wait(timeout_seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def reload(self) -> None:
+        """Ask the process to read its configuration again (SIGHUP)."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGHUP)
+
+    def _log_end(self) -> str:
+        return self.log_path.read_text(errors="replace")[-1500:]
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Start ``server``, yield it, and end it whatever happens."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def prometheus_config(
+    *,
+    targets: Mapping[str, Sequence[str]] | None = None,
+    rule_files: Sequence[Path] = (),
+    scrape_interval: str = "15s",
+    evaluation_interval: str = "1m",
+    alertmanagers: Sequence[str] = (),
+    external_labels: Mapping[str, str] | None = None,
+    out_of_order: str | None = None,
+) -> dict[str, Any]:
+    """Return a Prometheus configuration: ``targets`` are lists of host:port by job name."""
+    config: dict[str, Any] = {
+        "global": {
+            "scrape_interval": scrape_interval,
+            "evaluation_interval": evaluation_interval,
+            "external_labels": dict(external_labels or {}),
+        },
+        "rule_files": [str(path.resolve()) for path in rule_files],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": list(hosts)}]}
+            for job, hosts in (targets or {}).items()
+        ],
+    }
+    if alertmanagers:
+        config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]}
+    if out_of_order:
+        config["storage"] = {"tsdb": {"out_of_order_time_window": out_of_order}}
+    return config
+
+
+def prometheus(
+    folder: Path,
+    config: Mapping[str, Any],
+    *,
+    port: int | None = None,
+    data: Path | None = None,
+    retention: str = "400d",
+    extra_flags: Sequence[str] = (),
+) -> Server:
+    """Return a Prometheus that keeps its configuration, data and log below ``folder`` (not yet started)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config_path = folder / "prometheus.yml"
+    config_path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    port = port or free_port()
+    command = [
+        find_program("prometheus"),
+        f"--config.file={config_path}",
+        f"--storage.tsdb.path={data or folder / 'data'}",
+        f"--storage.tsdb.retention.time={retention}",
+        f"--web.listen-address={LOOPBACK}:{port}",
+        "--web.enable-lifecycle",
+        "--log.level=warn",
+        *extra_flags,
+    ]
+    return Server("Prometheus", command, port, "/-/ready", folder / "prometheus.log")
+
+
+def alertmanager(folder: Path, config: Mapping[str, Any], *, port: int | None = None) -> Server:
+    """Return an Alertmanager without clustering that lives below ``folder`` (not yet started)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config_path = folder / "alertmanager.yml"
+    config_path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    port = port or free_port()
+    command = [
+        find_program("alertmanager"),
+        f"--config.file={config_path}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={LOOPBACK}:{port}",
+        "--cluster.listen-address=",
+        "--log.level=warn",
+    ]
+    return Server("Alertmanager", command, port, "/-/ready", folder / "alertmanager.log")
+
+
+def victoria_metrics(folder: Path, *, port: int | None = None, retention_months: int = 14) -> Server:
+    """Return a single-node VictoriaMetrics that lives below ``folder`` (not yet started)."""
+    port = port or free_port()
+    command = [
+        find_program("victoria-metrics"),
+        f"-storageDataPath={folder / 'victoria'}",
+        f"-httpListenAddr={LOOPBACK}:{port}",
+        f"-retentionPeriod={retention_months}",
+    ]
+    return Server("VictoriaMetrics", command, port, "/health", folder / "victoria.log")

@@ -1,0 +1,45 @@
+"""What can go wrong, as one tree.
+
+AnalyticsError
+├── UserInputError                 a parameter, a file or a setting is wrong; the message says what to pass
+├── NotEnoughData                  the question is fair, but there is too little history to answer it
+└── PrometheusError                Prometheus did not give a usable answer
+    ├── PrometheusUnreachable      no connection
+    ├── PrometheusTimeout          no answer in time, or the query was cut off by the server's own limit
+    ├── PrometheusRefused          an answer that is an error: the server's words are in the message
+    └── PrometheusAnswerInvalid    an answer that is not the Prometheus API's
+"""
+
+from __future__ import annotations
+
+
+class AnalyticsError(Exception):
+    """Root of every error that the analytics service raises on purpose."""
+
+
+class UserInputError(AnalyticsError):
+    """What the caller passed cannot be used; the message says what was got and what to pass."""
+
+
+class NotEnoughData(AnalyticsError):  # noqa: N818  (reads better where it is raised)
+    """Too little history to answer honestly; the message says how much there is and how much is needed."""
+
+
+class PrometheusError(AnalyticsError):
+    """Prometheus did not give a usable answer."""
+
+
+class PrometheusUnreachable(PrometheusError):  # noqa: N818
+    """No connection to Prometheus could be made."""
+
+
+class PrometheusTimeout(PrometheusError):  # noqa: N818
+    """Prometheus did not answer in time."""
+
+
+class PrometheusRefused(PrometheusError):  # noqa: N818
+    """Prometheus answered with an error of its own."""
+
+
+class PrometheusAnswerInvalid(PrometheusError):  # noqa: N818
+    """What came back is not an answer of the Prometheus HTTP API."""
