@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Makes the machine ready: a virtual environment with the pinned dependencies, and the system programs.
+# Usage: scripts/setup.sh run|test|bench     (PYTHON=python3.12 picks another interpreter)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kind=${1:-run}
+python=${PYTHON:-python3}
+venv=.venv
+case $kind in
+    run) extras=analytics; programs="prometheus promtool alertmanager" ;;
+    test) extras=test; programs="prometheus promtool alertmanager amtool victoria-metrics chromium" ;;
+    bench) extras=bench; programs="prometheus promtool" ;;
+    *) echo "setup: '$kind' is not known; say run, test or bench" >&2; exit 2 ;;
+esac
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# Debian calls some programs by other names than their makers do.
+have() {
+    case $1 in
+        alertmanager) command -v alertmanager || command -v prometheus-alertmanager ;;
+        victoria-metrics) command -v victoria-metrics || command -v victoria-metrics-prod ;;
+        chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+        *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
+package_of() {
+    case $1 in
+        prometheus | promtool) echo prometheus ;;
+        alertmanager | amtool) echo prometheus-alertmanager ;;
+        python) echo python3 python3-venv ;;
+        *) echo "$1" ;;
+    esac
+}
+
+# Installs system packages without starting the services that they bring (we start our own, on loopback).
+install() {
+    local as_root=() policy=/usr/sbin/policy-rc.d made=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null && as_root=(sudo -n) ||
+            fail "missing: $*. Install them and try again: sudo apt-get install $*"
+    fi
+    command -v apt-get >/dev/null 2>&1 ||
+        fail "missing: $*. This machine has no apt-get: install them by your system's means, or use 'docker compose up'"
+    say "Installing system packages: $*"
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 "$policy"
+        made=yes
+    fi
+    local status=0
+    "${as_root[@]}" apt-get update -qq || true
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
+    [ -z "$made" ] || "${as_root[@]}" rm -f "$policy"
+    [ "$status" -eq 0 ] || fail "apt-get could not install: $*. Its own words are above"
+}
+
+missing=()
+command -v "$python" >/dev/null 2>&1 && "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=($(package_of python))
+for program in $programs; do
+    have "$program" || missing+=("$(package_of "$program")")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+    install "${missing[@]}"
+fi
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "Python 3.11 or newer is needed, but $python is $("$python" -V 2>&1); name another: PYTHON=python3.12 make $kind"
+if [ ! -x "$venv/bin/python" ]; then
+    say "Making the virtual environment $venv"
+    "$python" -m venv "$venv"
+fi
+say "Installing the pinned dependencies ($extras)"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$extras]"
+touch "$venv/.$kind"
+# Tests and benchmarks can do whatever a plain run can.
+[ "$kind" = run ] || touch "$venv/.run"
