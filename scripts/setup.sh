@@ -9,7 +9,7 @@ python=${PYTHON:-python3}
 venv=.venv
 case $kind in
     run) extras=analytics; programs="prometheus promtool alertmanager" ;;
-    test) extras=test; programs="prometheus promtool alertmanager amtool victoria-metrics chromium" ;;
+    test) extras=test; programs="prometheus promtool alertmanager amtool victoria-metrics chromium docker-compose" ;;
     bench) extras=bench; programs="prometheus promtool" ;;
     *) echo "setup: '$kind' is not known; say run, test or bench" >&2; exit 2 ;;
 esac
