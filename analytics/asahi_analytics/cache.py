@@ -1,0 +1,117 @@
+"""Ask once, remember for a while: a bounded cache with a time to live, and one flight for equal questions.
+
+Both are per process and thread-safe. Nothing is stored anywhere else: Prometheus is the only store.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What a cache has done so far: answers found, answers not found, entries and their weight now."""
+
+    hits: int
+    misses: int
+    entries: int
+    weight: int
+
+
+class TtlCache(Generic[Key, Value]):
+    """Least-recently-used cache bounded by weight; every entry has its own time to live.
+
+    ``max_weight`` is in the unit of the weights given to ``put`` (bytes, say); 0 keeps nothing. An entry heavier
+    than a quarter of it is not kept, so that one answer cannot push out all the others.
+    """
+
+    def __init__(self, max_weight: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_weight = max_weight
+        self._clock = clock
+        self._entries: OrderedDict[Key, tuple[float, int, Value]] = OrderedDict()
+        self._weight = 0
+        self._hits = 0
+        self._misses = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        """Return the value kept under ``key``; ``None`` when there is none or its time is over."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry[0] <= self._clock():
+                self._drop(key)
+                self._misses += 1
+                return None
+            self._entries.move_to_end(key)
+            self._hits += 1
+            return entry[2]
+
+    def put(self, key: Key, value: Value, ttl_seconds: float, weight: int = 1) -> None:
+        """Keep ``value`` under ``key`` for ``ttl_seconds``; the entries used longest ago make room."""
+        if ttl_seconds <= 0 or weight * 4 > self._max_weight:
+            return
+        with self._lock:
+            self._drop(key)
+            self._entries[key] = (self._clock() + ttl_seconds, weight, value)
+            self._weight += weight
+            while self._weight > self._max_weight:
+                self._drop(next(iter(self._entries)))
+
+    def clear(self) -> None:
+        """Forget every entry; what was counted so far stays."""
+        with self._lock:
+            self._entries.clear()
+            self._weight = 0
+
+    def info(self) -> CacheInfo:
+        """Return the counts so far."""
+        with self._lock:
+            return CacheInfo(self._hits, self._misses, len(self._entries), self._weight)
+
+    def _drop(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._weight -= entry[1]
+
+
+class SingleFlight(Generic[Key, Value]):
+    """Of callers that ask the same at the same time, the first one works and the others wait for its answer."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Key, Future[Value]] = {}
+        self._lock = threading.Lock()
+
+    def do(self, key: Key, work: Callable[[], Value]) -> Value:
+        """Return ``work()``, or what the flight under ``key`` brings; its error is raised to every caller."""
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is None:
+                mine: Future[Value] = Future()
+                self._flights[key] = mine
+        if flight is not None:
+            return flight.result()
+        return self._fly(key, mine, work)
+
+    def _fly(self, key: Key, flight: Future[Value], work: Callable[[], Value]) -> Value:
+        try:
+            value = work()
+        except BaseException as error:
+            self._land(key)
+            flight.set_exception(error)
+            raise
+        self._land(key)
+        flight.set_result(value)
+        return value
+
+    def _land(self, key: Key) -> None:
+        with self._lock:
+            del self._flights[key]

@@ -1,0 +1,105 @@
+"""Pieces of PromQL: strings, matchers, selectors, durations.
+
+Everything that comes from outside enters a query through here: label values are escaped, and the names of
+metrics and labels are refused unless ``asahi_exporter.conventions`` knows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from asahi_analytics.errors import UserInputError
+from asahi_exporter import conventions
+
+_ESCAPES: Final = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\0": r"\x00"}
+_REGEX_SPECIAL: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
+_LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_METRIC_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
+MAX_VALUE_LENGTH: Final = 16_384
+"""Characters; the exporter serves no longer label value."""
+
+
+def quote(value: str) -> str:
+    """Return ``value`` as a PromQL string literal with its quotes.
+
+    Raises ``UserInputError`` for text that is not valid Unicode (lone surrogates) or absurdly long.
+    """
+    if len(value) > MAX_VALUE_LENGTH:
+        raise UserInputError(
+            f"a label value may have at most {MAX_VALUE_LENGTH} characters; got {len(value)}"
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UserInputError(f"a label value must be valid Unicode text; got {value[:80]!r}") from error
+    return '"' + "".join(_ESCAPES.get(character, character) for character in value) + '"'
+
+
+def regex_escape(value: str) -> str:
+    """Return a regular expression (RE2) that matches ``value`` and nothing else."""
+    return _REGEX_SPECIAL.sub(r"\\\1", value)
+
+
+def label_name(name: str) -> str:
+    """Return ``name`` if it can be a label; raise ``UserInputError`` otherwise."""
+    if not _LABEL_NAME.fullmatch(name):
+        raise UserInputError(f"a label name has letters, digits and _ only; got {name[:80]!r}")
+    return name
+
+
+def metric_name(name: str) -> str:
+    """Return ``name`` if it is a metric of ours, raw or recorded (``asahi:…``); raise ``UserInputError`` if not."""
+    if not _METRIC_NAME.fullmatch(name) or not _known(name):
+        raise UserInputError(
+            f"{name[:80]!r} is not a metric of Asahi; they stand in asahi_exporter.conventions"
+        )
+    return name
+
+
+def matcher(label: str, values: Sequence[str]) -> str:
+    """Return the matcher of ``label`` for any of ``values``; no value at all matches no series."""
+    name = label_name(label)
+    if not values:
+        return f'{name}=~".^"'
+    if len(values) == 1:
+        return f"{name}={quote(values[0])}"
+    return f"{name}=~{quote('|'.join(regex_escape(value) for value in values))}"
+
+
+def matchers(where: Mapping[str, Sequence[str]] | None) -> str:
+    """Return ``{a="x",b=~"y|z"}`` for ``where``, labels in order of name; ``""`` when there is nothing to match."""
+    if not where:
+        return ""
+    return "{" + ",".join(matcher(label, where[label]) for label in sorted(where)) + "}"
+
+
+def selector(metric: str, where: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Return the selector of ``metric`` (allow-listed) with ``where``."""
+    return metric_name(metric) + matchers(where)
+
+
+def by_clause(labels: Sequence[str]) -> str:
+    """Return ``by (a, b)``, and ``by ()`` for no label: one sum over everything."""
+    return f"by ({', '.join(label_name(label) for label in labels)})"
+
+
+def duration(length: timedelta) -> str:
+    """Return a PromQL duration in whole seconds or milliseconds, such as ``3600s``."""
+    milliseconds = round(length.total_seconds() * 1000)
+    if milliseconds <= 0:
+        raise UserInputError(f"a duration must be positive; got {length}")
+    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+
+
+def _known(name: str) -> bool:
+    if name.startswith("asahi:"):
+        return True
+    if name in conventions.BY_NAME:
+        return True
+    base, underscore, suffix = name.rpartition("_")
+    metric = conventions.BY_NAME.get(base)
+    return metric is not None and metric.kind == "histogram" and underscore + suffix in _HISTOGRAM_SUFFIXES

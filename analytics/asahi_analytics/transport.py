@@ -1,0 +1,240 @@
+"""The wire to Prometheus: one HTTP session, its retries, its deadline, and what its errors mean.
+
+``Transport`` is the seam: tests pass a fake one, the service passes ``HttpTransport``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from asahi_analytics.errors import (
+    PrometheusAnswerInvalid,
+    PrometheusError,
+    PrometheusTimeout,
+    PrometheusUnreachable,
+    UserInputError,
+)
+from asahi_analytics.settings import PrometheusSettings
+
+Fields = Sequence[tuple[str, str]]
+RETRIED_STATUS: Final = frozenset({502, 503, 504})
+_CHUNK_BYTES: Final = 1 << 16
+_MEGABYTE: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer, whatever its status."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Transport(Protocol):
+    """Sends one request to the API and returns its answer; raises a ``PrometheusError`` when there is none."""
+
+    def send(self, method: str, path: str, fields: Fields) -> Reply:
+        """Send ``fields`` (as form for POST, in the address for GET) to ``path`` below the base address."""
+        ...
+
+
+class _Bearer(AuthBase):
+    """Sends a token; a file is read for each request, because tokens of service accounts rotate."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        return request
+
+
+class HttpTransport:
+    """``requests`` with a pool as wide as the number of queries at once, explicit retries and a total deadline.
+
+    A session is made for each process on first use, so that a transport made before a fork is safe after it.
+    """
+
+    def __init__(
+        self,
+        settings: PrometheusSettings,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._session: tuple[int, requests.Session] | None = None
+
+    @property
+    def session(self) -> requests.Session:
+        """The session of this process."""
+        with self._lock:
+            if self._session is None or self._session[0] != os.getpid():
+                self._session = (os.getpid(), make_session(self._settings))
+            return self._session[1]
+
+    def send(self, method: str, path: str, fields: Fields) -> Reply:
+        """Send the request; see ``Transport``.
+
+        A connection that cannot be made or is lost, and status 502, 503 and 504, are tried again with a doubling
+        wait while the deadline allows it; the last outcome is what counts.
+        """
+        deadline = self._clock() + self._settings.deadline_seconds
+        for attempt in range(self._settings.retries + 1):
+            wait = self._settings.backoff_seconds * 2**attempt
+            last = attempt == self._settings.retries or self._clock() + wait >= deadline
+            try:
+                reply = self._attempt(method, path, fields, deadline)
+            except (PrometheusUnreachable, PrometheusAnswerInvalid):
+                if last:
+                    raise
+            else:
+                if last or not _worth_retrying(reply):
+                    return reply
+            self._sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _attempt(self, method: str, path: str, fields: Fields, deadline: float) -> Reply:
+        settings = self._settings
+        left = max(deadline - self._clock(), 0.001)
+        timeout = (min(settings.connect_timeout_seconds, left), min(settings.read_timeout_seconds, left))
+        data, params = (list(fields), None) if method == "POST" else (None, list(fields))
+        try:
+            with self.session.request(
+                method,
+                settings.url + path,
+                data=data,
+                params=params,
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return Reply(answer.status_code, self._read(answer, deadline), dict(answer.headers))
+        except requests.RequestException as error:
+            raise translate(error, settings) from error
+
+    def _read(self, answer: requests.Response, deadline: float) -> bytes:
+        """The whole body; the deadline and the size are checked while it comes."""
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in answer.iter_content(_CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._settings.max_answer_megabytes * _MEGABYTE:
+                raise PrometheusAnswerInvalid(
+                    f"the answer is longer than max_answer_megabytes ({self._settings.max_answer_megabytes}); "
+                    "ask for less, or raise the setting"
+                )
+            if self._clock() > deadline:
+                raise _too_slow(self._settings)
+        return b"".join(chunks)
+
+
+def make_session(settings: PrometheusSettings) -> requests.Session:
+    """Return a session with the pool, the credentials, the headers and the TLS files of ``settings``."""
+    session = requests.Session()
+    adapter = HTTPAdapter(
+        pool_connections=2, pool_maxsize=settings.pool_size, max_retries=0, pool_block=False
+    )
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    session.headers.update({"User-Agent": "asahi-observability", "Accept": "application/json"})
+    session.headers.update(settings.headers)
+    if settings.tenant is not None:
+        session.headers["X-Scope-OrgID"] = settings.tenant
+    session.trust_env = _proxied(settings)
+    session.auth = _auth(settings)
+    session.verify = str(settings.ca_file) if settings.verify and settings.ca_file else settings.verify
+    session.cert = _certificate(settings)
+    return session
+
+
+def translate(error: requests.RequestException, settings: PrometheusSettings) -> PrometheusError:
+    """Return our error for one of ``requests``; nothing of the credentials is in its message."""
+    where = f"Prometheus at {settings.url}"
+    if isinstance(error, requests.exceptions.SSLError):
+        return PrometheusUnreachable(
+            f"{where}: the TLS connection failed ({_cause(error)}); see ca_file and verify"
+        )
+    if isinstance(error, requests.ConnectTimeout):
+        return PrometheusUnreachable(
+            f"{where} could not be connected to in {settings.connect_timeout_seconds:g} s"
+        )
+    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
+        return _too_slow(settings)
+    if isinstance(error, requests.ConnectionError):
+        return PrometheusUnreachable(f"{where} cannot be reached ({_cause(error)}); see prometheus.url")
+    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
+        return PrometheusAnswerInvalid(f"{where} broke off in the middle of its answer ({_cause(error)})")
+    return PrometheusUnreachable(f"{where} cannot be asked ({_cause(error)}); see prometheus.url")
+
+
+def _too_slow(settings: PrometheusSettings) -> PrometheusTimeout:
+    return PrometheusTimeout(
+        f"Prometheus at {settings.url} did not answer in time "
+        f"(read_timeout_seconds {settings.read_timeout_seconds:g}, deadline_seconds {settings.deadline_seconds:g})"
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason in one short line."""
+    inner: BaseException = error
+    while (
+        deeper := getattr(inner, "reason", None) or inner.__cause__ or inner.__context__
+    ) is not None and isinstance(deeper, BaseException):
+        inner = deeper
+    return str(inner).replace("\n", " ")[:200] or type(inner).__name__
+
+
+def _worth_retrying(reply: Reply) -> bool:
+    """Whether another attempt may help; a query that ran into the server's own limit would only run again."""
+    if reply.status not in RETRIED_STATUS:
+        return False
+    return b'"errorType":"timeout"' not in reply.body and b'"errorType":"canceled"' not in reply.body
+
+
+def _proxied(settings: PrometheusSettings) -> bool:
+    """Whether HTTP_PROXY and its kin apply: not to loopback, and never .netrc where credentials are given."""
+    host = settings.url.split("://", 1)[1]
+    return not host.startswith(("127.", "localhost", "[::1]"))
+
+
+def _auth(settings: PrometheusSettings) -> AuthBase | None:
+    if settings.username is not None:
+        password = settings.password.get_secret_value() if settings.password else ""
+        return HTTPBasicAuth(settings.username.encode(), password.encode())
+    if settings.bearer_token is not None:
+        return _Bearer(settings.bearer_token.get_secret_value)
+    if settings.bearer_token_file is not None:
+        return _Bearer(lambda: _read_token(settings))
+    return None
+
+
+def _read_token(settings: PrometheusSettings) -> str:
+    path = settings.bearer_token_file
+    assert path is not None
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise UserInputError(f"prometheus.bearer_token_file cannot be read: {error}") from error
+
+
+def _certificate(settings: PrometheusSettings) -> str | tuple[str, str] | None:
+    if settings.cert_file is None:
+        return None
+    if settings.key_file is None:
+        return str(settings.cert_file)
+    return str(settings.cert_file), str(settings.key_file)
