@@ -1,0 +1,113 @@
+"""Asking a Prometheus every query of a dashboard, as Grafana would when the dashboard is opened."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from asahi_analytics.dashboards.grafana import Json
+from asahi_analytics.dashboards.queries import substitute, unknown_names
+from asahi_analytics.errors import UserInputError
+from asahi_analytics.prometheus import Matrix, Vector
+
+DATA_POINTS: Final = 1000
+"""About what Grafana asks for on a panel that fills half a screen."""
+_LAST: Final = re.compile(r"now-(\d+)([mhd])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+_ROUND_STEPS: Final = (15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+
+
+class Asker(Protocol):
+    """What the check needs of a Prometheus client."""
+
+    def query(self, promql: str, at: datetime) -> Vector:
+        """Return the answer of an instant query."""
+        ...
+
+    def query_range(self, promql: str, start: datetime, end: datetime, step: timedelta) -> Matrix:
+        """Return the answer of a range query."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one query of a panel gave: ``series`` counts those with at least one finite value."""
+
+    dashboard: str
+    panel: str
+    query: str
+    series: int
+    unknown: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether there is something to see and every name exists."""
+        return self.series > 0 and not self.unknown
+
+
+def range_start(since: str, now: datetime) -> datetime:
+    """Return when a time range from ``since`` (``now/d``, ``now-24h``) begins; midnight is UTC's.
+
+    Raises ``UserInputError`` for any other form.
+    """
+    if since == "now/d":
+        return min(now.replace(hour=0, minute=0, second=0, microsecond=0), now - timedelta(minutes=1))
+    if match := _LAST.fullmatch(since):
+        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    raise UserInputError(f"the time range starts at {since!r}; pass now/d or now-<number><m|h|d>")
+
+
+def step_seconds(range_seconds: int) -> int:
+    """Return the resolution that Grafana takes for a range: about ``DATA_POINTS`` points, a round step."""
+    wanted = range_seconds / DATA_POINTS
+    return next((step for step in _ROUND_STEPS if step >= wanted), _ROUND_STEPS[-1])
+
+
+def ask(
+    asker: Asker, dashboard: Json, now: datetime, *, since: str | None = None, scrape_seconds: int = 15
+) -> Iterator[Answer]:
+    """Yield the answer to every query of ``dashboard``, over its own range or from ``since`` to ``now``.
+
+    A panel with a time override keeps it. Raises what the client raises: a refused query is an error.
+    """
+    for panel in dashboard["panels"]:
+        start = range_start(panel.get("timeFrom") or since or dashboard["time"]["from"], now)
+        range_seconds = math.ceil((now - start).total_seconds())
+        step = step_seconds(range_seconds)
+        for target in panel["targets"]:
+            query = substitute(
+                target["expr"],
+                range_seconds=range_seconds,
+                interval_seconds=step,
+                scrape_seconds=scrape_seconds,
+            )
+            if target["instant"]:
+                series = _finite_samples(asker.query(query, now))
+            else:
+                series = _finite_series(asker.query_range(query, start, now, timedelta(seconds=step)))
+            unknown = tuple(unknown_names(target["expr"]))
+            yield Answer(dashboard["title"], panel["title"], target["expr"], series, unknown)
+
+
+def _finite_samples(vector: Vector) -> int:
+    return sum(math.isfinite(sample.value) for sample in vector.samples)
+
+
+def _finite_series(matrix: Matrix) -> int:
+    return sum(any(map(math.isfinite, series.values)) for series in matrix.series)
+
+
+def table(answers: Sequence[Answer]) -> str:
+    """Return the answers as a Markdown table: dashboard, panel, query, number of series, what is wrong."""
+    rows = [("Dashboard", "Panel", "Query", "Series", "Verdict"), ("---", "---", "---", "---:", "---")]
+    for answer in answers:
+        verdict = (
+            "unknown " + ", ".join(answer.unknown) if answer.unknown else "ok" if answer.series else "empty"
+        )
+        query = answer.query.replace("|", "\\|")
+        rows.append((answer.dashboard, answer.panel, f"`{query}`", str(answer.series), verdict))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
