@@ -30,11 +30,12 @@ class CacheInfo:
 class TtlCache(Generic[Key, Value]):
     """Least-recently-used cache bounded by weight; every entry has its own time to live.
 
-    ``max_weight`` is in the unit of the weights given to ``put`` (bytes, say); 0 keeps nothing. An entry heavier
-    than a quarter of it is not kept, so that one answer cannot push out all the others.
+    ``max_weight`` is in the unit of the weights given to ``put`` (bytes, say); 0 keeps nothing. An entry
+    heavier than a quarter of it is not kept, so that one answer cannot push out all the others.
     """
 
     def __init__(self, max_weight: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start empty."""
         self._max_weight = max_weight
         self._clock = clock
         self._entries: OrderedDict[Key, tuple[float, int, Value]] = OrderedDict()
@@ -84,9 +85,10 @@ class TtlCache(Generic[Key, Value]):
 
 
 class SingleFlight(Generic[Key, Value]):
-    """Of callers that ask the same at the same time, the first one works and the others wait for its answer."""
+    """Of callers that ask the same at the same time, the first works and the others wait for its answer."""
 
     def __init__(self) -> None:
+        """Start with nothing in flight."""
         self._flights: dict[Key, Future[Value]] = {}
         self._lock = threading.Lock()
 

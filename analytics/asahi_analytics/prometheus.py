@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote as quote_path
 
 import numpy as np
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Observe = Callable[[str, float, str], None]
-"""Told of every request that went out: API path, seconds, outcome (``ok`` or the error's class name)."""
+"""Told of every question: API path, seconds, outcome (``ok``, ``cached`` or the error's class name)."""
 MAX_POINTS: Final = 11_000
 """Points per series that a range query may have (a limit of Prometheus)."""
 _SETTLED_SECONDS: Final = 120.0
@@ -86,12 +86,15 @@ class Answer:
     size_bytes: int
 
 
+Parsed = TypeVar("Parsed", Vector, Matrix)
+
+
 class PrometheusClient:
     """Asks one Prometheus; thread-safe, and safe to make before a fork.
 
-    ``prometheus`` is its address or its settings; ``cache`` bounds what is remembered; ``transport`` replaces the
-    wire (tests); ``observe`` hears of each request. Every method raises a ``PrometheusError`` when there is no
-    usable answer. Values may be NaN or infinite where Prometheus says so.
+    ``prometheus`` is its address or its settings; ``cache`` bounds what is remembered; ``transport`` replaces
+    the wire (tests); ``observe`` hears of each question. Every method raises a ``PrometheusError`` when there
+    is no usable answer. Values may be NaN or infinite where Prometheus says so.
     """
 
     def __init__(
@@ -103,20 +106,20 @@ class PrometheusClient:
         observe: Observe | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """Connect to nothing yet."""
         self.settings = _as_settings(prometheus)
         self._cache_settings = cache or CacheSettings()
         self._transport = transport or HttpTransport(self.settings)
         self._observe = observe
         self._clock = clock
-        self._answers: TtlCache[tuple[object, ...], Answer] = TtlCache(self._cache_settings.max_bytes)
-        self._flights: SingleFlight[tuple[object, ...], Answer] = SingleFlight()
+        self._kept: TtlCache[tuple[object, ...], Vector | Matrix] = TtlCache(self._cache_settings.max_bytes)
+        self._flights: SingleFlight[tuple[object, ...], Vector | Matrix] = SingleFlight()
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
         self._lock = threading.Lock()
 
     def query(self, promql: str, at: datetime) -> Vector:
         """Return the value of ``promql`` at ``at``."""
-        answer = self._ask(promql, [("time", _seconds(at))], "/api/v1/query", at)
-        return Vector(_samples(answer.data), answer.warnings)
+        return self._ask("/api/v1/query", promql, [("time", _seconds(at))], at, _vector)
 
     def query_range(self, promql: str, start: datetime, end: datetime, step: timedelta) -> Matrix:
         """Return ``promql`` at ``start``, ``start + step`` … up to ``end``, both included.
@@ -125,17 +128,13 @@ class PrometheusClient:
         """
         points = (end - start) / step + 1
         if not 1 <= points <= MAX_POINTS:
-            raise UserInputError(
-                f"a range query may have 1 to {MAX_POINTS} points; this one would have {points:.0f}"
-            )
+            raise UserInputError(f"a range query may have 1 to {MAX_POINTS} points, not {points:.0f}")
         times = [("start", _seconds(start)), ("end", _seconds(end)), ("step", f"{step.total_seconds():.3f}")]
-        answer = self._ask(promql, times, "/api/v1/query_range", end)
-        return Matrix(_matrix(answer.data), answer.warnings)
+        return self._ask("/api/v1/query_range", promql, times, end, _matrix)
 
     def query_raw(self, selector: str, at: datetime) -> Matrix:
-        """Return the raw samples of a range selector such as ``asahi_requests_total[1h]`` that ends at ``at``."""
-        answer = self._ask(selector, [("time", _seconds(at))], "/api/v1/query", at)
-        return Matrix(_matrix(answer.data), answer.warnings)
+        """Return the raw samples of a range selector such as ``asahi_requests_total[1h]`` up to ``at``."""
+        return self._ask("/api/v1/query", selector, [("time", _seconds(at))], at, _matrix)
 
     def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
         """Return the value of each expression at ``at``, asked concurrently, in the order given."""
@@ -145,7 +144,7 @@ class PrometheusClient:
 
     @property
     def pool(self) -> ThreadPoolExecutor:
-        """Threads of this process for questions that go out together; work in it must not wait for other work in it."""
+        """Threads of this process for questions that go out together; none may wait for another one."""
         with self._lock:
             if self._pool is None or self._pool[0] != os.getpid():
                 pool = ThreadPoolExecutor(self.settings.pool_size, thread_name_prefix="prometheus")
@@ -153,12 +152,12 @@ class PrometheusClient:
             return self._pool[1]
 
     def label_values(self, label: str, match: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return the values that ``label`` has on the series that ``match`` selects (any series without it)."""
+        """Return the values that ``label`` has on the series that ``match`` selects (without it: on any)."""
         path = f"/api/v1/label/{quote_path(label, safe='')}/values"
         return tuple(self._list(self._call("GET", path, [("match[]", selector) for selector in match]).data))
 
     def series(self, match: Sequence[str], start: datetime, end: datetime) -> tuple[dict[str, str], ...]:
-        """Return the label sets that ``match`` selects and that have samples between ``start`` and ``end``."""
+        """Return the label sets that ``match`` selects that have samples from ``start`` to ``end``."""
         fields = [
             *(("match[]", selector) for selector in match),
             ("start", _seconds(start)),
@@ -167,7 +166,7 @@ class PrometheusClient:
         return tuple(self._list(self._call(self.settings.method, "/api/v1/series", fields).data))
 
     def status(self, page: str) -> dict[str, Any]:
-        """Return the object that ``GET /api/v1/<page>`` answers: ``status/buildinfo``, ``rules``, ``targets`` …"""
+        """Return the object that ``GET /api/v1/<page>`` answers; pages: ``status/buildinfo``, ``rules`` …"""
         data = self._call("GET", f"/api/v1/{page}", []).data
         if not isinstance(data, dict):
             raise PrometheusAnswerInvalid(
@@ -176,17 +175,17 @@ class PrometheusClient:
         return data
 
     def format(self, promql: str) -> str:
-        """Return ``promql`` as Prometheus would write it; raises ``PrometheusRefused`` when it does not parse."""
+        """Return ``promql`` as Prometheus writes it; raises ``PrometheusRefused`` when it does not parse."""
         data = self._call(self.settings.method, "/api/v1/format_query", [("query", promql)]).data
         return str(data)
 
     def cache_info(self) -> CacheInfo:
         """Return what the cache of answers did so far."""
-        return self._answers.info()
+        return self._kept.info()
 
     def clear_cache(self) -> None:
         """Forget every answer."""
-        self._answers.clear()
+        self._kept.clear()
 
     def explorer(self) -> PrometheusConnect:
         """Return prometheus-api-client's own object for the same server, for its pandas helpers in a notebook.
@@ -208,23 +207,29 @@ class PrometheusClient:
         session.mount(self.settings.url, adapter)
         return connect
 
-    def _ask(self, promql: str, times: list[tuple[str, str]], path: str, until: datetime) -> Answer:
-        fields = [
+    def _ask(
+        self, path: str, promql: str, times: Fields, until: datetime, parse: Callable[[Answer], Parsed]
+    ) -> Parsed:
+        """The parsed answer to a query about the time up to ``until``: kept, in flight, or asked now."""
+        fields: Fields = [
             ("query", promql),
             *times,
             ("timeout", f"{self.settings.deadline_seconds:g}s"),
             *self.settings.params.items(),
         ]
-        key = (path, *fields)
-        kept = self._answers.get(key)
-        return (
-            kept if kept is not None else self._flights.do(key, lambda: self._fetch(key, path, fields, until))
-        )
+        key = (parse, path, *fields)
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._tell(path, 0.0, "cached")
+            return cast(Parsed, kept)
 
-    def _fetch(self, key: tuple[object, ...], path: str, fields: Fields, until: datetime) -> Answer:
-        answer = self._call(self.settings.method, path, fields)
-        self._answers.put(key, answer, self._ttl_seconds(until), weight=answer.size_bytes)
-        return answer
+        def fetch() -> Vector | Matrix:
+            answer = self._call(self.settings.method, path, fields)
+            parsed = parse(answer)
+            self._kept.put(key, parsed, self._ttl_seconds(until), weight=answer.size_bytes)
+            return parsed
+
+        return cast(Parsed, self._flights.do(key, fetch))
 
     def _ttl_seconds(self, until: datetime) -> float:
         """How long an answer about the time up to ``until`` is kept."""
@@ -240,8 +245,11 @@ class PrometheusClient:
             outcome = type(error).__name__
             raise
         finally:
-            if self._observe is not None:
-                self._observe(path, time.perf_counter() - started, outcome)
+            self._tell(path, time.perf_counter() - started, outcome)
+
+    def _tell(self, path: str, seconds: float, outcome: str) -> None:
+        if self._observe is not None:
+            self._observe(path, seconds, outcome)
 
     @staticmethod
     def _list(data: Any) -> list[Any]:
@@ -276,24 +284,24 @@ def _server_error(status: int, document: Mapping[str, Any]) -> PrometheusError:
     return PrometheusRefused(f"Prometheus refused the query ({status} {kind}): {words}")
 
 
+_HINTS: Final[Mapping[int, str]] = {
+    401: "; check the credentials",
+    403: "; check the credentials and the tenant",
+    404: "; check prometheus.url and its path prefix",
+    405: "; set prometheus.method to GET if a proxy refuses POST",
+    429: "; it asks for fewer queries",
+}
+
+
 def _http_error(reply: Reply, url: str) -> PrometheusError:
     if 300 <= reply.status < 400:
-        target = {name.lower(): value for name, value in reply.headers.items()}.get("location", "nowhere")
-        return PrometheusRefused(
-            f"{url} redirects to {target[:200]}; set prometheus.url to the address that answers"
-        )
+        lower = {name.lower(): value for name, value in reply.headers.items()}
+        target = lower.get("location", "nowhere")[:200]
+        return PrometheusRefused(f"{url} redirects to {target}; set prometheus.url to what answers")
     if reply.status == 504:
         return PrometheusTimeout(f"{url}: the gateway got no answer from Prometheus in time (504)")
-    hints = {
-        401: "; check the credentials",
-        403: "; check the credentials and the tenant",
-        404: "; check prometheus.url and its path prefix",
-        405: "; set prometheus.method to GET if a proxy refuses POST",
-        429: "; it asks for fewer queries",
-    }
-    return PrometheusRefused(
-        f"{url} answered {reply.status}{hints.get(reply.status, '')}: {_text(reply.body)}"
-    )
+    hint = _HINTS.get(reply.status, "")
+    return PrometheusRefused(f"{url} answered {reply.status}{hint}: {_text(reply.body)}")
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
@@ -304,20 +312,21 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _samples(data: Any) -> tuple[Sample, ...]:
-    kind, result = _result(data, ("vector", "scalar"))
+def _vector(answer: Answer) -> Vector:
+    kind, result = _result(answer.data, ("vector", "scalar"))
     try:
         if kind == "scalar":
-            return (Sample({}, float(result[1])),)
-        return tuple(Sample(entry["metric"], float(entry["value"][1])) for entry in result)
+            return Vector((Sample({}, float(result[1])),), answer.warnings)
+        samples = tuple(Sample(entry["metric"], float(entry["value"][1])) for entry in result)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise PrometheusAnswerInvalid(f"a sample could not be read ({error!r})") from error
+    return Vector(samples, answer.warnings)
 
 
-def _matrix(data: Any) -> tuple[Series, ...]:
-    _, result = _result(data, ("matrix",))
+def _matrix(answer: Answer) -> Matrix:
+    _, result = _result(answer.data, ("matrix",))
     try:
-        return tuple(_series(entry) for entry in result)
+        return Matrix(tuple(_series(entry) for entry in result), answer.warnings)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise PrometheusAnswerInvalid(f"a series could not be read ({error!r})") from error
 

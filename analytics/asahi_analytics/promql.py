@@ -52,7 +52,10 @@ def label_name(name: str) -> str:
 
 
 def metric_name(name: str) -> str:
-    """Return ``name`` if it is a metric of ours, raw or recorded (``asahi:…``); raise ``UserInputError`` if not."""
+    """Return ``name`` if it is a metric of ours, raw or recorded (``asahi:…``).
+
+    Raises ``UserInputError`` for any other.
+    """
     if not _METRIC_NAME.fullmatch(name) or not _known(name):
         raise UserInputError(
             f"{name[:80]!r} is not a metric of Asahi; they stand in asahi_exporter.conventions"
@@ -71,7 +74,7 @@ def matcher(label: str, values: Sequence[str]) -> str:
 
 
 def matchers(where: Mapping[str, Sequence[str]] | None) -> str:
-    """Return ``{a="x",b=~"y|z"}`` for ``where``, labels in order of name; ``""`` when there is nothing to match."""
+    """Return ``{a="x",b=~"y|z"}`` for ``where``, labels in order of name; ``""`` for nothing to match."""
     if not where:
         return ""
     return "{" + ",".join(matcher(label, where[label]) for label in sorted(where)) + "}"

@@ -41,7 +41,7 @@ class Reply:
 
 
 class Transport(Protocol):
-    """Sends one request to the API and returns its answer; raises a ``PrometheusError`` when there is none."""
+    """Sends one request to the API and returns its answer; a ``PrometheusError`` when there is none."""
 
     def send(self, method: str, path: str, fields: Fields) -> Reply:
         """Send ``fields`` (as form for POST, in the address for GET) to ``path`` below the base address."""
@@ -60,7 +60,7 @@ class _Bearer(AuthBase):
 
 
 class HttpTransport:
-    """``requests`` with a pool as wide as the number of queries at once, explicit retries and a total deadline.
+    """``requests`` with a pool as wide as the queries at once, explicit retries and a total deadline.
 
     A session is made for each process on first use, so that a transport made before a fork is safe after it.
     """
@@ -72,6 +72,7 @@ class HttpTransport:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Connect to nothing yet."""
         self._settings = settings
         self._sleep = sleep
         self._clock = clock
@@ -89,8 +90,8 @@ class HttpTransport:
     def send(self, method: str, path: str, fields: Fields) -> Reply:
         """Send the request; see ``Transport``.
 
-        A connection that cannot be made or is lost, and status 502, 503 and 504, are tried again with a doubling
-        wait while the deadline allows it; the last outcome is what counts.
+        A connection that cannot be made or is lost, and status 502, 503 and 504, are tried again with a
+        doubling wait while the deadline allows it; the last outcome is what counts.
         """
         deadline = self._clock() + self._settings.deadline_seconds
         for attempt in range(self._settings.retries + 1):
@@ -135,8 +136,8 @@ class HttpTransport:
             size += len(chunk)
             if size > self._settings.max_answer_megabytes * _MEGABYTE:
                 raise PrometheusAnswerInvalid(
-                    f"the answer is longer than max_answer_megabytes ({self._settings.max_answer_megabytes}); "
-                    "ask for less, or raise the setting"
+                    "the answer is longer than max_answer_megabytes "
+                    f"({self._settings.max_answer_megabytes}); ask for less, or raise the setting"
                 )
             if self._clock() > deadline:
                 raise _too_slow(self._settings)
@@ -164,39 +165,36 @@ def make_session(settings: PrometheusSettings) -> requests.Session:
 
 def translate(error: requests.RequestException, settings: PrometheusSettings) -> PrometheusError:
     """Return our error for one of ``requests``; nothing of the credentials is in its message."""
-    where = f"Prometheus at {settings.url}"
+    where, cause = f"Prometheus at {settings.url}", _cause(error)
     if isinstance(error, requests.exceptions.SSLError):
-        return PrometheusUnreachable(
-            f"{where}: the TLS connection failed ({_cause(error)}); see ca_file and verify"
-        )
+        return PrometheusUnreachable(f"{where}: the TLS connection failed ({cause}); see ca_file and verify")
     if isinstance(error, requests.ConnectTimeout):
-        return PrometheusUnreachable(
-            f"{where} could not be connected to in {settings.connect_timeout_seconds:g} s"
-        )
+        limit = f"{settings.connect_timeout_seconds:g} s"
+        return PrometheusUnreachable(f"{where} could not be connected to in {limit}; see prometheus.url")
     if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
         return _too_slow(settings)
-    if isinstance(error, requests.ConnectionError):
-        return PrometheusUnreachable(f"{where} cannot be reached ({_cause(error)}); see prometheus.url")
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
-        return PrometheusAnswerInvalid(f"{where} broke off in the middle of its answer ({_cause(error)})")
-    return PrometheusUnreachable(f"{where} cannot be asked ({_cause(error)}); see prometheus.url")
+        return PrometheusAnswerInvalid(f"{where} broke off in the middle of its answer ({cause})")
+    return PrometheusUnreachable(f"{where} cannot be reached ({cause}); see prometheus.url")
 
 
 def _too_slow(settings: PrometheusSettings) -> PrometheusTimeout:
     return PrometheusTimeout(
-        f"Prometheus at {settings.url} did not answer in time "
-        f"(read_timeout_seconds {settings.read_timeout_seconds:g}, deadline_seconds {settings.deadline_seconds:g})"
+        f"Prometheus at {settings.url} did not answer in time (read_timeout_seconds "
+        f"{settings.read_timeout_seconds:g}, deadline_seconds {settings.deadline_seconds:g})"
     )
 
 
 def _cause(error: BaseException) -> str:
     """The innermost reason in one short line."""
-    inner: BaseException = error
-    while (
-        deeper := getattr(inner, "reason", None) or inner.__cause__ or inner.__context__
-    ) is not None and isinstance(deeper, BaseException):
+    inner = error
+    while isinstance(deeper := _deeper(inner), Exception):
         inner = deeper
     return str(inner).replace("\n", " ")[:200] or type(inner).__name__
+
+
+def _deeper(error: BaseException) -> object:
+    return getattr(error, "reason", None) or error.__cause__ or error.__context__
 
 
 def _worth_retrying(reply: Reply) -> bool:

@@ -119,7 +119,10 @@ _NAMED: Final[Mapping[str, Callable[[datetime, ZoneInfo], Window]]] = {
 
 
 def named(name: str, now: datetime, tz: ZoneInfo) -> Window:
-    """Return a calendar window in ``tz`` by name; raise ``UserInputError`` listing the names for any other."""
+    """Return a calendar window in ``tz`` by name.
+
+    Raises ``UserInputError`` that lists the names for any other.
+    """
     if name not in _NAMED:
         raise UserInputError(
             f"window must be one of {', '.join(WINDOW_NAMES)}, or two RFC 3339 times "
