@@ -29,6 +29,6 @@ class AlertmanagerUnreachable(AlertmanagerError):  # noqa: N818  (reads better w
 class AlertmanagerRefused(AlertmanagerError):  # noqa: N818
     """Alertmanager answered with an error; ``status`` is its HTTP status."""
 
-    def __init__(self, message: str, status: int) -> None:  # noqa: D107  (the class says it)
+    def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
