@@ -27,6 +27,9 @@ SIZE_CLASS: Final = "size_class"
 OUTCOME: Final = "outcome"
 REASON: Final = "reason"
 LABEL: Final = "label"
+BUDGET: Final = "budget"
+BOUND: Final = "bound"
+RESULT: Final = "result"
 STORE: Final = "store"
 """Identity of a state directory, on every series of an exporter that has one; absent without."""
 
@@ -42,6 +45,8 @@ INPUT: Final = "input"
 OUTPUT: Final = "output"
 CACHE_PHASES: Final = ("cache", "cache_tier_1", "cache_tier_2", "cache_tier_3")
 """Savings phases that count as the cache's own contribution (a phase starting with ``cache`` does too)."""
+DEFAULT_PHASES: Final = ("cache", "routing", "batching", "tokens")
+"""Savings phases whose series an exporter creates at start unless told otherwise."""
 OUTCOMES: Final = ("ok", "error", "retry")
 BATCH_SIZE_CLASSES: Final = ("1", "2-4", "5-8", "9-16", "17-32", "33-64", "65+")
 
@@ -112,7 +117,10 @@ UNPRICED_REQUESTS: Final = Metric(
     "asahi_unpriced_requests_total", "counter", (MODEL,), "Requests whose cost was not known."
 )
 UNPRICED_TOKENS: Final = Metric(
-    "asahi_unpriced_tokens_total", "counter", (MODEL, DIRECTION), "Tokens of requests whose cost was not known."
+    "asahi_unpriced_tokens_total",
+    "counter",
+    (MODEL, DIRECTION),
+    "Tokens of requests whose cost was not known.",
 )
 LATENCY: Final = Metric(
     "asahi_latency_ms",
@@ -171,7 +179,10 @@ BATCH_SAVINGS_POINTS: Final = Metric(
     "Sum of the savings of batches in percentage points; divided by the batches it is their mean saving.",
 )
 LABEL_OVERFLOW: Final = Metric(
-    "asahi_label_overflow_total", "counter", (LABEL,), "Label values counted as 'other': the limit was reached."
+    "asahi_label_overflow_total",
+    "counter",
+    (LABEL,),
+    "Label values counted as 'other': the limit was reached.",
 )
 REFUSED: Final = Metric(
     "asahi_refused_records_total", "counter", (REASON,), "Records refused because they were not valid."
@@ -181,6 +192,19 @@ STORE_CREATED: Final = Metric(
     "gauge",
     (),
     "When the memory that holds these counters was created, in seconds since 1970.",
+)
+
+STATE_WRITE_FAILURES: Final = Metric(
+    "asahi_state_write_failures_total",
+    "counter",
+    (),
+    "Series that could not be placed in the state directory (disk full) and live in memory only.",
+)
+STATE_DAMAGED_FILES: Final = Metric(
+    "asahi_state_damaged_files", "gauge", (), "Files of the state directory that cannot be read in full."
+)
+STATE_FILES: Final = Metric(
+    "asahi_state_files", "gauge", (), "Files of the state directory that a scrape reads."
 )
 
 METRICS: Final[tuple[Metric, ...]] = (
@@ -216,6 +240,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     LABEL_OVERFLOW,
     REFUSED,
     STORE_CREATED,
+    STATE_WRITE_FAILURES,
+    STATE_DAMAGED_FILES,
+    STATE_FILES,
 )
 
 BY_NAME: Final[Mapping[str, Metric]] = {metric.name: metric for metric in METRICS}
@@ -277,6 +304,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
         _counter("quality_points", QUALITY_POINTS),
         _counter("quality_samples", QUALITY_SAMPLES),
         _counter("errors", ERRORS),
+        _counter("label_overflow", LABEL_OVERFLOW),
+        _counter("refused_records", REFUSED),
         _counter("routing_decisions", ROUTING_DECISIONS),
         _counter("batches", BATCHES),
         _counter("batch_savings_points", BATCH_SAVINGS_POINTS),
@@ -285,3 +314,66 @@ FAMILIES: Final[Mapping[str, Family]] = {
         *_histogram("cache_lookup_latency_ms", CACHE_LOOKUP_LATENCY),
     )
 }
+
+
+# What the analytics service serves on its own /metrics, for rules and dashboards; the exporter does not have them -----
+WHOLE_BUDGET: Final = "total"
+"""``budget`` of the budget over all traffic; the others carry the names that the budget file gives them."""
+FORECAST_BOUNDS: Final = ("low", "mean", "high")
+
+BUDGET_DOLLARS: Final = Metric(
+    "asahi_budget_dollars", "gauge", (BUDGET,), "Dollars allowed this calendar month."
+)
+BUDGET_SPENT: Final = Metric(
+    "asahi_budget_spent_dollars", "gauge", (BUDGET,), "Dollars spent so far this calendar month."
+)
+BUDGET_FORECAST: Final = Metric(
+    "asahi_budget_forecast_dollars",
+    "gauge",
+    (BUDGET, BOUND),
+    "Dollars expected to be spent by the end of this calendar month: spent so far plus the forecast of the rest.",
+)
+BUDGET_OVERRUN_PROBABILITY: Final = Metric(
+    "asahi_budget_overrun_probability",
+    "gauge",
+    (BUDGET,),
+    "Probability of spending more than the budget this calendar month, 0-1.",
+)
+BUDGET_EXHAUSTION: Final = Metric(
+    "asahi_budget_exhaustion_timestamp_seconds",
+    "gauge",
+    (BUDGET,),
+    "When the budget is expected to run out, in seconds since 1970; absent when it lasts the month.",
+)
+FORECAST_COST: Final = Metric(
+    "asahi_forecast_cost_dollars",
+    "gauge",
+    (BOUND,),
+    "Dollars expected to be spent in the coming 30 days.",
+)
+NOTIFIER_ALERTS: Final = Metric(
+    "asahi_notifier_alerts_total",
+    "counter",
+    (RESULT,),
+    "Alerts that the service handed to Alertmanager (sent, resolved) or could not (failed, dropped).",
+)
+NOTIFIER_ATTEMPTS: Final = Metric(
+    "asahi_notifier_attempts_total", "counter", (RESULT,), "Posts to Alertmanager, by outcome (ok, failed)."
+)
+NOTIFIER_LAST_SUCCESS: Final = Metric(
+    "asahi_notifier_last_success_timestamp_seconds",
+    "gauge",
+    (),
+    "When Alertmanager last took what the service had for it, in seconds since 1970.",
+)
+SERVICE_METRICS: Final[tuple[Metric, ...]] = (
+    BUDGET_DOLLARS,
+    BUDGET_SPENT,
+    BUDGET_FORECAST,
+    BUDGET_OVERRUN_PROBABILITY,
+    BUDGET_EXHAUSTION,
+    FORECAST_COST,
+    NOTIFIER_ALERTS,
+    NOTIFIER_ATTEMPTS,
+    NOTIFIER_LAST_SUCCESS,
+)
