@@ -6,21 +6,33 @@ environment: ``ASAHI_OBS_PROMETHEUS__URL``. Unknown keys are refused by name. No
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_origin
+from zoneinfo import ZoneInfo
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
+    ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from asahi_analytics.errors import UserInputError
+from asahi_analytics.windows import time_zone
 
 ENV_PREFIX: Final = "ASAHI_OBS_"
 SECTION: Final = "analytics"
-"""Key of the file under which the settings stand; a file without it holds them at its top."""
+"""Key of the file under which the settings stand."""
+_SECTIONS: Final = {SECTION, "metrics"}
+"""Sections that a file may have; ``metrics`` is the exporter's own."""
 
 
 class _Strict(BaseModel):
@@ -104,3 +116,168 @@ class CacheSettings(_Strict):
     recent_ttl_seconds: float = Field(
         5.0, ge=0, le=300, description="How long an answer about a window that ends now is kept, in seconds."
     )
+
+
+class ServerSettings(_Strict):
+    """How ``asahi-obs serve`` listens."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    workers: int | None = Field(
+        None, ge=1, le=64, description="Processes; without it one for each core, at most four."
+    )
+    threads: int = Field(8, ge=1, le=128, description="Requests that a process works on at once.")
+    timeout_seconds: int = Field(
+        60, ge=5, le=3600, description="A process silent for this long is replaced, in seconds."
+    )
+    graceful_timeout_seconds: int = Field(
+        20,
+        ge=0,
+        le=600,
+        description="How long running requests may finish when the service stops, in seconds.",
+    )
+
+
+class Settings(_Strict):
+    """Everything the service can be told."""
+
+    prometheus: PrometheusSettings = Field(default_factory=PrometheusSettings)
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    timezone: str = Field(
+        "UTC", description="IANA time zone of calendar windows (`today`, `last-month`) and of budgets."
+    )
+    baseline_model: str = Field(
+        "gpt-4",
+        min_length=1,
+        max_length=200,
+        description="The model that savings are said to be measured against.",
+    )
+    budgets_file: Path | None = Field(None, description="YAML file of budgets; see docs/budgets.md.")
+    alertmanager_url: str | None = Field(
+        None, description="Base address of the Alertmanager that anomalies and budget risks are sent to."
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_time_zone(cls, name: str) -> str:
+        try:
+            return time_zone(name).key
+        except UserInputError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone itself."""
+        return time_zone(self.timezone)
+
+
+def load(
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Settings:
+    """Return the settings of ``path``, overlaid by ``environment`` and then by ``overrides``.
+
+    ``overrides`` has dotted keys (``prometheus.url``); its ``None`` values are left out. Raises
+    ``UserInputError`` that names the key, what was got and what is allowed.
+    """
+    values = _from_file(path) if path is not None else {}
+    for key, value in _from_environment(environment or {}):
+        _put(values, key.split("."), value)
+    for key, override in (overrides or {}).items():
+        if override is not None:
+            _put(values, key.split("."), override)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise UserInputError(_explained(error)) from error
+
+
+def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield every setting as its dotted key and its field."""
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from keys(annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def env_name(key: str) -> str:
+    """Return the environment variable of a dotted key."""
+    return ENV_PREFIX + key.replace(".", "__").upper()
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserInputError(f"the configuration {path} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        words = " ".join(str(error).split())
+        raise UserInputError(f"the configuration {path} is not YAML: {words[:300]}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise UserInputError(
+            f"the configuration {path} must hold keys and values, not {type(document).__name__}"
+        )
+    unknown = sorted(str(key) for key in document.keys() - _SECTIONS)
+    if unknown:
+        raise UserInputError(
+            f"{path} has the section {', '.join(unknown)}; the service's settings stand under '{SECTION}:'"
+        )
+    section = document.get(SECTION) or {}
+    if not isinstance(section, dict):
+        raise UserInputError(f"'{SECTION}:' in {path} must hold keys and values, not {section!r:.80}")
+    return section
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, object]]:
+    known = {env_name(key): (key, field) for key, field in keys()}
+    for name in sorted(environment):
+        if not name.startswith(ENV_PREFIX):
+            continue
+        if name not in known:
+            raise UserInputError(f"{name} is not a setting{_suggestion(name, known)}")
+        key, field = known[name]
+        yield key, _decoded(name, environment[name], field)
+
+
+def _decoded(name: str, text: str, field: FieldInfo) -> object:
+    """The value of an environment variable: YAML for mappings, the text itself for everything else."""
+    if get_origin(field.annotation) is not dict:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserInputError(
+            f"{name} must be a mapping such as {{name: value}}; got {text[:80]!r}"
+        ) from error
+
+
+def _put(values: dict[str, Any], path: list[str], value: object) -> None:
+    for name in path[:-1]:
+        inner = values.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise UserInputError(f"{name} must hold keys and values, not {inner!r:.80}")
+        values = inner
+    values[path[-1]] = value
+
+
+def _explained(error: ValidationError) -> str:
+    return "; ".join(_explain(problem) for problem in error.errors(include_url=False))
+
+
+def _explain(problem: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{key} is not a setting{_suggestion(key, [name for name, _ in keys()])}"
+    got = "" if problem["type"] == "value_error" else f"; got {problem['input']!r:.80}"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}{got}"
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else "; docs/configuration.md lists them all"
