@@ -1,0 +1,69 @@
+"""What every rule returns, and how it becomes advice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from asahi_analytics.promql import by_clause
+from asahi_analytics.recommendations import dollars
+from asahi_analytics.recommendations.models import Category, Evidence, Recommendation
+from asahi_analytics.recommendations.observed import WINDOW_DAYS
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule saw, and the dollars that the change would have saved on each day that was seen."""
+
+    id: str
+    category: Category
+    title: str
+    seen: str
+    computed: str
+    action: str
+    daily_dollars: pd.Series
+    evidence: tuple[Evidence, ...]
+    quality_guard: str | None = None
+    premise_known: bool = True
+
+
+def window_sum(family: str, by: Sequence[str], days: int = WINDOW_DAYS) -> str:
+    """Return PromQL for the exact sum of ``family`` by labels ``by`` over the last ``days``.
+
+    running now, less running at the window's start, where a label set born since then counts from zero.
+    """
+    running = f"asahi:{family}:running"
+    change = f"{running} - ({running} offset {days}d or {running} * 0)"
+    return f"sum{by_clause(by)} ({change})" if by else f"sum({change})"
+
+
+def money(amount: float) -> str:
+    """Return dollars as people write them: cents below a hundred dollars, none above."""
+    return f"${amount:,.2f}" if abs(amount) < 100 else f"${amount:,.0f}"
+
+
+def percent(ratio: float) -> str:
+    """Return a ratio of 0-1 as a percentage without needless digits."""
+    return f"{100 * ratio:.0f} %" if ratio >= 0.1 or ratio == 0 else f"{100 * ratio:.1f} %"
+
+
+def advice(finding: Finding, monthly_cost: float) -> Recommendation:
+    """Turn ``finding`` into a recommendation; ``monthly_cost`` is what the traffic costs in dollars per month."""
+    saving = dollars.monthly(finding.daily_dollars)
+    level = dollars.confidence(saving, known=finding.premise_known)
+    return Recommendation(
+        id=finding.id,
+        category=finding.category,
+        title=finding.title,
+        description=f"{finding.seen} {finding.computed}",
+        estimated_savings=saving.mean,
+        savings_low=saving.low,
+        savings_high=saving.high,
+        priority=dollars.priority(saving, level, monthly_cost),
+        confidence=level,
+        action=finding.action,
+        evidence=list(finding.evidence),
+        quality_guard=finding.quality_guard,
+    )

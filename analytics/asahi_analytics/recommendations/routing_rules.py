@@ -1,0 +1,186 @@
+"""Advice on models: dear models for a task type, and one model that takes nearly everything.
+
+A cheaper model is advised only where its quality score on the same task type is known and not lower; where it is
+unknown the advice is to measure first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
+from asahi_analytics.recommendations.models import Category, Evidence
+from asahi_analytics.recommendations.observed import Observed
+from asahi_analytics.recommendations.unit_prices import UnitPrice, tokens_of, uncached
+from asahi_exporter import conventions as names
+
+MOST: Final = 0.50
+DOMINANT: Final = 0.80
+CHEAPER: Final = 0.70
+"""An alternative must cost less than this share of what was paid, or it is not worth the change."""
+QUALITY_TOLERANCE: Final = 0.05
+"""Points by which an alternative's mean score may be lower and still count as equal."""
+MIN_QUALITY_SAMPLES: Final = 30
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A cheaper model for a task type: what each day would have cost less, and what is known of its quality."""
+
+    model: str
+    daily_dollars: pd.Series
+    quality_known: bool
+    guard: str
+
+
+def routing_rules(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
+    """Return what the two rules about models find; ``prices`` are dollars per token by model."""
+    return [*dear_models(observed, prices), *dominant_model(observed, prices)]
+
+
+def dear_models(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
+    """Most requests of a task type go to a dear model although a cheaper one is in use or priced.
+
+    Counterfactual: the same tokens of that task type, uncached, at the cheaper model's unit prices.
+    """
+    requests = uncached(observed.frames["requests"]).sum()
+    found = []
+    for task_type in requests.index.get_level_values(names.TASK_TYPE).unique():
+        by_model = requests.xs(task_type, level=names.TASK_TYPE)
+        model, share = str(by_model.idxmax()), float(by_model.max() / max(by_model.sum(), 1.0))
+        if share <= MOST:
+            continue
+        best = best_alternative(observed, prices, model, [str(task_type)])
+        if best is not None:
+            found.append(_dear_model(str(task_type), model, share, best))
+    return found
+
+
+def dominant_model(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
+    """One model answers more than 80 % of the uncached requests: cheaper alternatives.
+
+    Counterfactual: for each task type of that model, its tokens at the prices of the best alternative.
+    """
+    requests = uncached(observed.frames["requests"])
+    by_model = requests.sum().groupby(level=names.MODEL).sum()
+    if by_model.sum() <= 0 or by_model.max() / by_model.sum() <= DOMINANT:
+        return []
+    model, share = str(by_model.idxmax()), float(by_model.max() / by_model.sum())
+    best = best_alternative(observed, prices, model, [str(name) for name in requests[model].columns])
+    if best is None:
+        return []
+    return [
+        _finding(
+            stable_id=f"model-dominant:{model}",
+            category="model",
+            title=f"{percent(share)} of requests go to {model}",
+            seen=f"{model} answered {percent(share)} of the uncached requests.",
+            advice=f"Route part of the traffic from {model} to {best.model}",
+            best=best,
+            evidence=Evidence(
+                statement=f"Share of uncached requests that {model} answered, 0-1.",
+                value=share,
+                promql=window_sum("requests", [names.MODEL, names.CACHE_TIER]),
+            ),
+        )
+    ]
+
+
+def best_alternative(
+    observed: Observed, prices: Mapping[str, UnitPrice], model: str, task_types: list[str]
+) -> Alternative | None:
+    """Return the alternative to ``model`` that saves most, one of known quality first; None where none qualifies."""
+    cost = uncached(observed.frames["cost_dollars"])
+    paid = pd.DataFrame({task: cost[(model, task)] for task in task_types if (model, task) in cost.columns})
+    if paid.to_numpy().sum() <= 0:
+        return None
+    candidates = [
+        candidate
+        for other in prices
+        if other != model
+        and (candidate := _alternative(observed, prices[other], other, model, paid)) is not None
+    ]
+    return max(candidates, key=lambda found: (found.quality_known, found.daily_dollars.sum()), default=None)
+
+
+def _alternative(
+    observed: Observed, price: UnitPrice, other: str, model: str, paid: pd.DataFrame
+) -> Alternative | None:
+    """Return ``other`` as an alternative, unless it is not clearly cheaper or its quality is lower."""
+    tokens = uncached(observed.frames["tokens"])
+    would_pay = pd.DataFrame({task: price.cost(tokens_of(tokens, model, task)) for task in paid.columns})
+    if would_pay.to_numpy().sum() >= CHEAPER * paid.to_numpy().sum():
+        return None
+    guards = [_quality(observed, model, other, str(task)) for task in paid.columns]
+    if any(known and lower for known, lower, _ in guards):
+        return None
+    known = all(known for known, _, _ in guards)
+    text = " ".join(text for was_known, _, text in guards if was_known == known)
+    return Alternative(other, (paid - would_pay).sum(axis=1), known, text)
+
+
+def _quality(observed: Observed, model: str, other: str, task_type: str) -> tuple[bool, bool, str]:
+    """Return whether both scores are known, whether the other's is lower, and that in words."""
+    points, samples = observed.frames["quality_points"].sum(), observed.frames["quality_samples"].sum()
+    counts = [float(samples.get((name, task_type), 0.0)) for name in (model, other)]
+    if min(counts) < MIN_QUALITY_SAMPLES:
+        few = other if counts[1] < MIN_QUALITY_SAMPLES else model
+        return False, False, f"The quality of {few} on '{task_type}' is not known ({min(counts):.0f} scores)."
+    own, others = (
+        float(points[(name, task_type)]) / count for name, count in zip((model, other), counts, strict=True)
+    )
+    text = f"On '{task_type}' {other} scores {others:.2f} and {model} {own:.2f} points."
+    return True, others < own - QUALITY_TOLERANCE, text
+
+
+def _dear_model(task_type: str, model: str, share: float, best: Alternative) -> Finding:
+    return _finding(
+        stable_id=f"routing-dear-model:{task_type}:{model}",
+        category="routing",
+        title=f"'{task_type}' goes to {model}, and {best.model} is cheaper",
+        seen=f"{percent(share)} of the uncached '{task_type}' requests went to {model}.",
+        advice=f"Lower the quality threshold of task type '{task_type}' so that the router picks {best.model}",
+        best=best,
+        evidence=Evidence(
+            statement=f"Share of uncached '{task_type}' requests that went to {model}, 0-1.",
+            value=share,
+            promql=window_sum("requests", [names.MODEL, names.TASK_TYPE, names.CACHE_TIER]),
+        ),
+    )
+
+
+def _finding(
+    *,
+    stable_id: str,
+    category: Category,
+    title: str,
+    seen: str,
+    advice: str,
+    best: Alternative,
+    evidence: Evidence,
+) -> Finding:
+    """Word the action by what is known of the alternative's quality."""
+    measured = f"{advice}; its measured quality is not lower."
+    unmeasured = (
+        f"Measure first: score at least {MIN_QUALITY_SAMPLES} answers of each model on the same task types. "
+        f"If {best.model} is not worse: {advice[0].lower()}{advice[1:]}."
+    )
+    return Finding(
+        id=stable_id,
+        category=category,
+        title=title,
+        seen=seen,
+        computed=(
+            f"The same tokens at the unit prices of {best.model} would have cost "
+            f"{money(best.daily_dollars.mean())} less a day."
+        ),
+        action=measured if best.quality_known else unmeasured,
+        daily_dollars=best.daily_dollars,
+        evidence=(evidence,),
+        quality_guard=best.guard,
+        premise_known=best.quality_known,
+    )

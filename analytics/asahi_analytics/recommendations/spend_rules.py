@@ -1,0 +1,250 @@
+"""Advice on spend that changed: cost per request, shares, waste and prices.
+
+Each compares the last seven days with the days before them, and speaks only where Welch's t test on the daily values
+finds the difference beyond chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
+from asahi_analytics.recommendations.models import Category, Evidence
+from asahi_analytics.recommendations.observed import Observed
+from asahi_analytics.recommendations.unit_prices import (
+    UnitPrice,
+    fit_price,
+    tokens_of,
+    tokens_of_all,
+    uncached,
+)
+from asahi_exporter import conventions as names
+
+Days = TypeVar("Days", pd.Series, pd.DataFrame)
+
+RECENT_DAYS: Final = 7
+MIN_DAYS_BEFORE: Final = 7
+CHANCE: Final = 0.001
+"""Probability under which a difference is not put down to chance; many label sets are looked at each time."""
+COST_DRIFT: Final = 1.15
+SHARE_JUMP: Final = 0.10
+WASTE_SHARE: Final = 0.02
+PRICE_CHANGE: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Spender:
+    """Who may spend a larger share than before: its label, the family with its dollars, and what to do then."""
+
+    label: str
+    family: str
+    category: Category
+    what: str
+
+
+SPENDERS: Final = (
+    Spender(names.USER, "user_cost_dollars", "routing", "ask them what changed, or set a budget for them"),
+    Spender(names.MODEL, "cost_dollars", "model", "check that the router meant to send it there"),
+)
+
+
+def spend_rules(observed: Observed) -> list[Finding]:
+    """Return what the rules about changed spend find."""
+    found = [*wasted_cost(observed)]
+    if observed.days >= RECENT_DAYS + MIN_DAYS_BEFORE:
+        found += [*drifting_costs(observed), *jumping_shares(observed), *changed_prices(observed)]
+    return found
+
+
+def wasted_cost(observed: Observed) -> list[Finding]:
+    """Failed and retried requests cost more than 2 % of the whole: their dollars are what could be saved."""
+    wasted = observed.total("wasted_cost_dollars")
+    share = float(wasted.sum()) / observed.cost_dollars if observed.cost_dollars > 0 else 0.0
+    if share < WASTE_SHARE:
+        return []
+    by_set = observed.frames["wasted_cost_dollars"].sum()
+    model, task_type, outcome = by_set.index[int(by_set.to_numpy().argmax())]
+    return [
+        Finding(
+            id="wasted-cost",
+            category="routing",
+            title=f"Errors and retries take {percent(share)} of the cost",
+            seen=f"{money(float(wasted.sum()))} of the window's cost went to failed or retried requests.",
+            computed="Counted dollar by dollar; all of it would be saved if none failed.",
+            action=(
+                f"Look at '{task_type}' on {model} first ({outcome}: {money(float(by_set.max()))}): shorten its "
+                "time-out, back off before retrying, and stop retrying what cannot succeed."
+            ),
+            daily_dollars=wasted,
+            evidence=(
+                Evidence(
+                    statement="Dollars spent on failed or retried requests in the window.",
+                    value=float(wasted.sum()),
+                    promql=window_sum("wasted_cost_dollars", [names.MODEL, names.TASK_TYPE, names.OUTCOME]),
+                ),
+            ),
+        )
+    ]
+
+
+def drifting_costs(observed: Observed) -> list[Finding]:
+    """The cost per request of a task type rose: the extra dollars on the requests of the last seven days."""
+    cost, requests = observed.by("cost_dollars", names.TASK_TYPE), observed.by("requests", names.TASK_TYPE)
+    found = []
+    for task_type in cost.columns:
+        each = (cost[task_type] / requests[task_type].where(requests[task_type] > 0)).dropna()
+        before, recent = _before(each), _recent(each)
+        if not _rose(before, recent, COST_DRIFT):
+            continue
+        extra = (recent - before.mean()) * requests[task_type].reindex(recent.index)
+        found.append(_drift(str(task_type), float(before.mean()), float(recent.mean()), extra))
+    return found
+
+
+def jumping_shares(observed: Observed) -> list[Finding]:
+    """A user's or model's share of the cost jumped by ten points or more: the dollars above its earlier share."""
+    found = []
+    for spender in SPENDERS:
+        frame = observed.by(spender.family, spender.label)
+        total = frame.sum(axis=1)
+        shares = frame.div(total.where(total > 0), axis=0).dropna()
+        for name in shares.columns:
+            before, recent = _before(shares[name]), _recent(shares[name])
+            if recent.mean() - before.mean() < SHARE_JUMP or not _rose(before, recent, 1.0):
+                continue
+            extra = (recent - before.mean()) * total.reindex(recent.index)
+            found.append(_jump(spender, str(name), before, recent, extra))
+    return found
+
+
+def changed_prices(observed: Observed) -> list[Finding]:
+    """A model's price per token changed by more than 5 %: what its recent tokens cost above the earlier price."""
+    cost, tokens = uncached(observed.frames["cost_dollars"]), uncached(observed.frames["tokens"])
+    found = []
+    for model in cost.columns.get_level_values(names.MODEL).unique():
+        tasks = [str(task) for task in cost[model].columns]
+        old, new = (_price(cost, tokens, str(model), tasks, part) for part in (_before, _recent))
+        if old is None or new is None or not _steady(cost, tokens, str(model), tasks, old):
+            continue
+        used = _recent(tokens_of_all(tokens, str(model), tasks))
+        paid, would_pay = new.cost(used), old.cost(used)
+        if would_pay.sum() > 0 and abs(paid.sum() / would_pay.sum() - 1) > PRICE_CHANGE:
+            found.append(
+                _price_changed(str(model), float(paid.sum() / would_pay.sum()) - 1, paid - would_pay)
+            )
+    return found
+
+
+def _price(
+    cost: pd.DataFrame,
+    tokens: pd.DataFrame,
+    model: str,
+    tasks: list[str],
+    part: Callable[[pd.DataFrame], pd.DataFrame],
+) -> UnitPrice | None:
+    spent = np.concatenate([part(cost)[(model, task)].to_numpy() for task in tasks])
+    used = pd.concat([part(tokens_of(tokens, model, task)) for task in tasks])
+    return fit_price(spent, used[names.INPUT].to_numpy(), used[names.OUTPUT].to_numpy())
+
+
+def _steady(cost: pd.DataFrame, tokens: pd.DataFrame, model: str, tasks: list[str], old: UnitPrice) -> bool:
+    """Tell whether the earlier days really follow one price: within 2 % of their cost on the whole."""
+    paid = np.concatenate([_before(cost)[(model, task)].to_numpy() for task in tasks])
+    fitted = np.concatenate([old.cost(_before(tokens_of(tokens, model, task))).to_numpy() for task in tasks])
+    return bool(paid.sum() > 0 and np.abs(paid - fitted).sum() <= 0.02 * paid.sum())
+
+
+def _recent(days: Days) -> Days:
+    return days.iloc[-RECENT_DAYS:]
+
+
+def _before(days: Days) -> Days:
+    return days.iloc[:-RECENT_DAYS]
+
+
+def _rose(before: pd.Series, recent: pd.Series, ratio: float) -> bool:
+    """Tell whether ``recent`` is above ``ratio`` times ``before`` on average, beyond chance (Welch's t test)."""
+    if len(before) < MIN_DAYS_BEFORE or len(recent) < 3 or recent.mean() <= ratio * before.mean():
+        return False
+    if before.std() == 0 and recent.std() == 0:
+        return True
+    moments = [(float(days.mean()), float(days.std()), len(days)) for days in (recent, before)]
+    test = stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False, alternative="greater")
+    return bool(test.pvalue < CHANCE)
+
+
+def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Finding:
+    return Finding(
+        id=f"cost-drift:{task_type}",
+        category="token",
+        title=f"A '{task_type}' request costs {percent(recent / before - 1)} more than before",
+        seen=f"A thousand cost {money(1000 * recent)} in the last {RECENT_DAYS} days, {money(1000 * before)} before.",
+        computed="The difference on each request of those days.",
+        action=f"Compare the prompts, the model mix and the cache hits of '{task_type}' with those of two weeks ago.",
+        daily_dollars=extra,
+        evidence=(
+            Evidence(
+                statement=f"Dollars per '{task_type}' request in the last {RECENT_DAYS} days.",
+                value=recent,
+                promql=(
+                    f"{window_sum('cost_dollars', [names.TASK_TYPE], RECENT_DAYS)} / "
+                    f"{window_sum('requests', [names.TASK_TYPE], RECENT_DAYS)}"
+                ),
+            ),
+        ),
+    )
+
+
+def _jump(
+    spender: Spender, name: str, before_days: pd.Series, recent_days: pd.Series, extra: pd.Series
+) -> Finding:
+    label, category, what = spender.label, spender.category, spender.what
+    before, recent = float(before_days.mean()), float(recent_days.mean())
+    return Finding(
+        id=f"share-jump:{label}:{name}",
+        category=category,
+        title=f"{label.capitalize()} {name} went from {percent(before)} to {percent(recent)} of the cost",
+        seen=f"Its share over the last {RECENT_DAYS} days is beyond what its earlier days would explain by chance.",
+        computed="The dollars above its earlier share of each day's cost; only its owner can tell what of it is waste.",
+        action=f"Look at {label} {name}: {what}.",
+        daily_dollars=extra,
+        evidence=(
+            Evidence(
+                statement=f"Share of the cost in the last {RECENT_DAYS} days, 0-1.",
+                value=recent,
+                promql=window_sum(spender.family, [label], RECENT_DAYS),
+            ),
+        ),
+        premise_known=False,
+    )
+
+
+def _price_changed(model: str, change: float, extra: pd.Series) -> Finding:
+    rose = change > 0
+    act = (
+        "look for a cheaper model of equal quality, or ask the provider"
+        if rose
+        else "routing thresholds may follow"
+    )
+    return Finding(
+        id=f"price-change:{model}",
+        category="model",
+        title=f"The price of {model} {'rose' if rose else 'fell'} by {percent(abs(change))}",
+        seen=f"The same tokens of {model} cost {percent(abs(change))} {'more' if rose else 'less'} than before.",
+        computed="The recent tokens at the recent price, less the same tokens at the earlier price.",
+        action=f"Check the price list of {model}; {act}.",
+        daily_dollars=extra,
+        evidence=(
+            Evidence(
+                statement=f"Change of the price of {model}, as a ratio.",
+                value=change,
+                promql=window_sum("cost_dollars", [names.MODEL, names.CACHE_TIER], RECENT_DAYS),
+            ),
+        ),
+    )

@@ -1,0 +1,160 @@
+"""Advice on the size of requests and of batches."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from asahi_analytics.recommendations.findings import Finding, percent, window_sum
+from asahi_analytics.recommendations.models import Evidence
+from asahi_analytics.recommendations.observed import Observed
+from asahi_analytics.recommendations.unit_prices import UnitPrice, tokens_of, uncached
+from asahi_exporter import conventions as names
+
+VARIATION_GOAL: Final = 0.50
+"""Standard deviation over mean of the tokens of a request, above which token optimisation is advised."""
+CAP_IN_MEANS: Final = 2.0
+"""Requests are trimmed to this many times the mean."""
+MIN_REQUESTS: Final = 1_000
+MIN_SHARE_OF_COST: Final = 0.005
+BATCH_GAIN_POINTS: Final = 5.0
+MIN_BATCHES: Final = 30
+
+
+def token_rules(observed: Observed, prices: dict[str, UnitPrice]) -> list[Finding]:
+    """Return what the rules about tokens and batches find."""
+    return [*varying_tokens(observed, prices), *small_batches(observed)]
+
+
+def varying_tokens(observed: Observed, prices: dict[str, UnitPrice]) -> list[Finding]:
+    """The tokens of a task type vary by more than half of their mean: trim the long requests.
+
+    Counterfactual: every request is trimmed to twice the mean. The share of tokens above that is that of a log-normal
+    distribution with the mean and variance that were counted (Johnson, Kotz and Balakrishnan, Continuous Univariate
+    Distributions, vol. 1, ch. 14); it is taken from what the tokens of that direction cost each day.
+    """
+    found = []
+    requests = observed.by("requests", names.TASK_TYPE).sum()
+    for task_type in requests.index[requests >= MIN_REQUESTS]:
+        for direction in (names.INPUT, names.OUTPUT):
+            mean, variation = token_moments(observed, str(task_type), direction, float(requests[task_type]))
+            if variation <= VARIATION_GOAL:
+                continue
+            paid = _paid_for_tokens(observed, prices, str(task_type), direction)
+            daily = share_above_cap(variation, CAP_IN_MEANS) * paid
+            if daily.sum() > MIN_SHARE_OF_COST * observed.cost_dollars:
+                found.append(_varying(str(task_type), direction, mean, variation, daily))
+    return found
+
+
+def token_moments(observed: Observed, task_type: str, direction: str, requests: float) -> tuple[float, float]:
+    """Return the mean tokens of a request and their coefficient of variation; (0, 0) where there are none."""
+    sums = observed.by("tokens", names.TASK_TYPE, names.DIRECTION).sum()
+    squares = observed.frames["tokens_squared"].sum()
+    mean = float(sums.get((task_type, direction), 0.0)) / requests
+    if mean <= 0:
+        return 0.0, 0.0
+    variance = float(squares.get((task_type, direction), 0.0)) / requests - mean**2
+    return mean, float(np.sqrt(max(variance, 0.0))) / mean
+
+
+def share_above_cap(variation: float, cap_in_means: float) -> float:
+    """Return E[(X - c)+] / E[X] of a log-normal X with coefficient of variation ``variation`` and c = cap * mean."""
+    sigma = float(np.sqrt(np.log1p(variation**2)))
+    distance = np.log(cap_in_means) / sigma
+    return float(stats.norm.cdf(sigma / 2 - distance) - cap_in_means * stats.norm.cdf(-sigma / 2 - distance))
+
+
+def small_batches(observed: Observed) -> list[Finding]:
+    """Batches are smaller than what the savings curve rewards.
+
+    Counterfactual: every batch saves what the best size class saves on average; the dollars that batching saved each
+    day grow in proportion.
+    """
+    batches, points = observed.frames["batches"].sum(), observed.frames["batch_savings_points"].sum()
+    curve = (points / batches[batches >= MIN_BATCHES]).dropna()
+    if len(curve) < 2:
+        return []
+    mean, best = float(points.sum() / batches.sum()), str(curve.idxmax())
+    if mean <= 0 or curve[best] - mean < BATCH_GAIN_POINTS:
+        return []
+    saved = _batching_savings(observed)
+    return [
+        Finding(
+            id="batch-size",
+            category="routing",
+            title=f"Batches of {best} requests save {curve[best]:.0f} %, the average batch {mean:.0f} %",
+            seen=f"Batches saved {mean:.0f} % on average; those of {best} requests saved {curve[best]:.0f} %.",
+            computed="Had all saved as much, the dollars saved by batching would have grown in that proportion.",
+            action=f"Let the batcher wait until {best} requests are together, where latency allows it.",
+            daily_dollars=saved * (float(curve[best]) / mean - 1),
+            evidence=(
+                Evidence(
+                    statement="Mean saving of a batch, in percentage points.",
+                    value=mean,
+                    promql=f"{window_sum('batch_savings_points', [])} / {window_sum('batches', [])}",
+                ),
+                Evidence(
+                    statement=f"Mean saving of batches of {best} requests, in percentage points.",
+                    value=float(curve[best]),
+                    promql=(
+                        f"{window_sum('batch_savings_points', [names.SIZE_CLASS])} / "
+                        f"{window_sum('batches', [names.SIZE_CLASS])}"
+                    ),
+                ),
+            ),
+        )
+    ]
+
+
+def _batching_savings(observed: Observed) -> pd.Series:
+    savings = observed.frames["savings_dollars"]
+    phases = [phase for phase in savings.columns if str(phase).startswith("batch")]
+    return savings[phases].sum(axis=1)
+
+
+def _paid_for_tokens(
+    observed: Observed, prices: dict[str, UnitPrice], task_type: str, direction: str
+) -> pd.Series:
+    """Return what the uncached tokens of ``task_type`` in ``direction`` cost each day, at observed unit prices."""
+    tokens = uncached(observed.frames["tokens"])
+    paid = pd.Series(0.0, index=tokens.index)
+    for model, price in prices.items():
+        each = price.input_dollars if direction == names.INPUT else price.output_dollars
+        paid = paid + tokens_of(tokens, model, task_type)[direction] * each
+    return paid
+
+
+def _varying(task_type: str, direction: str, mean: float, variation: float, daily: pd.Series) -> Finding:
+    cap = CAP_IN_MEANS * mean
+    means = {
+        names.INPUT: f"Trim the prompts of '{task_type}' (history, retrieved passages) to about {cap:,.0f} tokens.",
+        names.OUTPUT: f"Limit the answers of '{task_type}' to about {cap:,.0f} tokens, or ask for shorter ones.",
+    }
+    return Finding(
+        id=f"token-variation:{task_type}:{direction}",
+        category="token",
+        title=f"{direction.capitalize()} tokens of '{task_type}' vary by {percent(variation)} of their mean",
+        seen=f"A '{task_type}' request has {mean:,.0f} {direction} tokens, give or take {percent(variation)}.",
+        computed=f"Trimming each to {CAP_IN_MEANS:.0f} times the mean would have saved the price of the tokens above.",
+        action=means[direction],
+        daily_dollars=daily,
+        evidence=(
+            Evidence(
+                statement=f"Standard deviation over mean of the {direction} tokens of a '{task_type}' request.",
+                value=variation,
+                promql=window_sum("tokens_squared", [names.TASK_TYPE, names.DIRECTION]),
+            ),
+            Evidence(
+                statement=f"Mean {direction} tokens of a '{task_type}' request.",
+                value=mean,
+                promql=(
+                    f"{window_sum('tokens', [names.TASK_TYPE, names.DIRECTION])} "
+                    f"/ on ({names.TASK_TYPE}) group_left () {window_sum('requests', [names.TASK_TYPE])}"
+                ),
+            ),
+        ),
+    )
