@@ -1,0 +1,94 @@
+"""The counters of one process: blocks of floats in plain memory, each with a mirror in a file where there is one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, Protocol
+
+from asahi_exporter.schema import Schema
+
+BlockKey = tuple[Schema, tuple[str, ...]]
+_COPIED_AT_ONCE: Final = 256
+
+
+class Block:
+    """The cells of one label set. ``values`` is what counts; ``mirror[at:]`` is its copy that outlives the process."""
+
+    __slots__ = ("at", "labels", "mirror", "schema", "seen", "values")
+
+    def __init__(self, schema: Schema, labels: tuple[str, ...], values: list[float]) -> None:
+        self.schema = schema
+        self.labels = labels
+        self.values = values
+        self.mirror: memoryview[float] | None = None
+        self.at = 0
+        self.seen = list(values)
+        """The values when the rolling window last looked."""
+
+    def add(self, cell: int, value: float) -> None:
+        """Add ``value``, which must not be negative or NaN, to one cell."""
+        self.values[cell] += value
+        if self.mirror is not None:
+            self.mirror[self.at + cell] = self.values[cell]
+
+    def set(self, values: list[float]) -> None:
+        """Replace all the cells."""
+        self.values[:] = values
+        if self.mirror is not None:
+            for cell, value in enumerate(values):
+                self.mirror[self.at + cell] = value
+
+    def observe(self, bucket: int, value: float) -> None:
+        """Count ``value`` in a block that is a histogram, in the bucket at position ``bucket``."""
+        self.add(0, value)
+        self.add(bucket + 1, 1.0)
+
+
+class Backing(Protocol):
+    """Where blocks get a home that outlives the process."""
+
+    def place(self, block: Block) -> None:
+        """Set ``mirror`` and ``at`` of a new block and copy its values there; never raises for want of disk."""
+
+
+class NoBacking:
+    """Blocks live and die with the process, as in plain prometheus-client."""
+
+    def place(self, block: Block) -> None:
+        """Leave the block in memory."""
+
+
+class Cells:
+    """All the blocks of one process, by schema and label values. ``lock`` guards every change."""
+
+    def __init__(self, backing: Backing) -> None:
+        self.lock = threading.RLock()
+        """Re-entrant, so that a signal handler or a finalizer that records does not wait for itself."""
+        self.blocks: dict[BlockKey, Block] = {}
+        self._backing = backing
+
+    def block(self, schema: Schema, labels: tuple[str, ...]) -> Block:
+        """Return the block of a label set, made of zeros if it is new. The caller holds the lock."""
+        found = self.blocks.get((schema, labels))
+        if found is None:
+            found = Block(schema, labels, [0.0] * schema.size)
+            self._backing.place(found)
+            self.blocks[schema, labels] = found
+        return found
+
+    def take(self, block: Block) -> None:
+        """Include a block that exists already, as found in a file."""
+        self.blocks[block.schema, block.labels] = block
+
+    def copy(self) -> Iterator[tuple[BlockKey, list[float]]]:
+        """Yield key and values of every block; the lock is held for a few hundred blocks at a time."""
+        with self.lock:
+            blocks = iter(list(self.blocks.items()))
+        while True:
+            with self.lock:
+                copied = [(key, block.values.copy()) for key, block in islice(blocks, _COPIED_AT_ONCE)]
+            if not copied:
+                return
+            yield from copied

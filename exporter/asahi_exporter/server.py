@@ -1,0 +1,90 @@
+"""The HTTP server for ``/metrics``: standard library, a daemon thread, this machine only unless told otherwise."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from asahi_exporter.errors import ConfigError, PortInUseError
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+_SECONDS_PER_REQUEST: Final = 30
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def server_bind(self) -> None:
+        """Bind without asking DNS for the name of this host, which can take seconds."""
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a client that went away is no news to the host program."""
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _SECONDS_PER_REQUEST
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
+        """Say nothing: a scrape every few seconds is no news."""
+
+    def address_string(self) -> str:
+        """Return the address without asking DNS."""
+        return str(self.client_address[0])
+
+
+class MetricsServer:
+    """A running server. ``port`` is the one taken; :meth:`close` ends it.
+
+    Raises:
+        PortInUseError: another program has the port.
+        ConfigError: ``addr`` is no address of this machine, or the port is not allowed.
+    """
+
+    def __init__(self, app: WSGIApplication, port: int, addr: str) -> None:
+        self._server = _listen(port, addr)
+        self._server.set_app(app)
+        self.addr = addr
+        self.port = self._server.server_port
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.1},
+            name="asahi-metrics",
+            daemon=True,
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where the metrics are."""
+        return f"http://{self.addr}:{self.port}/metrics"
+
+    def close(self) -> None:
+        """Stop serving and free the port; a second call does nothing."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+def _listen(port: int, addr: str) -> _Server:
+    try:
+        return _Server((addr, port), _Handler)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(
+                f"port {port} on {addr} is already in use: stop the program that holds it, "
+                "or choose another with prometheus_port (0 takes a free one)"
+            ) from error
+        raise ConfigError(f"cannot serve metrics on {addr}:{port}: {error.strerror or error}") from error
+    except OverflowError as error:
+        raise ConfigError(f"port must be from 0 to 65535, got {port}") from error

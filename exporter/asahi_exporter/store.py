@@ -1,0 +1,66 @@
+"""Where the counters of a process live: the interface, and the store that is plain memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from asahi_exporter.cells import Backing, Block, BlockKey, NoBacking
+from asahi_exporter.conventions import Metric
+from asahi_exporter.guard import LabelStore, OwnLabelStore
+
+Row = tuple[BlockKey, list[float]]
+
+
+class Store(Protocol):
+    """The memory of a process's counters, and of what other processes of the service left or keep there."""
+
+    backing: Backing
+    labels: LabelStore
+    identity: str | None
+    """Value of the ``store`` label, or None when the counters end with the process."""
+    created: float
+    """When this memory was made, in seconds since 1970."""
+
+    def found(self) -> list[Block]:
+        """Return the blocks that this process continues, taken over from one that died."""
+
+    def rows(self) -> Iterable[Row]:
+        """Return the cells that other processes, dead or alive, hold now."""
+
+    def gauges(self) -> Mapping[Metric, float]:
+        """Return the store's own gauges, as of the last :meth:`rows`."""
+
+    def reopen(self) -> None:
+        """Start anew in a process that was just forked, with a file of its own."""
+
+    def close(self) -> None:
+        """Let go of the memory so that another process can continue it."""
+
+
+class MemoryStore:
+    """Plain memory: what prometheus-client does by default."""
+
+    def __init__(self, now: float) -> None:
+        self.backing: Backing = NoBacking()
+        self.labels: LabelStore = OwnLabelStore()
+        self.identity: str | None = None
+        self.created = now
+
+    def found(self) -> list[Block]:
+        """Return nothing: there is no memory of former processes."""
+        return []
+
+    def rows(self) -> Iterable[Row]:
+        """Return nothing: there are no other processes."""
+        return ()
+
+    def gauges(self) -> Mapping[Metric, float]:
+        """Return nothing."""
+        return {}
+
+    def reopen(self) -> None:
+        """Keep the copy that the fork made, as prometheus-client does."""
+
+    def close(self) -> None:
+        """Do nothing."""
