@@ -206,7 +206,6 @@ class Thresholds(_Section):
     usual: Usual
     critical_factor: Spike
     evaluation_interval: Duration
-    scrape_interval: Duration
     exporter_jobs: Pattern
     service_job: Annotated[str, Field(min_length=1)]
     runbook_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]

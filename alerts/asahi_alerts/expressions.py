@@ -1,0 +1,140 @@
+"""Building blocks of the alert rules: PromQL and templates, as text.
+
+Sums start from the running totals ``asahi:<family>:running``, which never lose a dollar: what happened within a
+window is the total now less the total a window ago, so that births, restarts and gaps need no guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from asahi_alerts.thresholds import Thresholds
+from asahi_exporter.conventions import FAMILIES
+
+LOOK_BACK: Final = "1h"
+"""How far before the start of a window its total is looked for: gaps up to this long are bridged."""
+
+
+def running(family: str) -> str:
+    """Return the name of the running total of ``family``; an unknown family is a ``KeyError``."""
+    return f"asahi:{FAMILIES[family].name}:running"
+
+
+def indented(expr: str, spaces: int = 2) -> str:
+    """Return ``expr`` with each line moved to the right."""
+    return "\n".join(" " * spaces + line for line in expr.splitlines())
+
+
+def aggregated(operator: str, by: Sequence[str], *arguments: str) -> str:
+    """Return ``operator`` over the last argument, keeping the labels ``by`` (none: one value for all)."""
+    head = f"{operator} by ({', '.join(by)}) (" if by else f"{operator}("
+    return head + "\n" + ",\n".join(map(indented, arguments)) + "\n)"
+
+
+def growth(family: str, by: Sequence[str], window: str) -> str:
+    """Return what was added to ``family`` within the trailing ``window``, by the labels ``by``.
+
+    Each label set is taken on its own. One that had no total a window ago was born since and counts from zero,
+    provided that totals were kept at all then; else nothing is returned, rather than a lifetime's total.
+    """
+    total, anything = running(family), running("requests")
+    return aggregated(
+        "sum",
+        by,
+        f"{total}\n"
+        "- (\n"
+        f"  last_over_time({total}[{LOOK_BACK}] offset {window})\n"
+        f"  or {total} * 0 and on () group(last_over_time({anything}[{LOOK_BACK}] offset {window}))\n"
+        ")",
+    )
+
+
+def _named(expr: str, label: str, value: str) -> str:
+    return f'label_replace({expr}, "{label}", "{value}", "", "")'
+
+
+def either(expressions: Sequence[str], label: str) -> str:
+    """Return the union of vectors with equal labels, told apart by ``label``."""
+    return "\nor ".join(_named(expr, label, str(number)) for number, expr in enumerate(expressions, 1))
+
+
+def usual(
+    record: str, by: Sequence[str], window: str, *, pick: str, days: int, rolling: str, history: str
+) -> str:
+    """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of two expectations.
+
+    One is its mean over the ``rolling`` window before this one, the other the median of the same time on each of
+    the ``days`` before. Nothing is expected where ``record`` was not there ``history`` ago.
+    """
+    same_time = either([f"{record} offset {day}d" for day in range(1, days + 1)], "day")
+    expectations = either(
+        [
+            f"avg_over_time({record}[{rolling}] offset {window})",
+            aggregated("quantile", by, "0.5", same_time),
+        ],
+        "expectation",
+    )
+    known = f"last_over_time({record}[{LOOK_BACK}] offset {history})"
+    return f"{aggregated(pick, by, expectations)}\nand on ({', '.join(by)}) {known}"
+
+
+def both(*conditions: str) -> str:
+    """Return the first condition where all of them hold (they have equal labels)."""
+    return "\nand ".join(conditions)
+
+
+def exporters(thresholds: Thresholds, metric: str = "up") -> str:
+    """Return the selector of ``metric`` for the scrape targets that are exporters."""
+    return f'{metric}{{job=~"{thresholds.exporter_jobs}",job!="{thresholds.service_job}"}}'
+
+
+# Templates of descriptions ------------------------------------------------------------------------------------
+def asked(query: str, shown: str) -> str:
+    """Return a template that asks ``query`` as the alert fires and shows its first value piped through ``shown``.
+
+    It shows nothing when the answer is empty.
+    """
+    return "{{ with query `" + query + "` }}{{ . | first | value | " + shown + " }}{{ end }}"
+
+
+def asked_about(query: str, names: Sequence[str], shown: str) -> str:
+    """Return a template that asks ``query``, whose ``%q`` stand for the alert's labels ``names``, in their order."""
+    labels = " ".join(f"$labels.{name}" for name in names)
+    return (
+        "{{ with printf `"
+        + query
+        + "` "
+        + labels
+        + " | query }}{{ . | first | value | "
+        + shown
+        + " }}{{ end }}"
+    )
+
+
+def asked_label(query: str, name: str) -> str:
+    """Return a template that asks ``query`` and shows the label ``name`` of its first answer."""
+    return "{{ with query `" + query + "` }}{{ . | first | label `" + name + "` }}{{ end }}"
+
+
+def one_line(expr: str) -> str:
+    """Return ``expr`` without line breaks, for use inside a template."""
+    return " ".join(expr.split()).replace("( ", "(").replace(" )", ")")
+
+
+VALUE: Final = "{{ $value | %s }}"
+DOLLARS: Final = 'printf "%.2f"'
+NUMBER: Final = 'printf "%.0f"'
+POINTS: Final = 'printf "%.2f"'
+PERCENT: Final = "humanizePercentage"
+DATE: Final = "humanizeTimestamp"
+
+
+def value(shown: str) -> str:
+    """Return a template of the alert's own value piped through ``shown``."""
+    return VALUE % shown
+
+
+def label(name: str) -> str:
+    """Return a template of one of the alert's labels."""
+    return "{{ $labels." + name + " }}"

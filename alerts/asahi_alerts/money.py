@@ -1,0 +1,278 @@
+"""Rules about money: the budget, unusual spend, savings and requests without a price."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Final
+
+from asahi_alerts.expressions import (
+    DATE,
+    DOLLARS,
+    NUMBER,
+    PERCENT,
+    asked,
+    asked_about,
+    asked_label,
+    both,
+    growth,
+    label,
+    one_line,
+    running,
+    value,
+)
+from asahi_alerts.rule import Alert, Group, Record, usual_record
+from asahi_alerts.thresholds import BurnWindow, Severity, Thresholds, seconds
+from asahi_exporter.conventions import (
+    BOUND,
+    BUDGET,
+    BUDGET_DOLLARS,
+    BUDGET_FORECAST,
+    BUDGET_OVERRUN_PROBABILITY,
+    BUDGET_SPENT,
+    MODEL,
+    WHOLE_BUDGET,
+)
+
+COST: Final = "asahi_total:cost_dollars"
+SAVINGS: Final = "asahi_total:savings_dollars"
+ALLOWED: Final = "asahi_total:budget:dollars"
+MONTH_TO_DATE: Final = f"{COST}:month_to_date"
+
+
+def groups(thresholds: Thresholds) -> tuple[Group, ...]:
+    """Return the groups of rules about money."""
+    return (
+        Group(
+            "asahi_alerts_spend",
+            (
+                *_spend_records(thresholds),
+                *_budget_records(thresholds),
+                *_budget_alerts(thresholds),
+                *_spike_alerts(thresholds),
+            ),
+        ),
+        Group(
+            "asahi_alerts_savings",
+            (*_savings_records(thresholds), _savings_zero_alert(thresholds), _unpriced_alert(thresholds)),
+        ),
+    )
+
+
+def _spend_records(thresholds: Thresholds) -> tuple[Record, ...]:
+    windows = dict.fromkeys((thresholds.cost_spike.window, *_burn_windows(thresholds)))
+    return tuple(Record(_sum(window), growth("cost_dollars", (), window)) for window in windows)
+
+
+def _burn_windows(thresholds: Thresholds) -> tuple[str, ...]:
+    pairs = ((window.short, window.long) for window in thresholds.budget.burn_windows)
+    return tuple(dict.fromkeys(chain.from_iterable(pairs)))
+
+
+def _sum(window: str) -> str:
+    return f"{COST}:sum{window}"
+
+
+# The budget ---------------------------------------------------------------------------------------------------
+def _budget_records(thresholds: Thresholds) -> tuple[Record, ...]:
+    return (
+        Record(ALLOWED, _allowed(thresholds.budget.monthly_dollars)),
+        Record(f"{COST}:running", f"sum({running('cost_dollars')})"),
+        Record(MONTH_TO_DATE, _month_to_date()),
+        *(Record(_burn_rate(window), _burn_rate_of(window)) for window in _burn_windows(thresholds)),
+    )
+
+
+def _allowed(monthly_dollars: float | None) -> str:
+    """Return the dollars of the month: what the service says (remembered for a day), else the thresholds' own."""
+    said = f'max(last_over_time({BUDGET_DOLLARS.name}{{{BUDGET}="{WHOLE_BUDGET}"}}[1d]))'
+    return said if monthly_dollars is None else f"{said}\nor vector({monthly_dollars:g})"
+
+
+def _month_to_date() -> str:
+    """Return the spend of this calendar month (UTC): the running total less what it was as the month began.
+
+    The total never falls, so the greatest of its values at midnight on a first of the month within 31 days is
+    that of this month. Where nothing was recorded around that time, the count starts with the first record.
+    """
+    total = f"{COST}:running"
+    month_start = (
+        f"  max_over_time(\n"
+        f"    (last_over_time({total}[6h]) and on () (day_of_month() == 1) and on () (hour() == 0))[31d:1h]\n"
+        f"  )\n"
+    )
+    return f"{total}\n- (\n{month_start}  or min_over_time({total}[31d])\n)"
+
+
+def _burn_rate(window: str) -> str:
+    return f"asahi_total:budget:burn_rate{window}"
+
+
+def _burn_rate_of(window: str) -> str:
+    """Return spend against the budget's share of the window: 1 spends exactly the budget in the month."""
+    return f"{_sum(window)}\n/ ({ALLOWED} * {seconds(window)} / (days_in_month() * 86400))"
+
+
+def _budget_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
+    return (
+        *(_burn_alert(window) for window in thresholds.budget.burn_windows),
+        *_spent_alerts(thresholds),
+        _forecast_alert(thresholds),
+    )
+
+
+def _burn_alert(window: BurnWindow) -> Alert:
+    return Alert(
+        name="AsahiBudgetBurn",
+        expr=both(
+            f"{_burn_rate(window.long)} > {window.burn_rate:g}",
+            f"{_burn_rate(window.short)} > {window.burn_rate:g}",
+        ),
+        hold=window.hold,
+        severity=window.severity,
+        labels={"window": window.long},
+        summary="Money is spent faster than the monthly budget allows.",
+        description=(
+            f"{value('printf `%.1f`')} times the pace that lasts the month, over {window.long}: "
+            f"${asked(_sum(window.long), DOLLARS)} spent in that time, "
+            f"${asked(MONTH_TO_DATE, DOLLARS)} this month of a budget of ${asked(ALLOWED, DOLLARS)}. "
+            f"At this pace the budget runs out on {asked(_exhaustion(window.long), DATE)}."
+        ),
+    )
+
+
+def _exhaustion(window: str) -> str:
+    """Return when the rest of the budget is spent at the pace of ``window``, now when it is spent already."""
+    left = f"clamp_min({ALLOWED} - {MONTH_TO_DATE}, 0)"
+    return f"time() + {left} / {_sum(window)} * {seconds(window)}"
+
+
+def _spent_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
+    levels: tuple[tuple[float, Severity], ...] = (
+        (thresholds.budget.early_warning_ratio, "warning"),
+        (1.0, "critical"),
+    )
+    spent, allowed = (f"max by ({BUDGET}) ({metric.name})" for metric in (BUDGET_SPENT, BUDGET_DOLLARS))
+    return tuple(
+        Alert(
+            name="AsahiBudgetSpent",
+            expr=f"{spent} / {allowed} >= {level:g}",
+            hold=thresholds.budget.hold,
+            severity=severity,
+            summary="A monthly budget is spent, or nearly so.",
+            description=(
+                f"{value(PERCENT)} of the budget {label(BUDGET)} is spent: "
+                f"${_of_budget(BUDGET_SPENT.name, DOLLARS)} of ${_of_budget(BUDGET_DOLLARS.name, DOLLARS)} this month."
+            ),
+        )
+        for level, severity in levels
+    )
+
+
+def _forecast_alert(thresholds: Thresholds) -> Alert:
+    return Alert(
+        name="AsahiForecastOverBudget",
+        expr=(
+            f"max by ({BUDGET}) ({BUDGET_OVERRUN_PROBABILITY.name}) "
+            f">= {thresholds.budget.overrun_probability:g}"
+        ),
+        hold=thresholds.budget.hold,
+        severity="warning",
+        summary="The month is forecast to cost more than its budget.",
+        description=(
+            f"The budget {label(BUDGET)} will be overrun with a probability of {value(PERCENT)}: "
+            f"${_of_budget(BUDGET_FORECAST.name, DOLLARS, mean_only=True)} expected by the end of the month, "
+            f"${_of_budget(BUDGET_DOLLARS.name, DOLLARS)} allowed."
+        ),
+    )
+
+
+def _of_budget(metric: str, shown: str, *, mean_only: bool = False) -> str:
+    """Return a template of ``metric`` for the budget that the alert is about."""
+    bound = f',{BOUND}="mean"' if mean_only else ""
+    return asked_about(f"{metric}{{{BUDGET}=%q{bound}}}", (BUDGET,), shown)
+
+
+# Unusual spend ------------------------------------------------------------------------------------------------
+def _spike_alerts(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
+    warning = thresholds.cost_spike_threshold
+    levels: tuple[tuple[float, Severity], ...] = (
+        (warning, "warning"),
+        (warning * thresholds.critical_factor, "critical"),
+    )
+    window = thresholds.cost_spike.window
+    return (
+        usual_record(f"{COST}:usual{window}", _sum(window), (), window, pick="max", thresholds=thresholds),
+        *(_spike_alert(thresholds, ratio, severity) for ratio, severity in levels),
+    )
+
+
+def _spike_alert(thresholds: Thresholds, ratio: float, severity: Severity) -> Alert:
+    spike = thresholds.cost_spike
+    spent, usually = _sum(spike.window), f"{COST}:usual{spike.window}"
+    return Alert(
+        name="AsahiCostSpike",
+        expr=both(f"{spent} > {ratio:g} * {usually}", f"{spent} - {usually} >= {spike.min_excess_dollars:g}"),
+        hold=spike.hold,
+        keep=spike.keep,
+        severity=severity,
+        summary="Spend is far above what is usual at this time.",
+        description=(
+            f"${value(DOLLARS)} spent in the last {spike.window}; "
+            f"usually at most ${asked(usually, DOLLARS)} at this time. "
+            f"Most of it by the model {asked_label(_largest(MODEL, spike.window), MODEL)}."
+        ),
+    )
+
+
+def _largest(name: str, window: str) -> str:
+    return f"topk(1, {one_line(growth('cost_dollars', (name,), window))})"
+
+
+# Savings and prices -------------------------------------------------------------------------------------------
+def _savings_records(thresholds: Thresholds) -> tuple[Record, ...]:
+    window = thresholds.savings_zero.window
+    ratio = f"{SAVINGS}:ratio{window}"
+    return (
+        Record(f"asahi_total:baseline_dollars:sum{window}", growth("baseline_dollars", (), window)),
+        Record(
+            ratio,
+            f"{growth('savings_dollars', (), window)}\n/ (asahi_total:baseline_dollars:sum{window} > 0)",
+        ),
+        usual_record(f"{SAVINGS}:usual_ratio{window}", ratio, (), window, pick="min", thresholds=thresholds),
+    )
+
+
+def _savings_zero_alert(thresholds: Thresholds) -> Alert:
+    zero = thresholds.savings_zero
+    ratio, usually = f"{SAVINGS}:ratio{zero.window}", f"{SAVINGS}:usual_ratio{zero.window}"
+    baseline = f"asahi_total:baseline_dollars:sum{zero.window}"
+    return Alert(
+        name="AsahiSavingsZero",
+        expr=both(
+            f"{ratio} <= {zero.ratio:g} * {usually}", f"{usually} * {baseline} >= {zero.min_usual_dollars:g}"
+        ),
+        hold=zero.hold,
+        keep=zero.keep,
+        severity="warning",
+        summary="The optimizer has stopped saving money.",
+        description=(
+            f"{value(PERCENT)} of the baseline saved in the last {zero.window}; usually at least "
+            f"{asked(usually, PERCENT)}. The traffic of that time would have saved "
+            f"${asked(f'{usually} * {baseline}', DOLLARS)}."
+        ),
+    )
+
+
+def _unpriced_alert(thresholds: Thresholds) -> Alert:
+    unpriced = thresholds.unpriced_requests
+    return Alert(
+        name="AsahiUnpricedRequests",
+        expr=f"{growth('unpriced_requests', (MODEL,), unpriced.window)} >= {unpriced.min_requests}",
+        hold=unpriced.hold,
+        severity="warning",
+        summary="Requests of a model have no price, so the spend shown is too low.",
+        description=(
+            f"{value(NUMBER)} requests of the model {label(MODEL)} in the last {unpriced.window} had no price; "
+            f"their cost is missing from every sum."
+        ),
+    )

@@ -1,0 +1,61 @@
+"""What a Prometheus rule is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from asahi_alerts.expressions import usual
+from asahi_alerts.thresholds import Severity, Thresholds
+
+
+@dataclass(frozen=True)
+class Record:
+    """A recording rule."""
+
+    name: str
+    expr: str
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alerting rule.
+
+    ``summary`` is one static sentence; ``description`` is a Prometheus template that carries the numbers.
+    ``hold`` is the rule's ``for``, ``keep`` its ``keep_firing_for``.
+    """
+
+    name: str
+    expr: str
+    hold: str
+    severity: Severity
+    summary: str
+    description: str
+    keep: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rules that are evaluated one after the other, so that an alert reads what was recorded just before it."""
+
+    name: str
+    rules: tuple[Record | Alert, ...]
+
+
+def usual_record(
+    name: str, record: str, by: Sequence[str], window: str, *, pick: str, thresholds: Thresholds
+) -> Record:
+    """Return the rule that records as ``name`` what ``record`` usually is; see ``expressions.usual``."""
+    return Record(
+        name,
+        usual(
+            record,
+            by,
+            window,
+            pick=pick,
+            days=thresholds.usual.days,
+            rolling=thresholds.rolling_window,
+            history=thresholds.usual.min_history,
+        ),
+    )
