@@ -1,0 +1,84 @@
+"""What counts as an anomaly: the kinds and their thresholds."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+from asahi_alerts import thresholds
+
+Kind = Literal["cost_spike", "latency_spike", "error_rate", "cache_degradation", "quality_drop"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+Severity = Literal["warning", "critical"]
+
+
+class AnomalyConfig(BaseModel):
+    """Thresholds of the detector; the defaults are those of the alert rules (``thresholds.yml``).
+
+    A threshold is a ratio (or a rate, or points) against what was to be expected.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    cost_spike_threshold: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().cost_spike_threshold,
+        gt=1,
+        description="Spend against the expected spend: 2.0 is twice as much.",
+    )
+    latency_spike_threshold: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().latency_spike_threshold,
+        gt=1,
+        description="Latency against the expected latency: 2.0 is twice as slow.",
+    )
+    error_rate_threshold: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().error_rate_threshold,
+        gt=0,
+        lt=1,
+        description="Errors for each request, 0-1.",
+    )
+    cache_degradation_threshold: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().cache_degradation_threshold,
+        gt=0,
+        lt=1,
+        description="Hit rate against the expected hit rate: 0.5 is half of it.",
+    )
+    quality_drop_threshold: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().quality_drop_threshold,
+        gt=0,
+        description="Points below the expected quality score.",
+    )
+    rolling_window_hours: int = Field(
+        default_factory=lambda: thresholds.load().rolling_window_hours,
+        ge=1,
+        le=24 * 14,
+        description="The rolling mean that stands for the usual while history is short.",
+    )
+    profile_days: int = Field(
+        default=14, ge=1, le=60, description="Previous days that make the usual value of a time of day."
+    )
+    min_history_hours: FiniteFloat = Field(
+        default_factory=lambda: thresholds.seconds(thresholds.load().usual.min_history) / 3600,
+        gt=0,
+        description="No judgement before there is this much history.",
+    )
+    min_excess_share: FiniteFloat = Field(
+        default=0.2,
+        ge=0,
+        description="A cost spike must add this share of the last day's mean spend of a bin.",
+    )
+    critical_factor: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().critical_factor,
+        gt=1,
+        description="A spike is critical at this many times its warning threshold.",
+    )
+    critical_error_factor: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().error_rate.critical_factor,
+        gt=1,
+        description="An error rate is critical at this many times its threshold.",
+    )
+    error_rate_sigmas: FiniteFloat = Field(
+        default=4.0,
+        gt=0,
+        description="How far beyond chance errors must be, in standard deviations of so many requests.",
+    )

@@ -1,0 +1,168 @@
+"""Scores of one series: what was expected of each bin, from where on it is an anomaly, and whether it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, bins_of, persistent
+from asahi_analytics.anomaly.config import KINDS, AnomalyConfig, Kind
+from asahi_analytics.anomaly.levels import NOISE_SIGMAS, expected_level
+from asahi_analytics.anomaly.spikes import SpikeRule, find_spikes
+from asahi_analytics.errors import UserInputError
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Arrays over the bins of one series."""
+
+    expected: Floats
+    threshold: Floats
+    anomalous: Bools
+    critical: Bools
+
+
+def score_series(
+    values: pd.Series,
+    config: AnomalyConfig | None = None,
+    kind: Kind = "cost_spike",
+    volume: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Return what was expected of each bin of ``values``, the threshold, and whether the bin is anomalous.
+
+    ``values`` is a float series on a regular UTC ``DatetimeIndex`` of any bin width: dollars per bin for
+    ``cost_spike``, milliseconds for ``latency_spike``, ratios 0-1 for ``error_rate`` and ``cache_degradation``,
+    points for ``quality_drop``. ``volume`` holds the requests (or look-ups) of each bin, so that a ratio of few is
+    not taken for evidence. NaN is a bin of which nothing is known: it is never an anomaly.
+
+    The answer is indexed like ``values``: ``expected`` and ``threshold`` in the unit of ``values`` (NaN while there
+    is too little history), ``is_anomaly`` (bool) and ``severity`` (``"warning"``, ``"critical"`` or ``None``). Row t
+    depends on values up to t only; arguments stay as they are.
+
+    Raises ``UserInputError`` for an irregular or naive index, values that are not numbers, negative money, ratios
+    outside 0-1, an unknown kind, or a volume that is not indexed like ``values``.
+    """
+    if kind not in KINDS:
+        raise UserInputError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
+    bins = bins_of(values)
+    _check_range(bins.values, kind)
+    counts = None if volume is None else _counts(volume, values.index)
+    scores = _SCORERS[kind](bins, counts, config or AnomalyConfig())
+    return _frame(scores, values.index)
+
+
+def _frame(scores: Scores, index: pd.Index) -> pd.DataFrame:
+    severity = np.full(len(index), None, dtype=object)
+    severity[scores.anomalous] = "warning"
+    severity[scores.anomalous & scores.critical] = "critical"
+    columns = {
+        "expected": scores.expected,
+        "threshold": scores.threshold,
+        "is_anomaly": scores.anomalous,
+        "severity": pd.Series(severity, index=index, dtype=object),
+    }
+    return pd.DataFrame(columns, index=index)
+
+
+def _check_range(values: Floats, kind: Kind) -> None:
+    low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
+    if low < 0:
+        raise UserInputError(f"{kind} needs values of 0 or more, got {low:g}")
+    if kind in ("error_rate", "cache_degradation") and high > 1 + 1e-9:
+        raise UserInputError(f"{kind} needs ratios between 0 and 1, got {high:g}")
+
+
+def _counts(volume: pd.Series, index: pd.Index) -> Floats:
+    counts = bins_of(volume, "volume").values
+    if not volume.index.equals(index):
+        raise UserInputError("volume must be indexed like values")
+    if np.any(counts < 0):
+        raise UserInputError(f"volume must be 0 or more, got {np.nanmin(counts):g}")
+    return np.nan_to_num(counts, nan=0.0)
+
+
+def _cost(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:  # noqa: ARG001  (one signature)
+    found = find_spikes(
+        bins,
+        SpikeRule(
+            ratio=config.cost_spike_threshold,
+            excess_share=config.min_excess_share,
+            mean_hours=config.rolling_window_hours,
+            min_history_hours=config.min_history_hours,
+            profile_days=config.profile_days,
+        ),
+    )
+    critical = bins.values > config.critical_factor * found.threshold
+    return Scores(found.expected, found.threshold, found.flagged, critical)
+
+
+def _latency(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
+    seen = _with_traffic(bins, counts)
+    level = expected_level(seen, config.profile_days, config.min_history_hours, "factor")
+    threshold = np.maximum(
+        config.latency_spike_threshold * level.expected, level.expected + NOISE_SIGMAS * level.noise
+    )
+    critical = seen.values > config.critical_factor * threshold
+    return Scores(level.expected, threshold, persistent(seen.values > threshold), critical)
+
+
+def _errors(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
+    seen = _with_traffic(bins, counts)
+    level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
+    base = np.where(np.isnan(level.expected), 0.0, np.maximum(level.expected, 0.0))
+    threshold = np.maximum(config.error_rate_threshold, 1.5 * base + NOISE_SIGMAS * level.noise)
+    threshold += _chance(base, counts, config)
+    critical = seen.values > config.critical_error_factor * config.error_rate_threshold
+    return Scores(base, threshold, persistent(seen.values > threshold), critical)
+
+
+def _chance(base: Floats, counts: Floats | None, config: AnomalyConfig) -> Floats:
+    """Return what chance may add to a rate of ``base`` seen on ``counts`` requests."""
+    if counts is None:
+        return np.zeros_like(base)
+    rate = np.maximum(base, config.error_rate_threshold / 2)
+    evidence = np.maximum(counts, 1.0)
+    sigmas = config.error_rate_sigmas
+    chance: Floats = sigmas * np.sqrt(rate * (1 - rate) / evidence) + sigmas**2 / 4 / evidence
+    return chance
+
+
+def _cache(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
+    seen = _with_traffic(bins, counts)
+    level = expected_level(seen, config.profile_days, config.min_history_hours, "factor")
+    rate = np.clip(level.expected, 0.0, 1.0)
+    chance = 0.0 if counts is None else np.sqrt(rate * (1 - rate) / np.maximum(counts, 1.0))
+    threshold = np.minimum(
+        config.cache_degradation_threshold * rate, rate - NOISE_SIGMAS * np.hypot(level.noise, chance)
+    )
+    threshold = np.maximum(threshold, 0.0)
+    critical = seen.values < threshold / config.critical_factor
+    return Scores(rate, threshold, persistent(seen.values < threshold), critical)
+
+
+def _quality(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
+    seen = _with_traffic(bins, counts)
+    level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
+    drop = np.maximum(config.quality_drop_threshold, NOISE_SIGMAS * level.noise)
+    critical = seen.values < level.expected - config.critical_factor * drop
+    return Scores(
+        level.expected, level.expected - drop, persistent(seen.values < level.expected - drop), critical
+    )
+
+
+def _with_traffic(bins: Bins, counts: Floats | None) -> Bins:
+    """Return ``bins`` with those of no requests taken as unknown."""
+    return bins if counts is None else Bins(np.where(counts > 0, bins.values, np.nan), bins.step)
+
+
+_SCORERS: Final[Mapping[Kind, Callable[[Bins, Floats | None, AnomalyConfig], Scores]]] = {
+    "cost_spike": _cost,
+    "latency_spike": _latency,
+    "error_rate": _errors,
+    "cache_degradation": _cache,
+    "quality_drop": _quality,
+}
