@@ -1,0 +1,89 @@
+// Wires the page: the address holds what is chosen, each card loads by itself, everything refreshes every minute.
+
+import { Api } from "./api.js";
+import { CARDS, GROUPS, PERIODS } from "./cards.js";
+import { h } from "./dom.js";
+import { moment } from "./format.js";
+
+const REFRESH_MS = 60_000;
+const DEFAULTS = { period: "day", by: "model" };
+let flight = null;
+
+/** What is chosen, from the address; what the address does not say, or says wrongly, is the default. */
+function readState() {
+  const query = new URLSearchParams(location.search);
+  const pick = (name, allowed) => (query.get(name) in allowed ? query.get(name) : DEFAULTS[name]);
+  return { period: pick("period", PERIODS), by: pick("by", GROUPS) };
+}
+
+function writeState(change) {
+  const query = new URLSearchParams({ ...readState(), ...change });
+  history.pushState(null, "", `?${query}`);
+}
+
+function showState({ period, by }) {
+  document.querySelector(`input[name=period][value=${period}]`).checked = true;
+  document.querySelector(`input[name=by][value=${by}]`).checked = true;
+  for (const place of document.querySelectorAll(".in-period")) place.textContent = PERIODS[period].said;
+  document.querySelector(".in-trend").textContent = PERIODS[period].trend.said;
+}
+
+const bodyOf = (card) => document.querySelector(`#${card.id} .body`);
+
+async function load(card, api, state) {
+  const section = document.getElementById(card.id);
+  section.setAttribute("aria-busy", "true");
+  try {
+    render(card, card.show(await card.ask(api, state), state) || h("p", { class: "empty" }, card.empty(state)), "shown");
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    render(card, failure(card, error), "failed");
+  }
+  section.removeAttribute("aria-busy");
+}
+
+/** Put `content` into the card; what the reader opened or holds the focus on stays so. */
+function render(card, content, status) {
+  const body = bodyOf(card);
+  const open = [...body.querySelectorAll("details")].map((each) => each.open);
+  const focused = document.activeElement?.matches(".plot") && body.contains(document.activeElement);
+  body.replaceChildren(...[content].flat().filter(Boolean));
+  body.querySelectorAll("details").forEach((each, index) => { each.open = open[index] ?? false; });
+  if (focused) body.querySelector(".plot")?.focus();
+  document.getElementById(card.id).dataset.status = status;
+}
+
+function failure(card, error) {
+  return h("div", { class: "failure", role: "alert" },
+    h("p", {}, error.message),
+    h("button", { type: "button", onclick: () => load(card, new Api(), readState()) }, "Try again"));
+}
+
+/** Load `cards`; a refresh that is still under way is given up. */
+async function refresh(cards = CARDS) {
+  flight?.abort();
+  flight = new AbortController();
+  const { signal } = flight;
+  const state = readState();
+  const api = new Api(signal);
+  showState(state);
+  await Promise.all(cards.map((card) => load(card, api, state)));
+  if (!signal.aborted) document.getElementById("updated").textContent = `Updated ${moment(Date.now(), "clock")}`;
+}
+
+function start() {
+  for (const card of CARDS) bodyOf(card).replaceChildren(h("p", { class: "loading" }, "Loading…"));
+  for (const input of document.querySelectorAll(".switch input")) {
+    input.addEventListener("change", () => {
+      writeState({ [input.name]: input.value });
+      refresh();
+    });
+  }
+  document.getElementById("refresh").addEventListener("click", () => refresh());
+  addEventListener("popstate", () => refresh());
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  setInterval(() => document.hidden || refresh(), REFRESH_MS);
+  refresh();
+}
+
+start();

@@ -1,0 +1,217 @@
+// What each card asks and shows. `ask(api, state)` returns its data; `show(data, state)` returns elements, or null
+// when there is nothing to show, and `empty(state)` then says why.
+
+import { barsOverTime, interval, meter, rows, stacked } from "./charts.js";
+import { h, spoken, table } from "./dom.js";
+import {
+  ago, axisDollars, change, count, compact, dollars, isNumber, milliseconds, moment, percent, roughDollars, words,
+} from "./format.js";
+import { share } from "./scales.js";
+import { trustLine } from "./trust.js";
+
+const HOURLY = { bin: "hour", intervals: 24, tick: "time", said: "by hour, last 24 hours" };
+export const PERIODS = {
+  hour: { said: "in the last hour", trend: HOURLY },
+  day: { said: "in the last 24 hours", trend: HOURLY },
+  week: { said: "in the last 7 days", trend: { bin: "hour", intervals: 168, tick: "weekday", said: "by hour, last 7 days" } },
+  month: { said: "in the last 30 days", trend: { bin: "day", intervals: 30, tick: "day", said: "by day, last 30 days" } },
+};
+export const GROUPS = { model: "model", task_type: "task", user: "user", tier: "cache tier" };
+const HORIZON_DAYS = 30;
+const MOST_ROWS = 8;
+
+const noTraffic = ({ period }) => `No requests ${PERIODS[period].said}.`;
+const breakdown = (parameters) => (api) => api.get("analytics/cost-breakdown", { group_by: "model", ...parameters });
+const big = (text, ...notes) => [h("p", { class: "big" }, text), h("p", { class: "note" }, ...notes)];
+
+const spend = (id, parameters, said) => ({
+  id,
+  ask: breakdown(parameters),
+  empty: () => `No requests ${said}.`,
+  show: (data) => data.requests > 0 && big(
+    dollars(data.total_cost), `${compact(data.requests)} requests, ${dollars(data.cost_per_request)} each`,
+    data.savings > 0 ? h("span", { class: "good" }, ` · saved ${dollars(data.savings)}`) : null),
+});
+
+const saved = {
+  id: "saved",
+  ask: (api, { period }) => api.get("analytics/baseline", { period }),
+  empty: noTraffic,
+  show: (data) => data.baseline_cost > 0 && big(
+    dollars(data.savings), `${percent(data.savings_pct / 100)} of the ${dollars(data.baseline_cost)} baseline`),
+};
+
+const trust = {
+  id: "trust",
+  ask: (api, { period }) => breakdown({ period })(api),
+  empty: () => "",
+  show: (data, { period }) => trustLine(data.trust, PERIODS[period].said),
+};
+
+const trend = {
+  id: "trend",
+  ask: (api, { period }) => {
+    const { bin, intervals } = PERIODS[period].trend;
+    return api.get("analytics/trends", { metric: "cost", period: bin, intervals });
+  },
+  empty: ({ period }) => `Nothing was spent: ${PERIODS[period].trend.said}.`,
+  show: (data, { period }) => data.points.some(({ value }) => value > 0) && trendChart(data, PERIODS[period].trend),
+};
+
+function trendChart(data, { tick, said }) {
+  const seconds = data.interval_seconds;
+  const known = data.points.filter(({ value }) => isNumber(value));
+  const total = known.reduce((sum, { value }) => sum + value, 0);
+  const most = known.reduce((best, point) => (point.value > best.value ? point : best), known[0]);
+  const bin = (start) => `${moment(start)} – ${moment(new Date(start).getTime() + 1000 * seconds, seconds < 86400 ? "time" : "full")}`;
+  return barsOverTime({
+    title: `Dollars spent ${said}`,
+    points: data.points.map(({ timestamp, value }) => ({ start: timestamp, value })),
+    text: {
+      unit: "Dollars",
+      value: dollars,
+      axis: axisDollars,
+      tick: (start) => moment(start, tick),
+      ticked: (start) => tick !== "weekday" || new Date(start).getHours() === 0,
+      bin,
+      summary: `${dollars(total)} in all, at most ${dollars(most.value)} (${moment(most.timestamp)})`,
+    },
+  });
+}
+
+const where = {
+  id: "breakdown",
+  ask: (api, { period, by }) => breakdown({ period, group_by: by })(api),
+  empty: noTraffic,
+  show: (data, { by }) => data.total_cost > 0 && breakdownRows(data, by),
+};
+
+function breakdownRows({ breakdown: parts, total_cost: total }, by) {
+  const names = Object.entries(parts).sort(([, a], [, b]) => b - a);
+  const shown = names.slice(0, MOST_ROWS).map(([name, value]) => (
+    { name: labelName(name, by), value, shown: dollars(value), note: percent(share(value, total)) }));
+  const rest = names.slice(MOST_ROWS).reduce((sum, [, value]) => sum + value, 0);
+  const more = names.length - MOST_ROWS;
+  return [
+    rows(`Dollars by ${GROUPS[by]}`, shown),
+    more > 0 && h("p", { class: "note" }, `${more} more: ${dollars(rest)}`),
+    h("p", { class: "sum" }, "Total ", h("b", {}, dollars(total))),
+  ];
+}
+
+function labelName(name, by) {
+  if (by !== "tier") return by === "task_type" ? words(name) : name;
+  return name === "none" ? "No cache: a model answered" : `Cache tier ${name}`;
+}
+
+const savings = {
+  id: "savings",
+  ask: saved.ask,
+  empty: noTraffic,
+  show: (data) => data.baseline_cost > 0 && savingsParts(data),
+};
+
+function savingsParts(data) {
+  const phases = Object.entries(data.savings_by_phase).sort(([, a], [, b]) => b - a);
+  const parts = [
+    { name: "Spent", value: data.actual_cost, kind: "part-0" },
+    ...phases.map(([phase, value], index) => ({ name: `Saved by ${words(phase)}`, value, kind: `part-${1 + (index % 6)}` })),
+  ];
+  const legend = table("Parts of the baseline", ["Part", "Dollars", "Share"], parts.map(({ name, value, kind }) => [
+    h("span", {}, h("i", { class: `key ${kind}` }), name), dollars(value), percent(share(value, data.baseline_cost))]));
+  return [
+    stacked("What was spent and what was saved, as parts of the baseline", parts),
+    legend,
+    h("p", { class: "sum" }, "Baseline ", h("b", {}, dollars(data.baseline_cost)), `, what ${data.baseline_model} would have cost`),
+    isNumber(data.cache_contribution_pct)
+      && h("p", { class: "note" }, `The caches made ${percent(data.cache_contribution_pct / 100)} of the savings.`),
+  ];
+}
+
+const cache = {
+  id: "cache",
+  ask: (api, { period }) => api.get("analytics/cache-performance", { period }),
+  empty: ({ period }) => `No cache was asked ${PERIODS[period].said}.`,
+  show: (data) => Object.values(data.tiers).some(({ hits, misses }) => hits + misses > 0) && cacheTiers(data),
+};
+
+function cacheTiers(data) {
+  const tiers = Object.entries(data.tiers).map(([tier, each]) => [
+    `Tier ${tier}`,
+    h("span", { class: "rate" }, percent(each.hit_rate), meter(each.hit_rate ?? 0, "good")),
+    compact(each.hits + each.misses), milliseconds(each.avg_latency_ms), dollars(each.dollars_saved)]);
+  return [
+    table("Cache tiers", ["Tier", "Hit rate", "Look-ups", "Mean look-up", "Saved"], tiers, { class: "tiers" }),
+    h("p", { class: "sum" }, "All tiers ", h("b", {}, percent(data.overall_hit_rate)), " of look-ups hit, ",
+      h("b", {}, percent(data.served_from_cache)), " of requests served from a cache"),
+  ];
+}
+
+const latency = {
+  id: "latency",
+  ask: (api, { period }) => api.get("analytics/latency-percentiles", { period }),
+  empty: noTraffic,
+  show: (data) => isNumber(data.p50) && [
+    rows("Latency percentiles", ["p50", "p75", "p90", "p95", "p99"].map((name) => (
+      { name, value: data[name] ?? 0, shown: milliseconds(data[name]) }))),
+    h("p", { class: "note" }, `${count(data.requests)} requests; half of them took at most ${milliseconds(data.p50)}.`),
+  ],
+};
+
+const forecast = {
+  id: "forecast",
+  ask: async (api) => {
+    const [ahead, past] = await Promise.all([
+      api.get("analytics/forecast", { horizon_days: HORIZON_DAYS }), breakdown({ period: "month" })(api)]);
+    return { ...ahead, past: past.total_cost };
+  },
+  empty: () => "Too little history for a forecast yet.",
+  show: (data) => isNumber(data.predicted_cost) && [
+    h("p", { class: "big" }, roughDollars(data.predicted_cost)),
+    h("p", { class: "note" }, `${change(data.predicted_cost, data.past)} against the last 30 days; the trend is ${data.trend}.`),
+    interval({ low: data.confidence_low, middle: data.predicted_cost, high: data.confidence_high }),
+    h("p", { class: "note" }, `With 95 % confidence between ${roughDollars(data.confidence_low)} and `
+      + `${roughDollars(data.confidence_high)}.`),
+    backTest(data.backtest),
+    data.warning && h("p", { class: "notice" }, data.warning),
+  ],
+};
+
+function backTest(test) {
+  if (!isNumber(test?.mape_pct)) return h("p", { class: "note" }, "Too little history to test the forecast on.");
+  return h("p", { class: "note" }, `Tested on the past: off by ${percent(test.mape_pct / 100)} on average.`);
+}
+
+const anomalies = {
+  id: "anomalies",
+  ask: (api) => api.get("analytics/anomalies"),
+  empty: () => "Nothing unusual: cost, latency, errors, caches and quality behave as expected.",
+  show: ({ anomalies: found }) => found.length > 0 && h("ul", { class: "findings" }, found.map((each) => h("li", {},
+    h("p", { class: "title" }, badge(each.severity), words(each.anomaly_type),
+      h("time", { datetime: each.detected_at, title: moment(each.detected_at) }, ago(each.detected_at))),
+    h("p", {}, each.message)))),
+};
+
+const recommendations = {
+  id: "recommendations",
+  ask: (api) => api.get("analytics/recommendations"),
+  empty: () => "No advice: either all is well, or there is too little traffic to judge.",
+  show: ({ recommendations: found }) => found.length > 0 && h("ul", { class: "findings" }, found.map((each) => h("li", {},
+    h("p", { class: "title" }, badge(each.priority), each.title,
+      h("b", { class: "good" }, `${roughDollars(each.estimated_savings)} a month`)),
+    h("p", {}, each.action),
+    h("details", {}, h("summary", {}, "Why"), h("p", {}, each.description),
+      isNumber(each.savings_low) && h("p", { class: "note" },
+        `Between ${roughDollars(each.savings_low)} and ${roughDollars(each.savings_high)} a month; confidence ${each.confidence}.`),
+      each.quality_guard && h("p", { class: "note" }, each.quality_guard))))),
+};
+
+const badge = (level) => h("span", { class: `badge ${level}` }, spoken("Level: "), level);
+
+export const CARDS = [
+  trust,
+  spend("today", { window: "today" }, "today"),
+  spend("month-to-date", { window: "month-to-date" }, "this month"),
+  spend("last-30-days", { period: "month" }, "in the last 30 days"),
+  saved, trend, forecast, where, savings, cache, latency, anomalies, recommendations,
+];

@@ -1,0 +1,150 @@
+// Charts as SVG: drawn at the size of their place, so that text keeps its size; read by mouse, finger, keys and ear.
+
+import { h, s, spoken, table } from "./dom.js";
+import { isNumber } from "./format.js";
+import { labelEvery, share, ticks } from "./scales.js";
+
+const HEIGHT = 260;
+const MARGIN = { top: 12, right: 8, bottom: 26, left: 58 };
+const LABEL_WIDTH = 64;
+
+/**
+ * Bars over time. `points` are { start, value } with null for a bin that was not scraped (hatched, not zero);
+ * `text` puts them into words: unit, value, axis, tick (where ticked), bin and summary. Returns an element that draws itself when it has a width.
+ */
+export function barsOverTime({ title, points, text }) {
+  const readout = h("p", { class: "readout", role: "status" });
+  const place = h("div", {
+    class: "plot", tabindex: "0", role: "group", "aria-label": `${title}. Left and right arrow keys read the bars.`,
+  });
+  const chart = { points, text, place, readout, chosen: null };
+  place.addEventListener("keydown", (event) => onKey(chart, event));
+  place.addEventListener("pointermove", (event) => choose(chart, binAt(chart, event)));
+  place.addEventListener("pointerleave", () => choose(chart, null));
+  place.addEventListener("blur", () => choose(chart, null));
+  new ResizeObserver(([entry]) => draw(chart, entry.contentRect.width)).observe(place);
+  choose(chart, null);
+  const rows = points.map((point) => [text.bin(point.start), valueText(chart, point)]);
+  return h("div", { class: "chart" }, readout, place,
+    h("details", {}, h("summary", {}, "Show as a table"), table(title, ["Time", text.unit], rows)));
+}
+
+const valueText = ({ text }, { value }) => (isNumber(value) ? text.value(value) : "not scraped");
+
+function draw(chart, width) {
+  if (width < 1) return;
+  const inner = width - MARGIN.left - MARGIN.right;
+  const values = chart.points.map((point) => (isNumber(point.value) ? point.value : 0));
+  const scale = ticks(Math.max(...values));
+  const top = scale.at(-1);
+  const step = inner / chart.points.length;
+  const y = (value) => MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - value / top);
+  Object.assign(chart, { inner, step });
+  const svg = s("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true" },
+    hatching(),
+    scale.map((value) => gridLine(chart, value, y(value), width)),
+    chart.points.map((point, index) => bar(point, MARGIN.left + index * step, step, y)),
+    timeLabels(chart, inner, step));
+  chart.place.replaceChildren(svg);
+  chart.marks = [...svg.querySelectorAll(".bin")];
+  choose(chart, chart.chosen);
+}
+
+function hatching() {
+  return s("defs", {}, s("pattern", { id: "gap", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
+    s("line", { x1: 0, y1: 0, x2: 0, y2: 6, class: "hatch" })));
+}
+
+function gridLine(chart, value, y, width) {
+  return s("g", { class: "grid" },
+    s("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }),
+    s("text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, chart.text.axis(value)));
+}
+
+function bar({ value }, x, step, y) {
+  const gap = Math.min(3, step * 0.25);
+  const size = { x: x + gap / 2, width: Math.max(1, step - gap) };
+  if (!isNumber(value)) {
+    return s("rect", { class: "bin gap", ...size, y: MARGIN.top, height: y(0) - MARGIN.top, fill: "url(#gap)" });
+  }
+  const height = value > 0 ? Math.max(1, y(0) - y(value)) : 0;
+  return s("rect", { class: "bin", ...size, y: y(0) - height, height, rx: Math.min(2, size.width / 3) });
+}
+
+function timeLabels({ points, text }, inner, step) {
+  const places = points.map(({ start }, index) => ({ start, x: MARGIN.left + (index + 0.5) * step }))
+    .filter(({ start }) => text.ticked(start));
+  const every = labelEvery(places.length, inner, LABEL_WIDTH);
+  return places.filter((_, index) => index % every === 0).map(({ start, x }) => s("text", {
+    class: "tick", x, y: HEIGHT - 8, "text-anchor": "middle",
+  }, text.tick(start)));
+}
+
+function binAt(chart, event) {
+  const x = event.clientX - chart.place.getBoundingClientRect().left - MARGIN.left;
+  const index = Math.floor(x / chart.step);
+  return index >= 0 && index < chart.points.length ? index : null;
+}
+
+function onKey(chart, event) {
+  const last = chart.points.length - 1;
+  const moves = { ArrowLeft: -1, ArrowRight: 1 };
+  const ends = { Home: 0, End: last };
+  if (event.key in ends) choose(chart, ends[event.key]);
+  else if (event.key in moves) {
+    const from = chart.chosen ?? (moves[event.key] > 0 ? -1 : last + 1);
+    choose(chart, Math.min(last, Math.max(0, from + moves[event.key])));
+  } else return;
+  event.preventDefault();
+}
+
+function choose(chart, index) {
+  chart.chosen = index;
+  chart.marks?.forEach((mark, at) => mark.classList.toggle("chosen", at === index));
+  const point = index === null ? null : chart.points[index];
+  chart.readout.replaceChildren(point
+    ? h("span", {}, h("b", {}, valueText(chart, point)), ` ${chart.text.bin(point.start)}`)
+    : h("span", { class: "muted" }, chart.text.summary));
+}
+
+/** One row per item: name, bar, value; `items` are { name, value, shown, note, kind }, longest bar first in value. */
+export function rows(title, items) {
+  const largest = Math.max(...items.map((item) => item.value), 0);
+  return h("ul", { class: "rows", "aria-label": title }, items.map((item) => h("li", {},
+    h("span", { class: "name", title: item.name }, item.name),
+    h("span", { class: "value" }, item.shown, item.note ? h("small", {}, item.note) : null),
+    meter(share(item.value, largest), item.kind))));
+}
+
+/** A bar that is filled to `ratio`; decoration, the number beside it says the same. */
+export function meter(ratio, kind = "") {
+  return s("svg", { class: `meter ${kind}`, width: "100%", height: 8, "aria-hidden": "true", preserveAspectRatio: "none", viewBox: "0 0 100 8" },
+    s("rect", { class: "track", width: 100, height: 8 }),
+    s("rect", { class: "fill", width: ratio > 0 ? Math.max(0.5, 100 * ratio) : 0, height: 8 }));
+}
+
+/** Parts of a whole side by side; `parts` are { name, value, kind }. */
+export function stacked(title, parts) {
+  const whole = parts.reduce((sum, part) => sum + part.value, 0);
+  let x = 0;
+  const pieces = parts.map((part) => {
+    const width = 100 * share(part.value, whole);
+    const piece = s("rect", { class: part.kind, x, width, height: 20 }, s("title", {}, part.name));
+    x += width;
+    return piece;
+  });
+  return h("div", { class: "stacked" }, spoken(title),
+    s("svg", { width: "100%", height: 20, viewBox: "0 0 100 20", preserveAspectRatio: "none", "aria-hidden": "true" }, pieces));
+}
+
+/** An interval with its middle, on a scale from zero to a little above its end; the words beside it say the same. */
+export function interval({ low, middle, high }) {
+  const top = high * 1.08 || 1;
+  const at = (value) => 100 * share(value, top);
+  return s("svg", {
+    class: "interval", width: "100%", height: 22, viewBox: "0 0 100 22", preserveAspectRatio: "none", "aria-hidden": "true",
+  },
+  s("rect", { class: "track", y: 8, width: 100, height: 6 }),
+  s("rect", { class: "range", x: at(low), y: 5, width: Math.max(0.5, at(high) - at(low)), height: 12 }),
+  s("rect", { class: "middle", x: Math.max(0, at(middle) - 0.4), y: 1, width: 0.8, height: 20 }));
+}
