@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from asahi_alerts.thresholds import Thresholds
+from asahi_alerts.thresholds import Thresholds, seconds
 from asahi_exporter.conventions import FAMILIES
 
-LOOK_BACK: Final = "1h"
-"""How far before the start of a window its total is looked for: gaps up to this long are bridged."""
+SHORT_BRIDGE: Final = "6m"
+"""How far before the start of a window of up to an hour its total is looked for, if Prometheus was down then."""
+LONG_BRIDGE: Final = "1h"
+"""The same for longer windows."""
+RECENT: Final = "10m"
+"""How old a total may be and still be the one of now: totals of histograms are recorded every five minutes."""
 
 
 def running(family: str) -> str:
@@ -35,19 +39,37 @@ def aggregated(operator: str, by: Sequence[str], *arguments: str) -> str:
 def growth(family: str, by: Sequence[str], window: str) -> str:
     """Return what was added to ``family`` within the trailing ``window``, by the labels ``by``.
 
-    Each label set is taken on its own. One that had no total a window ago was born since and counts from zero,
-    provided that totals were kept at all then; else nothing is returned, rather than a lifetime's total.
+    Each label set is taken on its own: its total now less its total a window ago. One that had no total then,
+    though others had, was born since and counts from zero. Where nothing was recorded a window ago (Prometheus was
+    down, the rules were just installed), counting starts with the first total after that: too little rather than
+    too much. A total that fell was begun anew, because Prometheus was down for hours, and counts in full.
     """
-    total, anything = running(family), running("requests")
+    total = running(family)
+    now, before = f"last_over_time({total}[{RECENT}])", _before(total, window)
     return aggregated(
         "sum",
         by,
-        f"{total}\n"
-        "- (\n"
-        f"  last_over_time({total}[{LOOK_BACK}] offset {window})\n"
-        f"  or {total} * 0 and on () group(last_over_time({anything}[{LOOK_BACK}] offset {window}))\n"
-        ")",
+        f"(\n  {now}\n  - (\n    {before}\n"
+        f"    or {now} * 0 and on () group({_before(running('requests'), window)})\n"
+        f"    or {_first(total, window)}\n  )\n) >= 0\n"
+        f"or {now} and {before}",
     )
+
+
+def _before(total: str, window: str) -> str:
+    """Return ``total`` as it was a window ago; the longer the window, the further back it may have been recorded."""
+    return f"last_over_time({total}[{SHORT_BRIDGE if _is_short(window) else LONG_BRIDGE}] offset {window})"
+
+
+def _first(total: str, window: str) -> str:
+    """Return the first of ``total`` within the window, or within the first hour of a long one."""
+    if _is_short(window):
+        return f"min_over_time({total}[{window}])"
+    return f"min_over_time({total}[{LONG_BRIDGE}] offset {seconds(window) - seconds(LONG_BRIDGE)}s)"
+
+
+def _is_short(window: str) -> bool:
+    return seconds(window) <= seconds(LONG_BRIDGE)
 
 
 def _named(expr: str, label: str, value: str) -> str:
@@ -65,7 +87,7 @@ def usual(
     """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of two expectations.
 
     One is its mean over the ``rolling`` window before this one, the other the median of the same time on each of
-    the ``days`` before. Nothing is expected where ``record`` was not there ``history`` ago.
+    the ``days`` before. Nothing is expected where ``record`` was not there ``history`` ago or earlier.
     """
     same_time = either([f"{record} offset {day}d" for day in range(1, days + 1)], "day")
     expectations = either(
@@ -75,7 +97,7 @@ def usual(
         ],
         "expectation",
     )
-    known = f"last_over_time({record}[{LOOK_BACK}] offset {history})"
+    known = f"last_over_time({record}[{rolling}] offset {history})"
     return f"{aggregated(pick, by, expectations)}\nand on ({', '.join(by)}) {known}"
 
 

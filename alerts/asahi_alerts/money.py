@@ -14,6 +14,7 @@ from asahi_alerts.expressions import (
     asked_about,
     asked_label,
     both,
+    exporters,
     growth,
     label,
     one_line,
@@ -36,6 +37,11 @@ from asahi_exporter.conventions import (
 COST: Final = "asahi_total:cost_dollars"
 SAVINGS: Final = "asahi_total:savings_dollars"
 ALLOWED: Final = "asahi_total:budget:dollars"
+CATCHING_UP: Final = "asahi_total:exporters:catching_up_ratio"
+CAUGHT_UP: Final = 0.8
+"""An exporter whose scrapes of the last 20 minutes or so succeeded less often may still be catching up."""
+MOST_CATCHING_UP: Final = 0.05
+"""While more of the exporters catch up, the time in which the money was spent is not known."""
 MONTH_TO_DATE: Final = f"{COST}:month_to_date"
 
 
@@ -91,16 +97,14 @@ def _allowed(monthly_dollars: float | None) -> str:
 def _month_to_date() -> str:
     """Return the spend of this calendar month (UTC): the running total less what it was as the month began.
 
-    The total never falls, so the greatest of its values at midnight on a first of the month within 31 days is
-    that of this month. Where nothing was recorded around that time, the count starts with the first record.
+    The total only grows, so the greatest of its values at midnight on a first of the month within 31 days is that
+    of this month. Where nothing was recorded around that time, the count starts with the first record; where the
+    total fell it was begun anew, and the count starts there.
     """
     total = f"{COST}:running"
-    month_start = (
-        f"  max_over_time(\n"
-        f"    (last_over_time({total}[6h]) and on () (day_of_month() == 1) and on () (hour() == 0))[31d:1h]\n"
-        f"  )\n"
-    )
-    return f"{total}\n- (\n{month_start}  or min_over_time({total}[31d])\n)"
+    midnight = "on () (day_of_month() == 1) and on () (hour() == 0)"
+    month_start = f"max_over_time((last_over_time({total}[6h]) and {midnight})[31d:1h])"
+    return f"({total} - ({month_start} or min_over_time({total}[31d]))) >= 0\nor {total}"
 
 
 def _burn_rate(window: str) -> str:
@@ -202,8 +206,17 @@ def _spike_alerts(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
     window = thresholds.cost_spike.window
     return (
         usual_record(f"{COST}:usual{window}", _sum(window), (), window, pick="max", thresholds=thresholds),
+        Record(CATCHING_UP, _catching_up(thresholds)),
         *(_spike_alert(thresholds, ratio, severity) for ratio, severity in levels),
     )
+
+
+def _catching_up(thresholds: Thresholds) -> str:
+    """Return the share of exporters that came back after an outage, so that what they counted arrives at once."""
+    up = exporters(thresholds)
+    span = f"{seconds(thresholds.cost_spike.window) + 300}s"
+    returned = f"count({up} == 1 and avg_over_time({up}[{span}]) < {CAUGHT_UP:g})"
+    return f"({returned} or vector(0)) / count({up})"
 
 
 def _spike_alert(thresholds: Thresholds, ratio: float, severity: Severity) -> Alert:
