@@ -5,9 +5,13 @@ import { duration, isNumber, moment, percent } from "./format.js";
 
 const SEEN_ENOUGH = 0.999;
 
-function gapText(gap) {
-  const seconds = (new Date(gap.end) - new Date(gap.start)) / 1000;
-  return `${duration(seconds)} from ${moment(gap.start)}`;
+const lengthSeconds = ({ start, end }) => (new Date(end) - new Date(start)) / 1000;
+
+/** The longest gap in words, and how many more there are. */
+function gapsText(gaps) {
+  const longest = gaps.reduce((best, gap) => (lengthSeconds(gap) > lengthSeconds(best) ? gap : best));
+  const more = gaps.length > 1 ? `, and ${gaps.length - 1} shorter` : "";
+  return `Not scraped for ${duration(lengthSeconds(longest))} from ${moment(longest.start)}${more}.`;
 }
 
 /** The reasons for doubt, as sentences; none when the window was seen whole and everything had a price. */
@@ -18,12 +22,12 @@ export function doubts(trust) {
   else if (trust.scraped_ratio < SEEN_ENOUGH) {
     found.push(`${percent(trust.scraped_ratio)} of the time was scraped.`);
   }
-  if (gaps.length > 0) {
-    const more = gaps.length > 1 ? `, and ${gaps.length - 1} more` : "";
-    found.push(`Not scraped for ${gapText(gaps[0])}${more}.`);
-  }
+  if (gaps.length > 0) found.push(gapsText(gaps));
+  if (trust.resets > 0) found.push(`Restarts that lost counts: ${trust.resets}.`);
   if (trust.unpriced_ratio > 0) found.push(`${percent(trust.unpriced_ratio)} of the requests had no price and count as nothing.`);
-  if (trust.repaired_ratio > 0) found.push(`${percent(trust.repaired_ratio)} of the time was repaired from raw samples.`);
+  if (trust.repaired_ratio > 0) {
+    found.push(`${percent(trust.repaired_ratio)} of the time was summed from raw samples, as recorded totals lack.`);
+  }
   return [...found, ...(trust.warnings ?? [])];
 }
 
@@ -34,6 +38,5 @@ export function trustLine(trust, said) {
     return h("p", { class: "sure" }, h("b", {}, "Complete. "),
       `All scrapes arrived ${said}, no gaps, and every request had a price.`);
   }
-  const [first, ...rest] = found;
-  return h("p", { class: "unsure" }, h("b", {}, "Read with care. "), [first, ...rest].join(" "));
+  return h("p", { class: "unsure" }, h("b", {}, "Read with care. "), found.join(" "));
 }
