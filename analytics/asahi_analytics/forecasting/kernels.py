@@ -1,0 +1,179 @@
+"""The small Gaussian models that the forecast averages, and what of them can be computed before any data is seen.
+
+The logarithm of spend is modelled as
+
+    level + seasons + random walk + short memory + slope + step + noise
+
+where each part is Gaussian. Variances are relative to the noise's, so that one set of models serves any scale;
+only the slope and the step have absolute sizes (log units). Everything that depends on the times alone, the
+Cholesky factor above all, is computed once for a (times, horizon) and kept: a forecast is then a handful of
+matrix products. Gaussian process regression: Rasmussen and Williams (2006), chapter 2, algorithm 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LEVEL_VARIANCE: Final = 400.0
+"""Prior variance of the level around the mean of the history: wide, so that the data decide."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One model: variances relative to the noise, times in steps of the series.
+
+    ``walk`` is the variance that the level gains per step; ``season`` and ``season_memory`` the variance of a
+    repeating pattern and the steps after which it has forgotten itself (0: never); ``slow`` the same for the
+    longer pattern of hourly series; ``memory`` and ``memory_length`` the variance and length of a passing
+    deviation. ``prior`` is the weight before any data.
+    """
+
+    walk: float
+    season: float
+    season_memory: float
+    memory: float
+    memory_length: float
+    prior: float = 1.0
+    slow: float = 0.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The models of one frequency: kernels, the season's period and the longer one's (0: none)."""
+
+    kernels: tuple[Kernel, ...]
+    period: int
+    long_period: int = 0
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What a set of models knows before the data: all arrays have the models on their first axis.
+
+    ``whiten`` (n, n) turns observations into independent ones; ``project`` (h, n) gives the mean of the
+    future; ``spread`` (h, h) its covariance relative to the noise; ``basis`` (n, b) the whitened slope and
+    steps, ``gram`` their products, ``future`` (h, b) what of them the future holds; ``log_det`` of each model.
+    """
+
+    whiten: Array
+    project: Array
+    spread: Array
+    basis: Array
+    gram: Array
+    future: Array
+    log_det: Array
+    log_prior: Array
+
+
+def season_kernel(lags: Array, period: int) -> Array:
+    """Return the covariance of a zero-sum pattern of ``period`` steps, of variance one."""
+    same = (np.mod(lags, period) == 0).astype(float)
+    return (same - 1.0 / period) * period / (period - 1.0)
+
+
+def smooth_season_kernel(lags: Array, period: int, length: float) -> Array:
+    """Return MacKay's periodic covariance: neighbours within ``length`` of a cycle resemble each other."""
+    angle = np.pi * np.mod(lags, period) / period
+    return np.asarray(np.exp(-2.0 * np.sin(angle) ** 2 / length**2))
+
+
+def covariance(kernel: Kernel, grid: Grid, times: Array) -> Array:
+    """Return the covariance (m, m) of the smooth part at ``times``, relative to the noise."""
+    lags = np.abs(times[:, None] - times[None, :])
+    total = LEVEL_VARIANCE + kernel.walk * np.minimum(times[:, None], times[None, :])
+    if kernel.season:
+        total = total + kernel.season * _season(kernel, grid, lags)
+    if kernel.memory:
+        total = total + kernel.memory * np.exp(-lags / kernel.memory_length)
+    if kernel.slow and grid.long_period:
+        total = total + kernel.slow * smooth_season_kernel(lags, grid.long_period, 0.4)
+    return np.asarray(total)
+
+
+def _season(kernel: Kernel, grid: Grid, lags: Array) -> Array:
+    pattern = season_kernel(lags, grid.period)
+    if grid.period >= 24:
+        pattern = 0.3 * pattern + 0.7 * smooth_season_kernel(lags, grid.period, 0.6)
+    if kernel.season_memory:
+        pattern = pattern * np.exp(-lags / kernel.season_memory)
+    return pattern
+
+
+def trend_basis(times: Array, step_starts: Array, unit: float) -> Array:
+    """Return (m, 1 + steps): a slope per ``unit`` steps of time and a step at each of ``step_starts``."""
+    slope = times[:, None] / unit
+    steps = (times[:, None] >= step_starts[None, :]).astype(float)
+    return np.hstack([slope, steps])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the factors depend on: which steps were seen (one byte each, 1: seen), the horizon in steps, the
+    places where the level may have stepped, and how a slope fades ahead."""
+
+    seen: bytes
+    horizon: int
+    steps: tuple[int, ...]
+    damping: float
+
+    @property
+    def past(self) -> Array:
+        """Return the times that were seen, in steps."""
+        return np.flatnonzero(np.frombuffer(self.seen, dtype=np.uint8)).astype(float)
+
+    @property
+    def future(self) -> Array:
+        """Return the times ahead, in steps."""
+        return len(self.seen) + np.arange(self.horizon, dtype=float)
+
+    def bases(self, unit: float) -> tuple[Array, Array]:
+        """Return the slope (per ``unit`` steps, zero at the last value) and the steps, in the past and ahead."""
+        past, steps = self.past, np.array(self.steps, dtype=float)
+        last = past[-1]
+        ahead = trend_basis(damped(self.future - last, self.damping), steps - last, unit)
+        ahead[:, 1:] = 1.0
+        return trend_basis(past - last, steps - last, unit), ahead
+
+
+@lru_cache(maxsize=12)
+def factors(grid: Grid, layout: Layout) -> Factors:
+    """Return what the models of ``grid`` know for ``layout`` before they see a value."""
+    parts = [_factor(kernel, grid, layout) for kernel in grid.kernels]
+    stacked = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+    prior = np.array([kernel.prior for kernel in grid.kernels])
+    return Factors(log_prior=np.log(prior / prior.sum()), **stacked)
+
+
+def _factor(kernel: Kernel, grid: Grid, layout: Layout) -> dict[str, Array]:
+    past = layout.past
+    n = len(past)
+    joint = covariance(kernel, grid, np.concatenate([past, layout.future]))
+    factor = np.linalg.cholesky(joint[:n, :n] + np.eye(n))
+    whiten = np.linalg.inv(factor)
+    cross = whiten @ joint[:n, n:]
+    project = cross.T @ whiten
+    basis, ahead = layout.bases(float(grid.long_period or grid.period))
+    whitened = whiten @ basis
+    return {
+        "whiten": whiten,
+        "project": project,
+        "spread": joint[n:, n:] - cross.T @ cross,
+        "basis": whitened,
+        "gram": whitened.T @ whitened,
+        "future": ahead - project @ basis,
+        "log_det": 2.0 * np.log(np.diag(factor)).sum(),
+    }
+
+
+def damped(ahead: Array, damping: float) -> Array:
+    """Return how far a slope has carried after ``ahead`` steps when it fades with ``damping`` a step."""
+    if damping >= 1.0:
+        return ahead
+    return np.asarray((1.0 - damping**ahead) * damping / (1.0 - damping))

@@ -1,0 +1,124 @@
+"""``forecast_series``: from a history to a forecast of each step and of the total."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.forecasting.history import (
+    BadInput,
+    History,
+    check_confidence,
+    check_history,
+    check_horizon,
+)
+from asahi_analytics.forecasting.kernels import Array
+from asahi_analytics.forecasting.outlook import Outlook
+from asahi_analytics.forecasting.simple import ema, linear
+from asahi_analytics.forecasting.sparse import EndedOutlook, flat, longest_pause, silent_steps
+from asahi_analytics.forecasting.structural import structural
+
+Method = Literal["auto", "ema", "linear"]
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+FEW: Final = 8
+"""Finite values below which only a flat level is forecast."""
+STOPPED: Final = 7
+"""Zeros in a row, at least, after which a series may have stopped."""
+
+
+@dataclass(frozen=True)
+class SeriesForecast:
+    """A forecast in the history's own steps and units (dollars, say).
+
+    ``mean`` is the central path: it sums to ``total``, the median of the total's distribution; ``low`` and
+    ``high`` hold each step with probability ``confidence``, ``total_low`` and ``total_high`` the total.
+    ``outlook`` is the whole distribution, ``index`` the time of each step.
+    """
+
+    index: pd.DatetimeIndex
+    mean: Array
+    low: Array
+    high: Array
+    total: float
+    total_low: float
+    total_high: float
+    confidence: float
+    method: str
+    outlook: Outlook = field(repr=False)
+
+
+def forecast_series(
+    history: pd.Series, horizon: int = 30, confidence: float = 0.95, method: Method = "auto"
+) -> SeriesForecast:
+    """Forecast the ``horizon`` steps after ``history``, and their total, with intervals of ``confidence``.
+
+    ``history``: values of a day or an hour each (NaN: missing, which is not zero) on a regular UTC index; it is not
+    changed. ``auto`` averages structural models; with fewer than eight finite values it is a flat level with a wide
+    interval, and ``method`` of the answer says so. ``ema`` and ``linear`` are the plain methods.
+
+    Raises ``BadInput`` (a ``ValueError``) for what cannot be used and ``TooShort`` for fewer than two finite values.
+    """
+    checked = check_history(history)
+    horizon, confidence = check_horizon(horizon), check_confidence(confidence)
+    outlook, name = _outlook(checked, horizon, method)
+    return _answer(checked, horizon, confidence, outlook, name)
+
+
+def _outlook(history: History, horizon: int, method: Method) -> tuple[Outlook, str]:
+    if method == "ema":
+        return ema(history.values, horizon), "ema"
+    if method == "linear":
+        return linear(history.values, horizon), "linear"
+    if method != "auto":
+        raise BadInput(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    return _automatic(history, horizon)
+
+
+def _automatic(history: History, horizon: int) -> tuple[Outlook, str]:
+    values = history.values
+    silent = silent_steps(values)
+    if not (values > 0).any():
+        return EndedOutlook(horizon, None, 0.0), "zero: nothing was ever spent"
+    if silent >= max(STOPPED * (24 if history.hourly else 1), 2 * longest_pause(values) + 1):
+        active, _ = _active(_without_end(values, silent), horizon, hourly=history.hourly)
+        return EndedOutlook(
+            horizon, active, 1.0 / (silent + 1.0)
+        ), f"stopped: the last {silent} values are zero"
+    return _active(values, horizon, hourly=history.hourly)
+
+
+def _without_end(values: Array, silent: int) -> Array:
+    finite = np.flatnonzero(np.isfinite(values))
+    return values[: finite[-silent]]
+
+
+def _active(values: Array, horizon: int, *, hourly: bool) -> tuple[Outlook, str]:
+    values = values[int(np.argmax(values > 0)) :]
+    count = int(np.isfinite(values).sum())
+    if count < FEW:
+        return flat(values, horizon), f"flat: only {count} values since the first spend"
+    return structural(values, horizon, hourly=hourly), "structural average"
+
+
+def _answer(history: History, horizon: int, confidence: float, outlook: Outlook, name: str) -> SeriesForecast:
+    tail = (1.0 - confidence) / 2.0
+    ask = (tail, 0.5, 1.0 - tail)
+    low, middle, high = outlook.steps(ask)
+    total_low, total, total_high = (float(value) for value in outlook.total(ask))
+    scale = total / middle.sum() if middle.sum() > 0 else 0.0
+    mean = middle * scale if scale else np.full(horizon, total / horizon)
+    return SeriesForecast(
+        index=history.future(horizon),
+        mean=mean,
+        low=np.minimum(low, mean),
+        high=np.maximum(high, mean),
+        total=total,
+        total_low=total_low,
+        total_high=total_high,
+        confidence=confidence,
+        method=name,
+        outlook=outlook,
+    )

@@ -1,0 +1,92 @@
+"""Histories that no model can be fitted to: a few values, nothing but zeros, a series that has stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from asahi_analytics.forecasting.kernels import Array
+from asahi_analytics.forecasting.outlook import Outlook
+from asahi_analytics.forecasting.posterior import Mixture
+from asahi_analytics.forecasting.structural import LogOutlook
+
+PRIOR_SPREAD: Final = 0.4
+"""Standard deviation of log spend from day to day before the data say otherwise."""
+PRIOR_VALUES: Final = 3.0
+"""How many values that prior is worth."""
+DRIFT: Final = 0.004
+"""Variance that the level of a young series gains per step."""
+OPENING: Final = 0.04
+"""Variance of a level that was seen for only part of a week."""
+
+
+def flat(values: Array, horizon: int) -> LogOutlook:
+    """Return a flat level at the mean of the finite ``values`` (two or more, one positive) with a wide interval.
+
+    The spread of log spend is shrunk towards ``PRIOR_SPREAD``; the level is uncertain by that spread, by the
+    days of the week not seen, and by a drift that grows with the horizon.
+    """
+    x = values[np.isfinite(values)]
+    level = float(x.mean())
+    rest = np.log(np.maximum(x, 0.05 * level) / level)
+    noise = (PRIOR_VALUES * PRIOR_SPREAD**2 + float(rest @ rest)) / (PRIOR_VALUES + len(x) - 1.0)
+    ahead = 1.0 + np.arange(horizon, dtype=float)
+    shared = OPENING + 2.0 * noise / len(x) + DRIFT * np.minimum(ahead[:, None], ahead[None, :])
+    location = np.full((1, horizon), np.log(level) - 0.5 * noise)
+    mixture = Mixture(np.ones(1), location, shared[None], np.array([noise]), np.zeros(1), np.zeros(1))
+    return LogOutlook(mixture, 0.0)
+
+
+@dataclass(frozen=True)
+class EndedOutlook:
+    """Nothing more is expected; with probability ``resumes`` it goes on as ``active`` says (None: never did)."""
+
+    horizon: int
+    active: Outlook | None
+    resumes: float
+
+    def steps(self, probabilities: Sequence[float]) -> Array:
+        """Return the quantiles (p, horizon) of each step."""
+        result = np.zeros((len(probabilities), self.horizon))
+        beyond = self._beyond(probabilities)
+        if self.active is not None and (beyond > 0).any():
+            result[beyond > 0] = self.active.steps(list(beyond[beyond > 0]))
+        return result
+
+    def total(self, probabilities: Sequence[float], first: int | None = None) -> Array:
+        """Return the quantiles (p,) of the sum of the ``first`` steps (None: all)."""
+        result = np.zeros(len(probabilities))
+        beyond = self._beyond(probabilities)
+        if self.active is not None and (beyond > 0).any():
+            result[beyond > 0] = self.active.total(list(beyond[beyond > 0]), first)
+        return result
+
+    def exceeds(self, dollars: float, first: int | None = None) -> float:
+        """Return the probability that the sum of the ``first`` steps is above ``dollars``."""
+        if self.active is None or dollars < 0.0:
+            return float(dollars < 0.0)
+        return self.resumes * self.active.exceeds(dollars, first)
+
+    def _beyond(self, probabilities: Sequence[float]) -> Array:
+        """Return the probabilities within the case that it goes on; 0 where it stays at nothing."""
+        p = np.asarray(probabilities, dtype=float)
+        return (
+            np.clip((p - (1.0 - self.resumes)) / self.resumes, 0.0, 1.0) if self.resumes else np.zeros(len(p))
+        )
+
+
+def silent_steps(values: Array) -> int:
+    """Return how many of the last finite values are zero."""
+    x = values[np.isfinite(values)]
+    spent = np.flatnonzero(x > 0)
+    return len(x) if len(spent) == 0 else len(x) - 1 - int(spent[-1])
+
+
+def longest_pause(values: Array) -> int:
+    """Return the longest run of zeros between two positive finite values."""
+    x = values[np.isfinite(values)]
+    spent = np.flatnonzero(x > 0)
+    return int(np.diff(spent).max() - 1) if len(spent) > 1 else 0
