@@ -1,0 +1,1 @@
+"""Traffic that was recorded elsewhere: reading traces and playing them through the exporter."""
