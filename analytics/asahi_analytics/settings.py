@@ -1,7 +1,7 @@
 """Settings of the analytics service: a YAML file, then the environment (``ASAHI_OBS_*``), then arguments.
 
-Keys, units and defaults stand in docs/configuration.md. A nested key is written with two underscores in the
-environment: ``ASAHI_OBS_PROMETHEUS__URL``. Unknown keys are refused by name. Nothing is read at import.
+Keys, units and defaults stand in docs/configuration.md. A key is written with underscores in the
+environment: ``ASAHI_OBS_PROMETHEUS_URL``. Unknown keys are refused by name. Nothing is read at import.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[
 
 def env_name(key: str) -> str:
     """Return the environment variable of a dotted key."""
-    return ENV_PREFIX + key.replace(".", "__").upper()
+    return ENV_PREFIX + key.replace(".", "_").upper()
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Every endpoint of the API, one line each: path, parameters, answer and the call that gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from asahi_analytics import windows
+from asahi_analytics.api.parameters import (
+    BaselineParameters,
+    CostBreakdownParameters,
+    DriverParameters,
+    Parameters,
+    TrendParameters,
+    WindowParameters,
+)
+from asahi_analytics.api.service import Service
+from asahi_analytics.models import (
+    BaselineComparison,
+    CachePerformance,
+    CostBreakdown,
+    CostDrivers,
+    LatencyPercentiles,
+    Trend,
+)
+from asahi_analytics.windows import Window
+
+Handler = Callable[[Service, Any], BaseModel]
+"""Gets the service and an instance of the endpoint's own parameters."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One GET endpoint; ``handle`` returns an instance of ``answer``."""
+
+    path: str
+    summary: str
+    parameters: type[Parameters]
+    answer: type[BaseModel]
+    handle: Handler
+
+
+def cost_breakdown(service: Service, given: CostBreakdownParameters) -> CostBreakdown:
+    """Answer ``/analytics/cost-breakdown``."""
+    return service.engine.cost_breakdown(given.period, given.group_by, _window(service, given))
+
+
+def trends(service: Service, given: TrendParameters) -> Trend:
+    """Answer ``/analytics/trends``."""
+    return service.engine.trend(given.metric, given.period, given.intervals)
+
+
+def baseline(service: Service, given: BaselineParameters) -> BaselineComparison:
+    """Answer ``/analytics/baseline``."""
+    return service.engine.compare_to_baseline(given.period, given.group_by, _window(service, given))
+
+
+def top_cost_drivers(service: Service, given: DriverParameters) -> CostDrivers:
+    """Answer ``/analytics/top-cost-drivers``."""
+    return service.engine.top_cost_drivers(given.limit, given.period, _window(service, given))
+
+
+def cache_performance(service: Service, given: WindowParameters) -> CachePerformance:
+    """Answer ``/analytics/cache-performance``."""
+    return service.engine.cache_performance(given.period, _window(service, given))
+
+
+def latency_percentiles(service: Service, given: WindowParameters) -> LatencyPercentiles:
+    """Answer ``/analytics/latency-percentiles``."""
+    return service.engine.latency_percentiles(given.period, _window(service, given))
+
+
+def _window(service: Service, given: WindowParameters) -> Window | None:
+    if given.window is None:
+        return None
+    return windows.parse(given.window, service.engine.clock(), service.engine.settings.zone)
+
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    Endpoint(
+        "/analytics/cost-breakdown",
+        "Dollars spent, by one label",
+        CostBreakdownParameters,
+        CostBreakdown,
+        cost_breakdown,
+    ),
+    Endpoint("/analytics/trends", "A metric over time", TrendParameters, Trend, trends),
+    Endpoint(
+        "/analytics/baseline",
+        "Cost and savings against the baseline",
+        BaselineParameters,
+        BaselineComparison,
+        baseline,
+    ),
+    Endpoint(
+        "/analytics/top-cost-drivers",
+        "What money is spent on most",
+        DriverParameters,
+        CostDrivers,
+        top_cost_drivers,
+    ),
+    Endpoint(
+        "/analytics/cache-performance",
+        "What the cache did",
+        WindowParameters,
+        CachePerformance,
+        cache_performance,
+    ),
+    Endpoint(
+        "/analytics/latency-percentiles",
+        "Latency percentiles from the histogram",
+        WindowParameters,
+        LatencyPercentiles,
+        latency_percentiles,
+    ),
+)

@@ -1,0 +1,170 @@
+"""Query parameters: their models, and the reader that refuses what it does not know and says what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar, get_args
+from urllib.parse import parse_qsl
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from asahi_analytics.api.problems import InvalidParameters, ParameterProblem
+from asahi_analytics.engine import MAX_DRIVERS, MAX_INTERVALS
+from asahi_analytics.models import GroupBy
+from asahi_analytics.trends import METRICS
+from asahi_analytics.windows import WINDOW_NAMES, Period
+
+MAX_FIELDS: Final = 50
+WINDOW_HELP: Final = (
+    f"Instead of period: {', '.join(WINDOW_NAMES)} in the configured time zone, or two RFC 3339 times with a comma "
+    "between them."
+)
+
+
+class Parameters(BaseModel):
+    """No parameters; the base of those that have some."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class WindowParameters(Parameters):
+    """Which time an answer is about."""
+
+    period: Period = Field("day", description="Trailing window that ends now; a week is 7 days, a month 30.")
+    window: str | None = Field(
+        None,
+        description=WINDOW_HELP,
+        max_length=100,
+        examples=["month-to-date", "2026-01-01T00:00:00Z,2026-01-08T00:00:00Z"],
+    )
+
+
+class CostBreakdownParameters(WindowParameters):
+    """Of ``/analytics/cost-breakdown``."""
+
+    group_by: GroupBy = Field("model", description="The label to break the cost down by.")
+
+
+class TrendParameters(Parameters):
+    """Of ``/analytics/trends``."""
+
+    metric: str = Field("cost", description="What to show.", json_schema_extra={"enum": list(METRICS)})
+    period: Period = Field("day", description="Length of a bin.")
+    intervals: int = Field(30, ge=1, le=MAX_INTERVALS, description="Number of bins; the last one ends now.")
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError("unknown")
+        return metric
+
+
+class BaselineParameters(WindowParameters):
+    """Of ``/analytics/baseline``."""
+
+    group_by: GroupBy | None = Field(None, description="Break the comparison down by this label, too.")
+
+
+class DriverParameters(WindowParameters):
+    """Of ``/analytics/top-cost-drivers``."""
+
+    limit: int = Field(10, ge=1, le=MAX_DRIVERS, description="How many label sets, and how many users.")
+
+
+Model = TypeVar("Model", bound=Parameters)
+
+
+def read(model: type[Model], query: bytes) -> Model:
+    """Return the parameters in a query string.
+
+    Raises ``InvalidParameters`` naming each parameter that is unknown, given twice, or has a value that is not
+    allowed, with what is.
+    """
+    values = _pairs(model, query)
+    if "period" in values and values.get("window"):
+        raise _invalid("window", "give period or window, not both")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_explained(model, problem) for problem in error.errors(include_url=False)]
+        raise InvalidParameters(problems) from error
+
+
+def allowed_values(field: FieldInfo) -> list[str] | None:
+    """Return the values that a parameter may have, where they can be listed."""
+    extra = field.json_schema_extra
+    listed = extra.get("enum") if isinstance(extra, dict) else None
+    if isinstance(listed, list):
+        return [str(value) for value in listed]
+    literals = _literals(field.annotation)
+    return [str(value) for value in literals] or None
+
+
+def _literals(annotation: Any) -> list[Any]:
+    found: list[Any] = []
+    for argument in get_args(annotation):
+        if isinstance(argument, str):
+            found.append(argument)
+        else:
+            found.extend(_literals(argument))
+    return found
+
+
+def _pairs(model: type[Parameters], query: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
+    except UnicodeDecodeError as error:
+        raise _invalid("query", "the query string must be UTF-8, percent-encoded") from error
+    except ValueError as error:
+        raise _invalid("query", f"the query string may have at most {MAX_FIELDS} parameters") from error
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in model.model_fields:
+            raise _unknown(model, name)
+        if name in values:
+            raise _invalid(name, f"{name} may be given once only")
+        values[name] = value
+    return values
+
+
+def _unknown(model: type[Parameters], name: str) -> InvalidParameters:
+    known = sorted(model.model_fields)
+    allowed = f"allowed: {', '.join(known)}" if known else "this endpoint takes none"
+    return _invalid(name[:80], f"{name[:80]!r} is not a parameter here; {allowed}", known)
+
+
+def _invalid(name: str, detail: str, allowed: Sequence[str] | None = None) -> InvalidParameters:
+    return InvalidParameters(
+        [ParameterProblem(name=name, detail=detail, allowed=list(allowed) if allowed else None)]
+    )
+
+
+def _explained(model: type[Parameters], problem: ErrorDetails) -> ParameterProblem:
+    name = str(problem["loc"][0]) if problem["loc"] else "query"
+    field = model.model_fields.get(name)
+    got = f"{str(problem['input'])[:80]!r}"
+    allowed = allowed_values(field) if field else None
+    if allowed:
+        return ParameterProblem(
+            name=name, detail=f"{name} must be one of {', '.join(allowed)}; got {got}", allowed=allowed
+        )
+    wanted = _wanted(problem, field) if field else problem["msg"]
+    return ParameterProblem(name=name, detail=f"{name} must be {wanted}; got {got}", allowed=None)
+
+
+def _wanted(problem: ErrorDetails, field: FieldInfo) -> str:
+    """What a number or a text must be, with its limits."""
+    limits: Mapping[str, Any] = {
+        "from": next((item.ge for item in field.metadata if isinstance(item, Ge)), None),
+        "to": next((item.le for item in field.metadata if isinstance(item, Le)), None),
+    }
+    kind = "a whole number" if field.annotation is int else "a number"
+    if None not in limits.values():
+        return f"{kind} from {limits['from']} to {limits['to']}"
+    return problem["msg"][:1].lower() + problem["msg"][1:]

@@ -1,0 +1,150 @@
+"""gunicorn around the application, started by ``asahi-obs serve`` in a process of its own.
+
+The workers are forked from a process that has loaded everything, so that they share its memory, and answer with
+threads. A request line that is too long is answered with a problem document like every other error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import LimitRequestLine
+from gunicorn.workers.gthread import ThreadWorker
+from prometheus_client import multiprocess
+
+from asahi_analytics.api import problems
+from asahi_analytics.api.app import create_app
+from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
+from asahi_analytics.cli.options import add_server_options, settings_of
+from asahi_analytics.errors import AnalyticsError
+from asahi_analytics.settings import ServerSettings, Settings
+
+MAX_REQUEST_LINE_BYTES: Final = 8190
+_DRAINED_BYTES: Final = 16 << 20
+_DRAIN_SECONDS: Final = 2.0
+_MAX_WORKERS: Final = 4
+
+
+class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A threaded worker that explains a request line that is too long."""
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Answer 414 with a problem document; leave every other error to gunicorn."""
+        if not isinstance(exc, LimitRequestLine):
+            super().handle_error(req, client, addr, exc)
+            return
+        self.log.warning("refused a request line longer than %d bytes", MAX_REQUEST_LINE_BYTES)
+        with contextlib.suppress(OSError):
+            client.sendall(too_long())
+            drain(client)
+
+
+def too_long() -> bytes:
+    """Return the whole HTTP answer to a request line that is too long."""
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+    detail = f"the request line may have at most {MAX_REQUEST_LINE_BYTES} bytes"
+    body = problems.document(status, detail, "/")
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def drain(client: socket.socket) -> None:
+    """Read on for a moment what the client still sends: closing at once would take the answer away from it."""
+    client.shutdown(socket.SHUT_WR)
+    client.settimeout(_DRAIN_SECONDS)
+    left = _DRAINED_BYTES
+    while left > 0 and (chunk := client.recv(1 << 16)):
+        left -= len(chunk)
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn with our settings instead of a file or a command line."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Configure, but do not listen yet."""
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand our settings to gunicorn."""
+        for name, value in options(self.settings.server).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Return the application; called once, before the workers are forked."""
+        return create_app(self.settings)
+
+
+def options(server: ServerSettings) -> dict[str, Any]:
+    """Return gunicorn's settings."""
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return {
+        "bind": f"{host}:{server.port}",
+        "workers": server.workers or min(_MAX_WORKERS, os.cpu_count() or 1),
+        "threads": server.threads,
+        "worker_class": f"{__name__}.{ProblemWorker.__name__}",
+        "timeout": server.timeout_seconds,
+        "graceful_timeout": server.graceful_timeout_seconds,
+        "keepalive": 5,
+        "preload_app": True,
+        "limit_request_line": MAX_REQUEST_LINE_BYTES,
+        "control_socket_disable": True,
+        "proc_name": "asahi-obs",
+        "when_ready": announce,
+        "child_exit": forget_worker,
+        "on_exit": remove_metrics,
+    }
+
+
+def announce(arbiter: Any) -> None:
+    """Say where the service listens."""
+    for listener in arbiter.LISTENERS:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        sys.stdout.write(f"asahi-obs serve: ready on http://{shown}:{port}\n")
+    sys.stdout.flush()
+
+
+def forget_worker(_arbiter: Any, worker: Any) -> None:
+    """Tell prometheus-client that a worker has ended; its counters stay."""
+    if os.environ.get(MULTIPROCESS_VARIABLE):
+        multiprocess.mark_process_dead(worker.pid)
+
+
+def remove_metrics(_arbiter: Any) -> None:
+    """Remove the folder of the metrics that ``asahi-obs serve`` made for this run."""
+    folder = os.environ.get(MULTIPROCESS_VARIABLE)
+    if folder:
+        shutil.rmtree(Path(folder), ignore_errors=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until stopped; a setting that cannot be used ends in one line on stderr and exit code 2."""
+    parser = argparse.ArgumentParser(prog="asahi-obs serve")
+    add_server_options(parser)
+    arguments = parser.parse_args(argv)
+    try:
+        server = Server(settings_of(arguments))
+    except AnalyticsError as error:
+        sys.stderr.write(f"asahi-obs serve: {error}\n")
+        return 2
+    server.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

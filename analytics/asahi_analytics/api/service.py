@@ -1,0 +1,51 @@
+"""The objects behind the API, wired together once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from asahi_analytics.api.service_metrics import ServiceMetrics
+from asahi_analytics.cache import SingleFlight, TtlCache
+from asahi_analytics.composer import Composer
+from asahi_analytics.engine import AnalyticsEngine, stepped, utc_now
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.settings import Settings
+from asahi_analytics.transport import Transport
+
+
+@dataclass(frozen=True)
+class Body:
+    """An answer as it goes over the wire."""
+
+    content: bytes
+    etag: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the endpoints use; ``answers`` keeps bodies for the seconds that the engine's clock stands still."""
+
+    settings: Settings
+    metrics: ServiceMetrics
+    engine: AnalyticsEngine
+    answers: TtlCache[str, Body]
+    flights: SingleFlight[str, Body] = field(default_factory=SingleFlight)
+
+
+def build(
+    settings: Settings,
+    *,
+    transport: Transport | None = None,
+    composer: Composer | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> Service:
+    """Return a service for ``settings``; nothing is asked yet, so Prometheus may be down."""
+    metrics = ServiceMetrics()
+    client = PrometheusClient(
+        settings.prometheus, cache=settings.cache, transport=transport, observe=metrics.observe_prometheus
+    )
+    now = stepped(clock, settings.cache.recent_ttl_seconds)
+    engine = AnalyticsEngine(client, composer=composer, settings=settings, clock=now)
+    return Service(settings, metrics, engine, TtlCache(settings.cache.max_bytes // 4))

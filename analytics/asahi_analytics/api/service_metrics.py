@@ -1,0 +1,77 @@
+"""The service's own metrics, in the Prometheus text format, right under one process or several.
+
+With ``PROMETHEUS_MULTIPROC_DIR`` in the environment before the process starts (``asahi-obs serve`` does that)
+prometheus-client keeps the values in files that every worker shares, and any worker can answer for all.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class ServiceMetrics:
+    """Requests answered and questions asked, with their times in seconds."""
+
+    def __init__(self) -> None:
+        """Start at zero, in a registry of its own."""
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "asahi_service_requests_total",
+            "Requests answered by the analytics service.",
+            ("endpoint", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "asahi_service_request_duration_seconds",
+            "Time to answer a request.",
+            ("endpoint",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.questions = Counter(
+            "asahi_service_prometheus_queries_total",
+            "Questions for Prometheus, by outcome: ok, cached, or the class of the error.",
+            ("api", "outcome"),
+            registry=self.registry,
+        )
+        self.prometheus_seconds = Histogram(
+            "asahi_service_prometheus_duration_seconds",
+            "Time that Prometheus took to answer.",
+            ("api",),
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.kept = Counter(
+            "asahi_service_answers_kept_total",
+            "Requests that an answer kept in memory served.",
+            ("endpoint",),
+            registry=self.registry,
+        )
+
+    def observe_request(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count one request; ``endpoint`` is a route, never what the caller sent."""
+        self.requests.labels(endpoint, str(status)).inc()
+        self.seconds.labels(endpoint).observe(seconds)
+
+    def observe_prometheus(self, path: str, seconds: float, outcome: str) -> None:
+        """Count one question; ``seconds`` of a cached one is not observed."""
+        api = path.removeprefix("/api/v1/").partition("/")[0]
+        self.questions.labels(api, outcome).inc()
+        if outcome != "cached":
+            self.prometheus_seconds.labels(api).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Return the metrics of all workers in the text format."""
+        if not os.environ.get(MULTIPROCESS_VARIABLE):
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return generate_latest(registry)

@@ -1,0 +1,73 @@
+"""``asahi-obs serve``: the analytics service under gunicorn."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from asahi_analytics.cli.options import add_server_options, settings_of
+from asahi_analytics.errors import PrometheusError, UserInputError
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.settings import PrometheusSettings
+
+MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Read by prometheus-client when it is imported, so it must stand in the environment of a new process."""
+_SERVER_MODULE: Final = "asahi_analytics.api.server"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("serve", help="serve the analytics API and its page")
+    add_server_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check what can be checked, then become the server; a Prometheus that is down is only warned about."""
+    settings = settings_of(arguments)
+    check_port(settings.server.host, settings.server.port)
+    warn_if_unreachable(settings.prometheus)
+    folder = tempfile.mkdtemp(prefix="asahi-obs-metrics-")
+    environment = {**os.environ, MULTIPROCESS_VARIABLE: folder}
+    sys.stdout.flush()
+    os.execve(sys.executable, command(arguments), environment)  # noqa: S606  (our own interpreter and module)
+
+
+def command(arguments: argparse.Namespace) -> list[str]:
+    """Return the command line of the server process: the same options again."""
+    given: Mapping[str, object] = vars(arguments)
+    line = [sys.executable, "-m", _SERVER_MODULE]
+    for name in ("host", "port", "workers", "prometheus_url", "config"):
+        if given.get(name) is not None:
+            line += [f"--{name.replace('_', '-')}", str(given[name])]
+    return line
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise ``UserInputError`` when ``host`` and ``port`` cannot be listened on."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise UserInputError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; pass another --host or --port"
+        ) from error
+
+
+def warn_if_unreachable(settings: PrometheusSettings) -> None:
+    """Write a line to stderr when Prometheus does not answer now; the service starts all the same."""
+    hasty = settings.model_copy(
+        update={"retries": 0, "connect_timeout_seconds": 1.0, "read_timeout_seconds": 2.0}
+    )
+    try:
+        PrometheusClient(hasty).query("vector(1)", datetime.now(UTC))
+    except PrometheusError as error:
+        sys.stderr.write(f"asahi-obs serve: {error}; the service starts, and answers once Prometheus does\n")

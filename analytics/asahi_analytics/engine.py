@@ -1,0 +1,380 @@
+"""Answers to questions about money, traffic, caches and latency, from the composer's exact sums.
+
+The engine chooses what to ask and does the last arithmetic; the composer does every sum. Windows end at the
+engine's own ``now()``, which moves in steps of ``cache.recent_ttl_seconds`` so that equal questions asked
+within one step are equal queries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.composer import Ask, Composer, Sums
+from asahi_analytics.errors import UserInputError
+from asahi_analytics.models import (
+    GROUPINGS,
+    BaselineComparison,
+    CachePerformance,
+    CostBreakdown,
+    CostDriver,
+    CostDrivers,
+    GroupBy,
+    LatencyPercentiles,
+    Percentiles,
+    Point,
+    Split,
+    TierPerformance,
+    Trend,
+)
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.quantiles import histogram_quantiles
+from asahi_analytics.settings import Settings
+from asahi_analytics.trends import METRICS
+from asahi_analytics.trusts import merged
+from asahi_analytics.windows import Period, Window, trailing
+from asahi_exporter import conventions as names
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which label, and which families, answer for one ``group_by``."""
+
+    label: str
+    cost: str
+    baseline: str
+    requests: str
+    corrections: str | None
+
+
+def _by_request(label: str) -> Grouping:
+    return Grouping(label, "cost_dollars", "baseline_dollars", "requests", "corrections_dollars")
+
+
+GROUPS: Final[Mapping[GroupBy, Grouping]] = {
+    "model": _by_request(names.MODEL),
+    "task_type": _by_request(names.TASK_TYPE),
+    "tier": _by_request(names.CACHE_TIER),
+    "user": Grouping(names.USER, "user_cost_dollars", "user_baseline_dollars", "user_requests", None),
+}
+DRIVER_LABELS: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
+QUANTILES: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
+MAX_INTERVALS: Final = 1000
+MAX_DRIVERS: Final = 1000
+
+
+def utc_now() -> datetime:
+    """Return the time as it is, in UTC."""
+    return datetime.now(UTC)
+
+
+def stepped(clock: Callable[[], datetime], step_seconds: float) -> Callable[[], datetime]:
+    """Return a clock that stands still for ``step_seconds`` at a time, so that equal questions are equal."""
+    if step_seconds <= 0:
+        return clock
+
+    def now() -> datetime:
+        seconds = clock().timestamp()
+        return datetime.fromtimestamp(seconds - seconds % step_seconds, UTC)
+
+    return now
+
+
+class AnalyticsEngine:
+    """Answers from one Prometheus; every method raises a ``PrometheusError`` when it gives none.
+
+    ``composer``, ``settings`` and ``clock`` may be replaced; a window is trailing by ``period`` unless one is
+    given. Names are sorted by dollars, largest first, then by name.
+    """
+
+    def __init__(
+        self,
+        client: PrometheusClient,
+        *,
+        composer: Composer | None = None,
+        settings: Settings | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Ask nothing yet."""
+        self.client = client
+        self.settings = settings or Settings()
+        self.composer = composer or Composer(client)
+        self.clock = clock
+
+    def window(self, period: Period, window: Window | None = None) -> Window:
+        """Return ``window``, or else the trailing one that ends now."""
+        return window or trailing(period, self.clock())
+
+    def cost_breakdown(
+        self, period: Period = "day", group_by: GroupBy = "model", window: Window | None = None
+    ) -> CostBreakdown:
+        """Return dollars by ``group_by``; they add up to ``total_cost``."""
+        group, span = _grouping(group_by), self.window(period, window)
+        asks = [
+            Ask(group.cost, (group.label,), span),
+            Ask("savings_dollars", (), span),
+            Ask(group.requests, (), span),
+            *([Ask(group.corrections, (), span)] if group.corrections else []),
+        ]
+        sums = self.composer.totals(asks)
+        breakdown = _ranked(sums[0])
+        cost, requests = math.fsum(breakdown.values()), _total(sums[2])
+        corrections = _total(sums[3]) if group.corrections else None
+        return CostBreakdown(
+            start=span.start,
+            end=span.end,
+            trust=merged([each.trust for each in sums]),
+            group_by=group_by,
+            total_cost=cost,
+            breakdown=breakdown,
+            corrections=corrections,
+            net_cost=None if corrections is None else cost - corrections,
+            savings=_total(sums[1]),
+            requests=requests,
+            cost_per_request=divided(cost, requests),
+        )
+
+    def trend(self, metric: str = "cost", period: Period = "day", intervals: int = 30) -> Trend:
+        """Return ``metric`` in ``intervals`` bins of one ``period`` each, the last of which ends now."""
+        if metric not in METRICS:
+            raise UserInputError(f"metric must be one of {', '.join(METRICS)}; got {metric[:80]!r}")
+        if not 1 <= intervals <= MAX_INTERVALS:
+            raise UserInputError(f"intervals must be 1 to {MAX_INTERVALS}; got {intervals}")
+        last = trailing(period, self.clock())
+        span = Window(last.end - intervals * last.length, last.end)
+        definition = METRICS[metric]
+        series = [self.composer.series(family, by, span, last.length) for family, by in definition.sources]
+        values = definition.finish([each.frame for each in series])
+        starts = [span.start + number * last.length for number in range(intervals)]
+        return Trend(
+            start=span.start,
+            end=span.end,
+            trust=merged([each.trust for each in series]),
+            metric=metric,
+            unit=definition.unit,
+            interval_seconds=last.seconds,
+            points=[
+                Point(timestamp=start, value=finite(value))
+                for start, value in zip(starts, values, strict=True)
+            ],
+        )
+
+    def compare_to_baseline(
+        self, period: Period = "day", group_by: GroupBy | None = None, window: Window | None = None
+    ) -> BaselineComparison:
+        """Return cost and savings against the baseline; they add up to it, as a whole and by ``group_by``."""
+        group, span = _grouping(group_by or "model"), self.window(period, window)
+        cost, baseline, phases = self.composer.totals(
+            [
+                Ask(group.cost, (group.label,), span),
+                Ask(group.baseline, (group.label,), span),
+                Ask("savings_dollars", (names.PHASE,), span),
+            ]
+        )
+        splits = _splits(_ranked(cost), _ranked(baseline))
+        by_phase = _ranked(phases)
+        spent, saved = math.fsum(each.cost for each in splits.values()), math.fsum(by_phase.values())
+        cached = math.fsum(value for phase, value in by_phase.items() if phase.startswith("cache"))
+        return BaselineComparison(
+            start=span.start,
+            end=span.end,
+            trust=merged([cost.trust, baseline.trust, phases.trust]),
+            baseline_model=self.settings.baseline_model,
+            baseline_cost=spent + saved,
+            actual_cost=spent,
+            savings=saved,
+            savings_pct=percent(saved, spent + saved),
+            cache_contribution_pct=percent(cached, saved),
+            savings_by_phase=by_phase,
+            group_by=group_by,
+            breakdown=splits if group_by else {},
+        )
+
+    def top_cost_drivers(
+        self, limit: int = 10, period: Period = "day", window: Window | None = None
+    ) -> CostDrivers:
+        """Return the ``limit`` dearest label sets and users, with their change against the window before."""
+        if not 1 <= limit <= MAX_DRIVERS:
+            raise UserInputError(f"limit must be 1 to {MAX_DRIVERS}; got {limit}")
+        span = self.window(period, window)
+        users = (names.USER,)
+        sums = self.composer.totals(
+            [
+                Ask("cost_dollars", DRIVER_LABELS, span),
+                Ask("requests", DRIVER_LABELS, span),
+                Ask("cost_dollars", DRIVER_LABELS, span.previous),
+                Ask("user_cost_dollars", users, span),
+                Ask("user_requests", users, span),
+                Ask("user_cost_dollars", users, span.previous),
+            ]
+        )
+        return CostDrivers(
+            start=span.start,
+            end=span.end,
+            trust=merged([sums[index].trust for index in (0, 1, 3, 4)]),
+            total_cost=_total(sums[0]),
+            previous_cost=_total(sums[2]),
+            drivers=_drivers(DRIVER_LABELS, sums[0], sums[1], sums[2], limit),
+            users=_drivers(users, sums[3], sums[4], sums[5], limit),
+        )
+
+    def cache_performance(self, period: Period = "day", window: Window | None = None) -> CachePerformance:
+        """Return hits, misses, look-up time and dollars saved for each cache tier, and the whole."""
+        span = self.window(period, window)
+        tier, served = (names.TIER,), (names.CACHE_TIER,)
+        asks = {
+            "hits": Ask("cache_hits", tier, span),
+            "misses": Ask("cache_misses", tier, span),
+            "lookup_ms": Ask("cache_lookup_latency_ms_sum", tier, span),
+            "lookups": Ask("cache_lookup_latency_ms_count", tier, span),
+            "cost": Ask("cost_dollars", served, span),
+            "baseline": Ask("baseline_dollars", served, span),
+            "requests": Ask("requests", served, span),
+            "tokens": Ask("tokens", (), span),
+        }
+        sums = dict(zip(asks, self.composer.totals(list(asks.values())), strict=True))
+        found = {name: _ranked(each) for name, each in sums.items()}
+        tiers = {
+            name: _tier(name, found)
+            for name in sorted({*found["hits"], *found["misses"], *names.CACHE_TIERS})
+        }
+        hits, misses = (math.fsum(found[name].values()) for name in ("hits", "misses"))
+        requests, cost = (math.fsum(found[name].values()) for name in ("requests", "cost"))
+        return CachePerformance(
+            start=span.start,
+            end=span.end,
+            trust=merged([each.trust for each in sums.values()]),
+            tiers=tiers,
+            overall_hit_rate=divided(hits, hits + misses),
+            served_from_cache=divided(math.fsum(each.requests_served for each in tiers.values()), requests),
+            dollars_saved=math.fsum(each.dollars_saved for each in tiers.values()),
+            cost_per_thousand_requests=divided(1000 * cost, requests),
+            tokens_per_dollar=divided(_total(sums["tokens"]), cost),
+        )
+
+    def latency_percentiles(self, period: Period = "day", window: Window | None = None) -> LatencyPercentiles:
+        """Return latency percentiles of all requests and by model, from the histogram's buckets."""
+        span = self.window(period, window)
+        sums = self.composer.total("latency_ms_bucket", (names.MODEL, "le"), span)
+        table = _buckets(sums.values)
+        return LatencyPercentiles(
+            start=span.start,
+            end=span.end,
+            trust=sums.trust,
+            by_model={str(model): _percentiles(table.loc[[model]]) for model in table.index},
+            **_percentiles(table.sum(axis=0).to_frame().T).model_dump(),
+        )
+
+
+def finite(value: float) -> float | None:
+    """Return ``value``, or ``None`` where it is NaN or infinite: JSON has no such numbers."""
+    return float(value) if math.isfinite(value) else None
+
+
+def divided(above: float, below: float) -> float | None:
+    """Return ``above / below``; ``None`` where ``below`` is not positive."""
+    return finite(above / below) if below > 0 else None
+
+
+def percent(part: float, whole: float) -> float | None:
+    """Return ``part`` as a share of ``whole``, 0-100; ``None`` where the whole is not positive."""
+    return finite(100 * part / whole) if whole > 0 else None
+
+
+def split(cost: float, baseline: float) -> Split:
+    """Return cost, savings and baseline such that ``cost + savings == baseline`` holds in floating point too."""
+    savings = baseline - cost
+    return Split(cost=cost, savings=savings, baseline=cost + savings)
+
+
+def _splits(cost: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, Split]:
+    found = sorted(cost.keys() | baseline.keys(), key=lambda name: (-cost.get(name, 0.0), name))
+    return {name: split(cost.get(name, 0.0), baseline.get(name, 0.0)) for name in found}
+
+
+def _grouping(group_by: str) -> Grouping:
+    for name, grouping in GROUPS.items():
+        if name == group_by:
+            return grouping
+    raise UserInputError(f"group_by must be one of {', '.join(GROUPINGS)}; got {group_by[:80]!r}")
+
+
+def _ranked(sums: Sums) -> dict[str, float]:
+    """The finite values by name, largest first."""
+    pairs = [(str(name), float(value)) for name, value in sums.values.items() if math.isfinite(value)]
+    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+
+
+def _total(sums: Sums) -> float:
+    return math.fsum(value for value in sums.values.to_numpy(np.float64) if math.isfinite(value))
+
+
+def _drivers(
+    labels: Sequence[str], cost: Sums, requests: Sums, previous: Sums, limit: int
+) -> list[CostDriver]:
+    total = _total(cost)
+    before, counts = previous.values, requests.values
+    dearest = cost.values.sort_values(ascending=False, kind="stable").head(limit)
+    return [
+        _driver(
+            labels,
+            key,
+            cost=value,
+            total=total,
+            requests=float(counts.get(key, 0.0)),
+            before=float(before.get(key, 0.0)),
+        )
+        for key, value in dearest.items()
+    ]
+
+
+def _driver(
+    labels: Sequence[str], key: Hashable, *, cost: float, total: float, requests: float, before: float
+) -> CostDriver:
+    parts = [str(part) for part in key] if isinstance(key, tuple) else [str(key)]
+    return CostDriver(
+        name=" / ".join(parts),
+        labels=dict(zip(labels, parts, strict=True)),
+        cost=cost,
+        share=divided(cost, total),
+        requests=requests,
+        cost_per_request=divided(cost, requests),
+        previous_cost=before,
+        change=cost - before,
+        change_pct=percent(cost - before, before),
+    )
+
+
+def _tier(name: str, found: Mapping[str, Mapping[str, float]]) -> TierPerformance:
+    def value(of: str) -> float:
+        return found[of].get(name, 0.0)
+
+    return TierPerformance(
+        hits=value("hits"),
+        misses=value("misses"),
+        hit_rate=divided(value("hits"), value("hits") + value("misses")),
+        avg_latency_ms=divided(value("lookup_ms"), value("lookups")),
+        dollars_saved=value("baseline") - value("cost"),
+        requests_served=value("requests"),
+    )
+
+
+def _buckets(values: pd.Series[float]) -> pd.DataFrame:
+    """Cumulative counts with models as rows and bounds as columns."""
+    if values.empty:
+        return pd.DataFrame(dtype=np.float64)
+    return values.unstack("le").astype(np.float64).fillna(0.0)
+
+
+def _percentiles(row: pd.DataFrame) -> Percentiles:
+    """Percentiles of one row of cumulative buckets."""
+    found = histogram_quantiles(row, QUANTILES)[0] if len(row.columns) else [math.nan] * len(QUANTILES)
+    p50, p75, p90, p95, p99 = (finite(value) for value in found)
+    requests = float(row.max(axis=1).iloc[0]) if len(row.columns) else 0.0
+    return Percentiles(p50=p50, p75=p75, p90=p90, p95=p95, p99=p99, requests=requests)

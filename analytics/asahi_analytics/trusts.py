@@ -1,0 +1,32 @@
+"""How far several sums together can be trusted: no further than the worst of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from asahi_analytics.composer import Trust
+
+Item = TypeVar("Item")
+
+
+def merged(trusts: Sequence[Trust]) -> Trust:
+    """Return the trust in an answer that was made from sums over the same window.
+
+    The lowest scraped ratio, the highest of the others, every gap, source and warning once. None at all: a
+    ``Trust`` that knows nothing.
+    """
+    gaps = {(gap.start, gap.end): gap for trust in trusts for gap in trust.gaps}
+    return Trust(
+        scraped_ratio=min(_known(trust.scraped_ratio for trust in trusts), default=None),
+        gaps=[gaps[key] for key in sorted(gaps)] if gaps else [],
+        resets=max(_known(trust.resets for trust in trusts), default=None),
+        repaired_ratio=max(_known(trust.repaired_ratio for trust in trusts), default=None),
+        unpriced_ratio=max(_known(trust.unpriced_ratio for trust in trusts), default=None),
+        source=", ".join(dict.fromkeys(trust.source for trust in trusts if trust.source)),
+        warnings=list(dict.fromkeys(words for trust in trusts for words in trust.warnings)),
+    )
+
+
+def _known(values: Iterable[Item | None]) -> list[Item]:
+    return [value for value in values if value is not None]
