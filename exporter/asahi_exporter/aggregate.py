@@ -1,7 +1,8 @@
 """Many requests as one record, for traffic that was counted elsewhere first: traces in bins, imports, simulations.
 
-Requests, tokens and dollars of an aggregate are as exact as those of single records. What an aggregate does not hold
-is how its requests differed: each counts with the mean tokens and the mean latency, so their spread is not seen.
+Requests, tokens and dollars of an aggregate are as exact as those of single records. What an aggregate does not
+hold is how its requests differed: each counts with the mean tokens and the mean latency, so their spread is not
+seen.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import product
@@ -46,7 +47,7 @@ class Book:
         self._create_known(config)
 
     def _create_known(self, config: MetricsConfig) -> None:
-        """Create what is known at start, so that it is scraped at 0 and its first value is not lost to ``increase()``."""
+        """Create what is known at start: it is scraped at 0, and so its first value is not lost."""
         known = config.known_labels
         for tier in names.CACHE_TIERS:
             self.cells.block(schema.CACHE, (tier,))
@@ -55,6 +56,8 @@ class Book:
         for reason in REASONS:
             self.cells.block(schema.REFUSED, (reason,))
         self.cells.block(schema.BATCH_SIZE, ())
+        if self.store.identity is not None:
+            self.cells.block(schema.WRITE_FAILURES, ())
         for phase in known.get(names.PHASE, names.DEFAULT_PHASES):
             self._inferences.prepare_phase(phase)
         for user in known.get(names.USER, ()):
@@ -141,6 +144,16 @@ class Book:
         credit = amount("dollars", dollars, MAX_DOLLARS)
         labels = self._inferences.labels(model, task_type, cache_tier)
         self.cells.block(schema.CORRECTION, labels).add(0, credit)
+
+    def relock(self) -> None:
+        """Take a new lock, in a forked process whose copy of the old one may belong to a thread that is not there."""
+        self.lock = self.cells.lock = threading.RLock()
+
+    def close(self) -> None:
+        """Let go of the store; what is counted from now on stays in memory."""
+        with self.lock:
+            self.cells.detach()
+            self.store.close()
 
     def refused(self, reason: str) -> None:
         """Count a record that was not taken."""

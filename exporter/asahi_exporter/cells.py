@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, Protocol
 
-from asahi_exporter.schema import Schema
+from asahi_exporter.schema import WRITE_FAILURES, Schema
 
 BlockKey = tuple[Schema, tuple[str, ...]]
 _COPIED_AT_ONCE: Final = 256
@@ -49,15 +49,16 @@ class Block:
 class Backing(Protocol):
     """Where blocks get a home that outlives the process."""
 
-    def place(self, block: Block) -> None:
-        """Set ``mirror`` and ``at`` of a new block and copy its values there; never raises for want of disk."""
+    def place(self, block: Block) -> bool:
+        """Set ``mirror`` and ``at`` of a new block and copy its values there; False when there is no room for it."""
 
 
 class NoBacking:
     """Blocks live and die with the process, as in plain prometheus-client."""
 
-    def place(self, block: Block) -> None:
+    def place(self, block: Block) -> bool:  # noqa: ARG002 - part of the interface
         """Leave the block in memory."""
+        return True
 
 
 class Cells:
@@ -74,13 +75,19 @@ class Cells:
         found = self.blocks.get((schema, labels))
         if found is None:
             found = Block(schema, labels, [0.0] * schema.size)
-            self._backing.place(found)
             self.blocks[schema, labels] = found
+            if not self._backing.place(found):
+                self.block(WRITE_FAILURES, ()).add(0, 1.0)
         return found
 
     def take(self, block: Block) -> None:
         """Include a block that exists already, as found in a file."""
         self.blocks[block.schema, block.labels] = block
+
+    def detach(self) -> None:
+        """Keep the counters in memory alone from now on."""
+        for block in self.blocks.values():
+            block.mirror = None
 
     def copy(self) -> Iterator[tuple[BlockKey, list[float]]]:
         """Yield key and values of every block; the lock is held for a few hundred blocks at a time."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,10 +15,11 @@ from asahi_exporter import conventions as names
 from asahi_exporter import exposition
 from asahi_exporter.book import Book
 from asahi_exporter.config import MetricsConfig
-from asahi_exporter.errors import Refused
+from asahi_exporter.errors import Refused, StateDirectoryError
 from asahi_exporter.events import InferenceEvent
 from asahi_exporter.quiet import QuietLog
 from asahi_exporter.server import MetricsServer
+from asahi_exporter.statestore import StateStore
 from asahi_exporter.store import MemoryStore, Store
 from asahi_exporter.tally import summary
 from asahi_exporter.web import flask_blueprint, make_wsgi_app
@@ -31,8 +34,13 @@ _MINUTES_PER_HOUR: Final = 60.0
 
 
 def open_store(config: MetricsConfig, now: float) -> Store:
-    """Return the store that ``config`` asks for: a state directory, or plain memory."""
-    return MemoryStore(now)
+    """Return the store that ``config`` asks for: a state directory, or plain memory.
+
+    Raises:
+        StateDirectoryError: the state directory cannot be used.
+    """
+    path = config.state_directory() if config.enabled else None
+    return MemoryStore(now) if path is None else StateStore(path, config.service, now)
 
 
 class MetricsCollector:
@@ -62,19 +70,50 @@ class MetricsCollector:
         self._clock = clock
         self._enabled = self.config.enabled
         self._log = QuietLog(clock)
-        store = open_store(self.config, clock()) if self._enabled else MemoryStore(clock())
-        self._book = Book(self.config, store, clock)
+        self._opened: Book | None = Book(self.config, open_store(self.config, clock()), clock)
         self._servers: list[MetricsServer] = []
         if self._enabled:
             self.registry.register(self)
+        _COLLECTORS.add(self)
+
+    @property
+    def _book(self) -> Book:
+        """The book to count in; a process that was forked opens one of its own when it first needs it."""
+        return self._opened or self._reopen()
+
+    def _reopen(self) -> Book:
+        try:
+            store = open_store(self.config, self._clock())
+        except StateDirectoryError as error:
+            self._log.warn("state", f"counters of this worker stay in memory: {error}")
+            store = MemoryStore(self._clock())
+        self._opened = Book(self.config, store, self._clock)
+        return self._opened
+
+    def _before_fork(self) -> None:
+        if self._opened is not None:
+            self._opened.lock.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        if self._opened is not None:
+            self._opened.lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        """Give back what belongs to the parent: a forked process counts in a file of its own."""
+        if self._opened is None:
+            return
+        self._opened.relock()
+        if self._opened.store.identity is not None:
+            self._opened.close()
+            self._opened = None
 
     # Recording ----------------------------------------------------------------------------------------------
     def record_inference(self, event: InferenceEvent) -> None:
         """Count one answered request."""
         if not self._enabled:
             return
-        book = self._book
         try:
+            book = self._opened or self._reopen()
             with book.lock:
                 book.turn()
                 book.inference(event)
@@ -104,14 +143,14 @@ class MetricsCollector:
         task_type: str = names.UNKNOWN,
         cache_tier: int | None = None,
     ) -> None:
-        """Count ``dollars`` that were credited back after they had been counted as cost; cost itself never goes down."""
+        """Count ``dollars`` that were credited back after they counted as cost; cost never goes down."""
         self._record(Book.correction, dollars, model, task_type, cache_tier)
 
     def _record(self, enter: Callable[..., None], *values: Any) -> None:
         if not self._enabled:
             return
-        book = self._book
         try:
+            book = self._book
             with book.lock:
                 book.turn()
                 enter(book, *values)
@@ -162,8 +201,8 @@ class MetricsCollector:
     def get_summary(self, window_minutes: float = 60) -> dict[str, Any]:
         """Return what this process saw in the last ``window_minutes``, as plain numbers.
 
-        None stands where nothing was seen. Older slots of the window are coarser: the answer may reach back up to 4 %
-        further than asked.
+        None stands where nothing was seen. Older slots of the window are coarser: the answer may reach back up
+        to 4 % further than asked.
 
         Raises:
             ValueError: the window is not positive or longer than ``retention_hours``.
@@ -212,4 +251,21 @@ class MetricsCollector:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        self._book.store.close()
+        if self._opened is not None:
+            self._opened.close()
+
+
+def _each(action: Callable[[MetricsCollector], None]) -> Callable[[], None]:
+    def act() -> None:
+        for collector in list(_COLLECTORS):
+            action(collector)
+
+    return act
+
+
+_COLLECTORS: Final = weakref.WeakSet[MetricsCollector]()
+os.register_at_fork(
+    before=_each(MetricsCollector._before_fork),
+    after_in_parent=_each(MetricsCollector._after_fork_in_parent),
+    after_in_child=_each(MetricsCollector._after_fork_in_child),
+)

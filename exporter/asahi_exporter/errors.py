@@ -33,7 +33,7 @@ class MissingDependencyError(ExporterError, ImportError):
 
 
 class Refused(ExporterError):  # noqa: N818 - not an error of ours: a record that is not taken
-    """A record that cannot be counted; ``reason`` is one of :data:`asahi_exporter.guard.REASONS`. Never leaves the package."""
+    """A record that cannot be counted. Never leaves the package; ``reason`` is one of ``guard.REASONS``."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -25,8 +25,9 @@ _INF: Final = "+Inf"
 def add_up(rows: Iterable[tuple[BlockKey, Sequence[float]]]) -> dict[BlockKey, list[float]]:
     """Return the cells of each key summed exactly.
 
-    The sum is correctly rounded (``math.fsum``), hence the same however the addends are grouped: were it not, moving counters
-    between files could lower a total by its last digit, and Prometheus would take that for a reset.
+    The sum is correctly rounded (``math.fsum``), hence the same however the addends are grouped: were it not,
+    moving counters between files could lower a total by its last digit, and Prometheus would take that for a
+    reset.
     """
     gathered: dict[BlockKey, list[Sequence[float]]] = {}
     for key, cells in rows:
@@ -61,7 +62,7 @@ def _read(
         values.extend([cells[cell] for cell in reading.cells])
 
 
-def _family(
+def _family(  # noqa: PLR0917 - all that a series is made of
     metric: Metric,
     counters: Mapping[Metric, Mapping[Labels, list[float]]],
     histograms: Mapping[Metric, Mapping[Labels, Sequence[float]]],

@@ -40,8 +40,8 @@ class OwnLabelStore:
 def label_text(value: Any, max_length: int) -> str:
     """Return ``value`` as a label value: never empty, valid UTF-8, at most ``max_length`` characters.
 
-    None and the empty string become ``unknown``. A longer text is cut and ends in a hash of the whole, so that two long
-    values that begin alike stay apart.
+    None and the empty string become ``unknown``. A longer text is cut and ends in a hash of the whole, so that
+    two long values that begin alike stay apart.
     """
     if value is None:
         return UNKNOWN

@@ -1,7 +1,7 @@
 """The hot path: one inference event into its cells.
 
-A label set is looked up once, as raw values, and found as blocks bound to it. Everything that can fail comes before the first
-update, so that an event counts in full or not at all.
+A label set is looked up once, as raw values, and found as blocks bound to it. Everything that can fail comes
+before the first update, so that an event counts in full or not at all.
 """
 
 from __future__ import annotations

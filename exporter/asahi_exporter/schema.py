@@ -1,7 +1,8 @@
 """How counters are laid out in memory: which cells are kept together, and which series are read from them.
 
-A *block* is a row of floats for one set of label values; its *schema* says what the floats mean. Cells that one record updates
-together lie together, and what follows from others (cost plus savings, counts of histograms) has no cell.
+A *block* is a row of floats for one set of label values; its *schema* says what the floats mean. Cells that one
+record updates together lie together, and what follows from others (cost plus savings, counts of histograms) has
+no cell.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from asahi_exporter.conventions import INPUT, OUTPUT, Metric
 
 @dataclass(frozen=True)
 class Reading:
-    """A counter read from a block: the sum of ``cells``, under the block's labels at ``pick`` and then ``fixed`` ones."""
+    """A counter read from a block: the sum of ``cells``; its labels are the block's at ``pick``, then ``fixed``."""
 
     metric: Metric
     cells: tuple[int, ...]
@@ -28,7 +29,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Schema:
-    """Meaning of the cells of a block. A histogram keeps its sum, then a count for each bucket, the last without bound."""
+    """Meaning of a block's cells. A histogram has its sum, then a count for each bucket, the last unbounded."""
 
     name: str
     labels: tuple[str, ...]

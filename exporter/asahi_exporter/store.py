@@ -31,9 +31,6 @@ class Store(Protocol):
     def gauges(self) -> Mapping[Metric, float]:
         """Return the store's own gauges, as of the last :meth:`rows`."""
 
-    def reopen(self) -> None:
-        """Start anew in a process that was just forked, with a file of its own."""
-
     def close(self) -> None:
         """Let go of the memory so that another process can continue it."""
 
@@ -58,9 +55,6 @@ class MemoryStore:
     def gauges(self) -> Mapping[Metric, float]:
         """Return nothing."""
         return {}
-
-    def reopen(self) -> None:
-        """Keep the copy that the fork made, as prometheus-client does."""
 
     def close(self) -> None:
         """Do nothing."""

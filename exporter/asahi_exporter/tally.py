@@ -120,8 +120,8 @@ class Packed:
 def percentile(counts: Mapping[int, float], share: float) -> float | None:
     """Return the latency in ms that ``share`` of the requests stay below, or None without requests.
 
-    ``counts`` maps a bucket's position to its count. The value is interpolated linearly inside its bucket, as Prometheus'
-    ``histogram_quantile`` does; above the last bound it is that bound.
+    ``counts`` maps a bucket's position to its count. The value is interpolated linearly inside its bucket, as
+    Prometheus' ``histogram_quantile`` does; above the last bound it is that bound.
     """
     rank = share * sum(counts.values())
     if not rank:

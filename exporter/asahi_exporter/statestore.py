@@ -1,0 +1,122 @@
+"""The store that outlives the process: this process's file in a state directory, and a view of all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from asahi_exporter import conventions as names
+from asahi_exporter.cellfile import CellFile
+from asahi_exporter.cells import Backing, Block
+from asahi_exporter.conventions import Metric
+from asahi_exporter.directory import DAMAGED, FOLDED, StateDirectory
+from asahi_exporter.errors import StateDirectoryError
+from asahi_exporter.guard import LabelStore
+from asahi_exporter.reader import FileReading
+from asahi_exporter.sharedlabels import SharedLabelStore
+from asahi_exporter.store import Row
+
+_TRIES: Final = 20
+_LABELS: Final = "labels"
+Mark = tuple[int, int, int] | None
+
+
+class StateStore:
+    """Counters in a state directory.
+
+    Raises:
+        StateDirectoryError: the directory cannot be used.
+    """
+
+    def __init__(self, path: Path, service: str, now: float) -> None:
+        self._directory = StateDirectory(path, service, now)
+        self._file: CellFile | None = self._directory.attach()
+        self._own = self._file.path
+        self._readings: dict[tuple[Path, Mark], FileReading] = {}
+        self.backing: Backing = self
+        self.labels: LabelStore = SharedLabelStore(path / _LABELS)
+        self.identity: str | None = self._directory.identity.store
+        self.created = self._directory.identity.created
+
+    def found(self) -> list[Block]:
+        """Return the blocks in the file that this process took over."""
+        return self._file.blocks() if self._file else []
+
+    def place(self, block: Block) -> bool:
+        """Give ``block`` a home in this process's file; False when the disk is full."""
+        if self._file is None:
+            return True
+        try:
+            self._file.place(block)
+        except OSError:
+            return False
+        return True
+
+    def rows(self) -> Iterable[Row]:
+        """Return the cells in the files of all other processes, as of one moment between two folds.
+
+        Raises:
+            StateDirectoryError: the directory is gone: no figures are better than figures that lack a part.
+        """
+        for _ in range(_TRIES):
+            before = self._mark()
+            rows = self._read(before)
+            if rows is not None and self._mark() == before:
+                return rows
+        raise StateDirectoryError(
+            f"state directory {self._directory.path}: its files change faster than they can be read"
+        )
+
+    def _mark(self) -> Mark:
+        """Return what tells one ``folded.cells`` from the next."""
+        try:
+            status = (self._directory.path / FOLDED).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _read(self, mark: Mark) -> list[Row] | None:
+        """Return all rows, or None if a file vanished meanwhile."""
+        readings: dict[tuple[Path, Mark], FileReading] = {}
+        try:
+            rows, contained = [], frozenset[str]()
+            if mark is not None:
+                folded = self._reading(self._directory.path / FOLDED, mark, readings)
+                rows += folded.rows()
+                contained = frozenset(folded.contains)
+            for path in self._files():
+                if path != self._own and path.stem not in contained:
+                    rows += self._reading(path, None, readings).rows()
+        except FileNotFoundError:
+            return None
+        self._readings = readings
+        return rows
+
+    def _files(self) -> list[Path]:
+        try:
+            return self._directory.cell_files()
+        except OSError as error:
+            raise StateDirectoryError(
+                f"state directory {self._directory.path} cannot be read any more: {error.strerror}"
+            ) from error
+
+    def _reading(self, path: Path, mark: Mark, kept: dict[tuple[Path, Mark], FileReading]) -> FileReading:
+        reading = self._readings.get((path, mark)) or FileReading(path)
+        kept[path, mark] = reading
+        return reading
+
+    def gauges(self) -> Mapping[Metric, float]:
+        """Return how many files were read and how many are damaged."""
+        damaged = sum(reading.damaged for reading in self._readings.values())
+        aside = sum(1 for _ in self._directory.path.glob(f"*{DAMAGED}"))
+        return {
+            names.STATE_FILES: float(len(self._readings) + 1),
+            names.STATE_DAMAGED_FILES: float(damaged + aside),
+        }
+
+    def close(self) -> None:
+        """Let go of the file, for another process to take over."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
