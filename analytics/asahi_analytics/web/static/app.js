@@ -4,16 +4,17 @@ import { Api } from "./api.js";
 import { CARDS, GROUPS, PERIODS } from "./cards.js";
 import { h } from "./dom.js";
 import { moment } from "./format.js";
+import { METRICS } from "./trend.js";
 
 const REFRESH_MS = 60_000;
-const DEFAULTS = { period: "day", by: "model" };
+const DEFAULTS = { period: "day", by: "model", show: "cost" };
 let flight = null;
 
 /** What is chosen, from the address; what the address does not say, or says wrongly, is the default. */
 function readState() {
   const query = new URLSearchParams(location.search);
-  const pick = (name, allowed) => (query.get(name) in allowed ? query.get(name) : DEFAULTS[name]);
-  return { period: pick("period", PERIODS), by: pick("by", GROUPS) };
+  const pick = (name, allowed) => (Object.hasOwn(allowed, query.get(name)) ? query.get(name) : DEFAULTS[name]);
+  return { period: pick("period", PERIODS), by: pick("by", GROUPS), show: pick("show", METRICS) };
 }
 
 function writeState(change) {
@@ -21,9 +22,10 @@ function writeState(change) {
   history.pushState(null, "", `?${query}`);
 }
 
-function showState({ period, by }) {
+function showState({ period, by, show }) {
   document.querySelector(`input[name=period][value=${period}]`).checked = true;
   document.querySelector(`input[name=by][value=${by}]`).checked = true;
+  document.querySelector("select[name=show]").value = show;
   for (const place of document.querySelectorAll(".in-period")) place.textContent = PERIODS[period].said;
   document.querySelector(".in-trend").textContent = PERIODS[period].trend.said;
 }
@@ -73,7 +75,7 @@ async function refresh(cards = CARDS) {
 
 function start() {
   for (const card of CARDS) bodyOf(card).replaceChildren(h("p", { class: "loading" }, "Loading…"));
-  for (const input of document.querySelectorAll(".switch input")) {
+  for (const input of document.querySelectorAll(".switch input, select[name=show]")) {
     input.addEventListener("change", () => {
       writeState({ [input.name]: input.value });
       refresh();

@@ -1,12 +1,13 @@
 // What each card asks and shows. `ask(api, state)` returns its data; `show(data, state)` returns elements, or null
 // when there is nothing to show, and `empty(state)` then says why.
 
-import { barsOverTime, interval, meter, rows, stacked } from "./charts.js";
+import { interval, meter, rows, stacked } from "./charts.js";
 import { h, spoken, table } from "./dom.js";
 import {
-  ago, axisDollars, change, count, compact, dollars, isNumber, milliseconds, moment, percent, roughDollars, words,
+  ago, change, compact, count, dollars, isNumber, milliseconds, moment, percent, roughDollars, words,
 } from "./format.js";
 import { share } from "./scales.js";
+import { METRICS, trendChart } from "./trend.js";
 import { trustLine } from "./trust.js";
 
 const HOURLY = { bin: "hour", intervals: 24, tick: "time", said: "by hour, last 24 hours" };
@@ -50,34 +51,13 @@ const trust = {
 
 const trend = {
   id: "trend",
-  ask: (api, { period }) => {
+  ask: (api, { period, show }) => {
     const { bin, intervals } = PERIODS[period].trend;
-    return api.get("analytics/trends", { metric: "cost", period: bin, intervals });
+    return api.get("analytics/trends", { metric: show, period: bin, intervals });
   },
-  empty: ({ period }) => `Nothing was spent: ${PERIODS[period].trend.said}.`,
-  show: (data, { period }) => data.points.some(({ value }) => value > 0) && trendChart(data, PERIODS[period].trend),
+  empty: ({ period }) => `Nothing to draw: ${PERIODS[period].trend.said}.`,
+  show: (data, { period, show }) => trendChart(data, METRICS[show], PERIODS[period].trend),
 };
-
-function trendChart(data, { tick, said }) {
-  const seconds = data.interval_seconds;
-  const known = data.points.filter(({ value }) => isNumber(value));
-  const total = known.reduce((sum, { value }) => sum + value, 0);
-  const most = known.reduce((best, point) => (point.value > best.value ? point : best), known[0]);
-  const bin = (start) => `${moment(start)} – ${moment(new Date(start).getTime() + 1000 * seconds, seconds < 86400 ? "time" : "full")}`;
-  return barsOverTime({
-    title: `Dollars spent ${said}`,
-    points: data.points.map(({ timestamp, value }) => ({ start: timestamp, value })),
-    text: {
-      unit: "Dollars",
-      value: dollars,
-      axis: axisDollars,
-      tick: (start) => moment(start, tick),
-      ticked: (start) => tick !== "weekday" || new Date(start).getHours() === 0,
-      bin,
-      summary: `${dollars(total)} in all, at most ${dollars(most.value)} (${moment(most.timestamp)})`,
-    },
-  });
-}
 
 const where = {
   id: "breakdown",

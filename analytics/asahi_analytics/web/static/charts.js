@@ -9,8 +9,8 @@ const MARGIN = { top: 12, right: 8, bottom: 26, left: 58 };
 const LABEL_WIDTH = 64;
 
 /**
- * Bars over time. `points` are { start, value } with null for a bin that was not scraped (hatched, not zero);
- * `text` puts them into words: unit, value, axis, tick (where ticked), bin and summary. Returns an element that draws itself when it has a width.
+ * Bars over time. `points` are { start, value } with null for a bin without a value (hatched, not zero);
+ * `text` puts them into words: unit, value, missing, axis, tick (where ticked), bin, summary. Returns an element that draws itself when it has a width.
  */
 export function barsOverTime({ title, points, text }) {
   const readout = h("p", { class: "readout", role: "status" });
@@ -29,7 +29,7 @@ export function barsOverTime({ title, points, text }) {
     h("details", {}, h("summary", {}, "Show as a table"), table(title, ["Time", text.unit], rows)));
 }
 
-const valueText = ({ text }, { value }) => (isNumber(value) ? text.value(value) : "not scraped");
+const valueText = ({ text }, { value }) => (isNumber(value) ? text.value(value) : text.missing);
 
 function draw(chart, width) {
   if (width < 1) return;
