@@ -1,0 +1,65 @@
+"""Amounts by label set, added and subtracted without losing one, and turned into pandas at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from asahi_analytics.composer.values import TOTAL
+from asahi_analytics.prometheus import Sample
+
+Key = tuple[str, ...]
+Amounts = dict[Key, float]
+
+
+def key_of(labels: Mapping[str, str], by: Sequence[str]) -> Key:
+    """Return the values of the labels ``by``; a label that is absent is empty."""
+    return tuple(labels.get(name, "") for name in by)
+
+
+def amounts_of(samples: Iterable[Sample], by: Sequence[str]) -> Amounts:
+    """Return the sum of ``samples`` by ``by``."""
+    amounts: Amounts = {}
+    for sample in samples:
+        key = key_of(sample.labels, by)
+        amounts[key] = amounts.get(key, 0.0) + sample.value
+    return amounts
+
+
+def add(left: Amounts, right: Amounts) -> Amounts:
+    """Return left + right; what is absent on one side is zero there."""
+    return {key: left.get(key, 0.0) + right.get(key, 0.0) for key in {**left, **right}}
+
+
+def subtract(later: Amounts, earlier: Amounts) -> Amounts:
+    """Return later - earlier for every key; rounding never makes an amount negative."""
+    return {
+        key: max(0.0, later.get(key, earlier.get(key, 0.0)) - earlier.get(key, 0.0))
+        for key in {**later, **earlier}
+    }
+
+
+def index_of(keys: Iterable[Key], by: Sequence[str]) -> pd.Index:
+    """Return the index of label values that ``Sums`` promises."""
+    names = list(by)
+    if not names:
+        return pd.Index([TOTAL], dtype=object)
+    ordered = sorted(keys)
+    if len(names) == 1:
+        return pd.Index([key[0] for key in ordered], name=names[0], dtype=object)
+    return pd.MultiIndex.from_tuples(ordered, names=names)
+
+
+def series_of(amounts: Amounts, by: Sequence[str]) -> pd.Series:
+    """Return ``amounts`` as pandas; with no label and no amounts it is empty, not zero."""
+    if not amounts:
+        empty = (
+            pd.MultiIndex.from_arrays([[] for _ in by], names=list(by))
+            if len(by) > 1
+            else pd.Index([], dtype=object)
+        )
+        return pd.Series([], index=empty, dtype=float)
+    index = index_of(amounts, by)
+    values = [amounts[key] for key in sorted(amounts)]
+    return pd.Series(values, index=index, dtype=float)

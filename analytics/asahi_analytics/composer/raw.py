@@ -1,0 +1,237 @@
+"""Sums straight from raw samples: exact per counter, slower, for where no recorded totals are.
+
+A counter's amount in a bin is its last value minus the one before, from zero when it was born in the window, and
+in full when its process started anew. Bins in which a process restarted are cut finer and, at an hour or less,
+read sample by sample, so that nothing between two restarts is lost. ``increase()`` is never used: it guesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+
+from asahi_analytics.composer.ledger import Amounts, key_of
+from asahi_analytics.composer.runs import moment
+from asahi_analytics.prometheus import Floats, PrometheusClient, Series
+from asahi_analytics.promql import by_clause, duration, matcher, matchers
+from asahi_analytics.tiles import INSTANCE, JOB
+from asahi_exporter.conventions import STORE, STORE_CREATED, Family
+
+DAY: Final = 86_400.0
+HOUR: Final = 3_600.0
+Identity = tuple[tuple[str, str], ...]
+Memory = tuple[str, str, str]
+"""``store`` (or empty), ``job`` and ``instance`` (or empty)."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """From ``start`` (not included) to ``end`` (included), in seconds since 1970."""
+
+    start: float
+    end: float
+
+
+@dataclass
+class Known:
+    """What was read so far: each counter's last value, and the memories that were scraped."""
+
+    values: dict[Identity, float] = field(default_factory=dict)
+    memories: set[Memory] = field(default_factory=set)
+    taken_over: int = 0
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What one bin's queries told."""
+
+    last: Mapping[Identity, float]
+    restarted: frozenset[tuple[str, str]]
+    created: Mapping[Memory, float]
+
+
+def memory_of(labels: Mapping[str, str]) -> Memory:
+    """Return the memory that a counter with these labels lives in."""
+    if store := labels.get(STORE, ""):
+        return (store, "", "")
+    return ("", labels.get(JOB, ""), labels.get(INSTANCE, ""))
+
+
+def identity_of(labels: Mapping[str, str]) -> Identity:
+    """Return the labels without the metric's name, in order."""
+    return tuple(sorted((name, value) for name, value in labels.items() if name != "__name__"))
+
+
+class RawSums:
+    """Sums of ``family`` from raw samples, for the label sets that ``where`` lets through."""
+
+    def __init__(
+        self,
+        client: PrometheusClient,
+        family: Family,
+        where: Mapping[str, Sequence[str]] | None,
+        lookback: timedelta,
+    ) -> None:
+        """Ask nothing yet; ``lookback`` is how old a counter's value before the window may be."""
+        self._client = client
+        self._family = family
+        self._where = matchers(where)[1:-1]
+        self._lookback = lookback.total_seconds()
+
+    def bins(self, by: Sequence[str], edges: Sequence[float]) -> tuple[list[Amounts], Known]:
+        """Return the amounts in each bin between consecutive ``edges``."""
+        known = self._before(edges[0])
+        return [
+            self._bin(by, Bin(start, end), known, edges[0])
+            for start, end in zip(edges, edges[1:], strict=False)
+        ], known
+
+    def between(self, by: Sequence[str], start: float, end: float) -> tuple[Amounts, Known]:
+        """Return the amounts from ``start`` to ``end``."""
+        whole_days = np.arange(end, start, -DAY)[::-1]
+        amounts, known = self.bins(by, [start, *whole_days.tolist()])
+        total: Amounts = {}
+        for part in amounts:
+            for key, value in part.items():
+                total[key] = total.get(key, 0.0) + value
+        return total, known
+
+    def _bin(self, by: Sequence[str], bin_: Bin, known: Known, origin: float) -> Amounts:
+        amounts: Amounts = {}
+        for identity, amount in self._increments(bin_, known, origin, "").items():
+            key = key_of(dict(identity), by)
+            amounts[key] = amounts.get(key, 0.0) + amount
+        return amounts
+
+    def _increments(self, bin_: Bin, known: Known, origin: float, more: str) -> dict[Identity, float]:
+        facts = self._facts(bin_, more)
+        increments: dict[Identity, float] = {}
+        for identity, value in facts.last.items():
+            if memory_of(dict(identity))[1:] not in facts.restarted:
+                increments[identity] = _step(identity, value, known, facts.created, origin)
+                known.values[identity] = value
+        known.memories |= {memory for memory in facts.created if memory[1:] not in facts.restarted}
+        for job, instance in sorted(facts.restarted):
+            self._restarted(
+                bin_, known, origin, f"{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}", increments
+            )
+        return increments
+
+    def _restarted(
+        self, bin_: Bin, known: Known, origin: float, more: str, increments: dict[Identity, float]
+    ) -> None:
+        """Add what the counters of a process that restarted within ``bin_`` counted."""
+        if bin_.end - bin_.start <= HOUR:
+            found = self._sample_by_sample(bin_, known, origin, more)
+            for identity, amount in found.items():
+                increments[identity] = increments.get(identity, 0.0) + amount
+            return
+        edges = [bin_.start, *np.arange(bin_.end, bin_.start, -HOUR)[::-1].tolist()]
+        for start, end in zip(edges, edges[1:], strict=False):
+            for identity, amount in self._increments(Bin(start, end), known, origin, more).items():
+                increments[identity] = increments.get(identity, 0.0) + amount
+
+    def _sample_by_sample(self, bin_: Bin, known: Known, origin: float, more: str) -> dict[Identity, float]:
+        at, range_text = moment(bin_.end), _seconds(bin_.end - bin_.start)
+        lives = self._client.query_raw(f'{STORE_CREATED.name}{{{STORE}="",{more}}}[{range_text}]', at).series
+        counters = self._client.query_raw(f"{self._selector('=', more)}[{range_text}]", at).series
+        life = lives[0] if lives else None
+        created = {memory_of(series.labels): float(series.values[-1]) for series in lives}
+        found = {}
+        for series in counters:
+            identity = identity_of(series.labels)
+            inside = series.times > bin_.start
+            if inside.any():
+                found[identity] = _walk(
+                    identity, series.times[inside], series.values[inside], life, known, created, origin
+                )
+        known.memories |= set(created)
+        return found
+
+    def _before(self, at: float) -> Known:
+        """What each counter had come to at ``at``."""
+        facts = self._facts(Bin(at - self._lookback, at), "", with_restarts=False)
+        return Known(dict(facts.last), set(facts.created))
+
+    def _facts(self, bin_: Bin, more: str, *, with_restarts: bool = True) -> _Facts:
+        length, at = bin_.end - bin_.start, moment(bin_.end)
+        questions = [self._last(length, more), _memory(length, more)]
+        if with_restarts:
+            questions.append(self._restarts(length, more))
+        answers = self._client.query_all(questions, at)
+        return _Facts(
+            {identity_of(sample.labels): sample.value for sample in answers[0].samples},
+            frozenset(
+                (sample.labels.get(JOB, ""), sample.labels.get(INSTANCE, ""))
+                for answer in answers[2:]
+                for sample in answer.samples
+            ),
+            {memory_of(sample.labels): sample.value for sample in answers[1].samples},
+        )
+
+    def _selector(self, store: str, more: str) -> str:
+        matching = ",".join(filter(None, (f'{STORE}{store}""', self._where, more)))
+        return f"{self._family.source}{{{matching}}}"
+
+    def _last(self, length: float, more: str) -> str:
+        stored = f"last_over_time({self._selector('!=', more)}[{_seconds(length)}])"
+        plain = f"last_over_time({self._selector('=', more)}[{_seconds(length)}])"
+        return f"max {by_clause((*self._family.labels, STORE))} ({stored}) or {plain}"
+
+    def _restarts(self, length: float, more: str) -> str:
+        """Processes whose counters fell, or whose memory was made anew, in the bin or shortly before."""
+        range_text = _seconds(length + HOUR / 2)
+        matching = ",".join(filter(None, (f'{STORE}=""', more)))
+        fell = f"resets({self._selector('=', more)}[{range_text}]) > 0"
+        anew = f"changes({STORE_CREATED.name}{{{matching}}}[{range_text}]) > 0"
+        return f"count by ({JOB}, {INSTANCE}) ({fell}) or count by ({JOB}, {INSTANCE}) ({anew})"
+
+
+def _memory(length: float, more: str) -> str:
+    matching = f",{more}" if more else ""
+    stored = f'last_over_time({STORE_CREATED.name}{{{STORE}!=""{matching}}}[{_seconds(length)}])'
+    plain = f'last_over_time({STORE_CREATED.name}{{{STORE}=""{matching}}}[{_seconds(length)}])'
+    return f"max by ({STORE}) ({stored}) or max by ({JOB}, {INSTANCE}) ({plain})"
+
+
+def _seconds(length: float) -> str:
+    return duration(timedelta(seconds=round(length, 3)))
+
+
+def _step(
+    identity: Identity, value: float, known: Known, created: Mapping[Memory, float], origin: float
+) -> float:
+    """What a counter that did not restart counted to reach ``value``."""
+    before = known.values.get(identity)
+    memory = memory_of(dict(identity))
+    if before is not None:
+        if value >= before:
+            return value - before
+        return 0.0 if memory[0] else value
+    if memory in known.memories or created.get(memory, origin) >= origin:
+        return value
+    known.taken_over += 1
+    return 0.0
+
+
+def _walk(
+    identity: Identity,
+    times: Floats,
+    values: Floats,
+    life: Series | None,
+    known: Known,
+    created: Mapping[Memory, float],
+    origin: float,
+) -> float:
+    """What a counter counted over its samples, whichever of its process's lives they belong to."""
+    first = _step(identity, float(values[0]), known, created, origin)
+    falls = np.diff(values) < 0
+    if life is not None:
+        lives = life.values[np.clip(np.searchsorted(life.times, times, side="right") - 1, 0, None)]
+        falls |= np.diff(lives) != 0
+    known.values[identity] = float(values[-1])
+    return first + float(np.sum(np.where(falls, values[1:], np.diff(values))))

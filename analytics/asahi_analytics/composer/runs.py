@@ -1,0 +1,86 @@
+"""Which parts of a window are certified by recorded totals, and which are not.
+
+A run is an unbroken row of rule evaluations. Within one, any two moments differ by exactly what was counted
+between them. ``since`` certifies where a run began, ``snapshot`` how far it has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.promql import duration
+from asahi_analytics.tiles import PART, SINCE, SNAPSHOT
+
+MAX_RUNS: Final = 50
+"""Runs looked for in one window; what lies before them is summed from raw samples."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """``metric`` was kept without a break from ``since``; when asked about, it had come to ``snapshot``."""
+
+    metric: str
+    since: float
+    snapshot: float
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a window, in seconds since 1970, and the run that certifies it (``None``: raw samples)."""
+
+    start: float
+    end: float
+    run: Run | None
+
+
+Look = Callable[[float, float], Run | None]
+"""The run that was going on at a time, looking back for so many seconds."""
+
+
+def moment(seconds: float) -> datetime:
+    """Return a time from seconds since 1970, to the millisecond."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+def look_in(client: PrometheusClient, metric: str) -> Look:
+    """Return a function that finds the run of ``metric`` at a time."""
+
+    def look(at: float, back: float) -> Run | None:
+        range_text = duration(timedelta(seconds=max(1.0, round(back, 3))))
+        parts = f'{metric}{{{PART}=~"{SINCE}|{SNAPSHOT}"}}[{range_text}]'
+        answer = client.query(f"max by ({PART}) (last_over_time({parts}))", moment(at))
+        found = {sample.labels.get(PART): sample.value for sample in answer.samples}
+        if SINCE not in found or SNAPSHOT not in found:
+            return None
+        return Run(metric, found[SINCE], found[SNAPSHOT])
+
+    return look
+
+
+def pieces(start: float, end: float, look: Look, usual_back: float) -> list[Piece]:
+    """Cut ``start``-``end`` into certified and uncertified pieces, in order of time.
+
+    ``usual_back`` is how far back a run that is still going on may have been recorded last.
+    """
+    found: list[Piece] = []
+    right = end
+    for _ in range(MAX_RUNS):
+        run = look(right, usual_back)
+        if run is None:
+            run = look(right, right - start) if right - start > usual_back else None
+            left = start if run is None else max(start, min(right, run.snapshot))
+            found.append(Piece(left, right, None))
+            right = left
+        if run is not None and right > start:
+            left = max(start, min(right, run.since))
+            found.append(Piece(left, right, run))
+            right = left
+        if right <= start:
+            break
+    else:
+        found.append(Piece(start, right, None))
+    return [piece for piece in reversed(found) if piece.end > piece.start]

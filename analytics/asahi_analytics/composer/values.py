@@ -1,0 +1,79 @@
+"""What the composer is asked and what it answers: sums, series of sums, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from asahi_analytics.windows import Window
+
+TOTAL: Final = "total"
+"""The one name in the index of a sum over every label."""
+
+
+class Gap(BaseModel):
+    """A time in which nothing was scraped; what happened in it shows at its end."""
+
+    model_config = ConfigDict(frozen=True)
+
+    start: datetime
+    end: datetime
+
+
+class Trust(BaseModel):
+    """How far a sum can be trusted; ``None`` where the backend holds nothing that would tell."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    scraped_ratio: float | None = Field(
+        None, description="Share of the window's minutes in which an exporter was scraped, 0-1."
+    )
+    gaps: list[Gap] = Field(default_factory=list, description="Times in which no exporter was scraped.")
+    resets: int | None = Field(
+        None, description="Restarts that lost an exporter's counters, seen in the window."
+    )
+    repaired_ratio: float | None = Field(
+        None,
+        description="Share of the window that was summed from raw samples because recorded totals lack, 0-1.",
+    )
+    unpriced_ratio: float | None = Field(None, description="Share of requests whose cost was not known, 0-1.")
+    source: str = Field("", description="running totals, backfilled totals, raw samples, or several of them.")
+    warnings: list[str] = Field(
+        default_factory=list, description="What the backend or the composer has to say."
+    )
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How much of ``family`` by ``by`` in ``window``, of the label sets that ``where`` lets through."""
+
+    family: str
+    by: Sequence[str]
+    window: Window
+    where: Mapping[str, Sequence[str]] | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """One value per label set: a label's value, a MultiIndex for several labels, ``total`` when there is none."""
+
+    values: pd.Series
+    window: Window
+    trust: Trust
+
+
+@dataclass(frozen=True)
+class SumSeries:
+    """Sums per bin: the index holds the start of each bin, the columns are those of ``Sums.values``.
+
+    NaN: nothing was scraped in the bin; 0.0: it was scraped, and nothing happened.
+    """
+
+    frame: pd.DataFrame
+    window: Window
+    trust: Trust
