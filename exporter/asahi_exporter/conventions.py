@@ -51,18 +51,18 @@ OUTCOMES: Final = ("ok", "error", "retry")
 BATCH_SIZE_CLASSES: Final = ("1", "2-4", "5-8", "9-16", "17-32", "33-64", "65+")
 
 
-def geometric(first: float, last: float, per_doubling: int) -> tuple[float, ...]:
-    """Bucket bounds from ``first`` to at least ``last``, ``per_doubling`` of them for each factor of two."""
+def geometric(first: float, last: float, per_decade: int) -> tuple[float, ...]:
+    """Bucket bounds from ``first`` to at least ``last``, ``per_decade`` of them for each factor of ten."""
     bounds = [first]
     while bounds[-1] < last * (1 - 1e-9):
-        bounds.append(first * 2 ** (len(bounds) / per_doubling))
+        bounds.append(first * 10 ** (len(bounds) / per_decade))
     return tuple(float(f"{bound:.4g}") for bound in bounds)
 
 
 # Bucket bounds: benchmarks/buckets.py shows the error of a percentile read from them and their series count.
-LATENCY_MS_BUCKETS: Final = geometric(1.0, 65_536.0, 3)
-LOOKUP_LATENCY_MS_BUCKETS: Final = geometric(0.0625, 1_024.0, 1)
-TOKEN_BUCKETS: Final = geometric(1.0, 2_097_152.0, 2)
+LATENCY_MS_BUCKETS: Final = geometric(1.0, 60_000.0, 11)
+LOOKUP_LATENCY_MS_BUCKETS: Final = geometric(0.1, 1_000.0, 4)
+TOKEN_BUCKETS: Final = geometric(1.0, 2_000_000.0, 11)
 BATCH_SIZE_BUCKETS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
