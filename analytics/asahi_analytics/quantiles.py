@@ -41,4 +41,5 @@ def _interpolated(bounds: Floats, counts: Floats, ranks: Floats) -> Floats:
     lower = np.concatenate([[0.0], bounds])[index]
     upper = bounds[index]
     share = np.divide(ranks - below, inside, out=np.ones_like(ranks), where=inside > 0)
-    return lower + (upper - lower) * np.clip(share, 0.0, 1.0)
+    found: Floats = lower + (upper - lower) * np.clip(share, 0.0, 1.0)
+    return found

@@ -52,7 +52,8 @@ def _view(service: Service, endpoint: Endpoint) -> Callable[[], Response]:
         response.headers["Cache-Control"] = (
             f"private, max-age={int(service.settings.cache.recent_ttl_seconds)}"
         )
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     return view
 

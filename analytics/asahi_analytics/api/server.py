@@ -122,7 +122,7 @@ def announce(arbiter: Any) -> None:
 def forget_worker(_arbiter: Any, worker: Any) -> None:
     """Tell prometheus-client that a worker has ended; its counters stay."""
     if os.environ.get(MULTIPROCESS_VARIABLE):
-        multiprocess.mark_process_dead(worker.pid)
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # it has no annotations
 
 
 def remove_metrics(_arbiter: Any) -> None:
