@@ -1,0 +1,271 @@
+"""What the page makes of each kind of answer: figures, nothing, odd values, hostile names, failures."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+
+from asahi_analytics import web
+from support import answers
+from support.pages import served
+
+pytestmark = pytest.mark.e2e
+
+HOSTILE = '<img src=x onerror="window.hacked=1">'
+LONG = "a-model-name-that-never-ends-" * 20
+
+
+@pytest.fixture(scope="module")
+def base():
+    application = Flask("page")
+    application.register_blueprint(web.blueprint)
+    with served(application) as address:
+        yield address
+
+
+def full(endpoint, asked):
+    """A service with plenty to say."""
+    names = {"model": ["gpt-4o", HOSTILE, LONG], "tier": ["none", "1"]}.get(asked.get("group_by"), ["a", "b"])
+    return {
+        "cost-breakdown": answers.cost_breakdown(dict(zip(names, (70.0, 29.996, 0.004), strict=False))),
+        "trends": answers.trend([1.0, None, 0.0, 5.0] * 6),
+        "baseline": answers.baseline(100.0, {"routing": 30.0, "cache_tier_1": 10.0}),
+        "cache-performance": answers.cache_performance({"1": 0.3, "2": 0.0004, "3": None}),
+        "latency-percentiles": answers.latency_percentiles([900.0, 1200.0, 2400.0, 3600.0, 12_000.0]),
+        "forecast": {
+            "predicted_cost": 3000.0,
+            "confidence_low": 2500.0,
+            "confidence_high": 3600.0,
+            "trend": "stable",
+            "warning": "The budget runs out on 27 March.",
+            "backtest": {"mape_pct": 8.3},
+        },
+        "anomalies": {
+            "anomalies": [
+                {
+                    "anomaly_type": "cost_spike",
+                    "severity": "critical",
+                    "message": f"Three times as dear: {HOSTILE}",
+                    "detected_at": answers.END.isoformat(),
+                }
+            ]
+        },
+        "recommendations": {"recommendations": []},
+    }[endpoint]
+
+
+def empty(endpoint, _):
+    """A service that never saw a request."""
+    return {
+        "cost-breakdown": answers.cost_breakdown({}, trust=answers.NOTHING, requests=0.0),
+        "trends": answers.trend([None] * 24, trust=answers.NOTHING),
+        "baseline": answers.baseline(0.0, {}, trust=answers.NOTHING),
+        "cache-performance": answers.cache_performance({"1": None}, look_ups=0.0, trust=answers.NOTHING),
+        "latency-percentiles": answers.latency_percentiles([None] * 5, requests=0.0, trust=answers.NOTHING),
+        "forecast": {"predicted_cost": None, "trend": "stable", "warning": None, "backtest": None},
+        "anomalies": {"anomalies": []},
+        "recommendations": {"recommendations": []},
+    }[endpoint]
+
+
+def answer_with(overview, service):
+    """Let ``service`` answer every question of the page; returns the questions asked so far."""
+    asked = []
+
+    def fulfil(route):
+        address = urlsplit(route.request.url)
+        parameters = {key: values[0] for key, values in parse_qs(address.query).items()}
+        endpoint = address.path.removeprefix("/analytics/")
+        asked.append((endpoint, parameters))
+        answer = service(endpoint, parameters)
+        body = answer if isinstance(answer, dict) else answer.model_dump(mode="json")
+        status = body.get("status", 200)
+        route.fulfill(status=status, json=body)
+
+    overview.page.route("**/analytics/**", fulfil)
+    return asked
+
+
+def test_every_card_shows_its_figures_and_nothing_complains(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    text = overview.open().text()
+    assert overview.statuses() == {"shown"}
+    for figure in ("$100.00", "$140.00", "28.6 %", "30.0 %", "$3,000", "8.3 %", "2.4 s", "12 s", "27 March"):
+        assert figure in text.replace("\u00a0", " "), figure
+    assert not re.search(r"NaN|undefined|null|Infinity|\[object", text)
+    assert overview.complaints == []
+
+
+def test_names_that_look_like_markup_stay_text(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    text = overview.open().text()
+    assert text.count(HOSTILE) == 2
+    assert overview.page.evaluate("window.hacked") is None
+
+
+def test_small_money_and_small_shares_never_read_as_nothing(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    text = overview.open().text().replace("\u00a0", " ")
+    assert "$0.0040" in text
+    assert "<0.1 %" in text
+
+
+def test_without_traffic_every_card_says_so(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, empty)
+    text = overview.open().text()
+    assert overview.statuses() == {"shown"}
+    assert text.count("No requests") >= 6
+    assert "not known how much of the time was scraped" in text
+    assert not re.search(r"NaN|undefined|null|Infinity|\$0", text)
+
+
+def test_a_failing_card_shows_the_problems_detail_and_the_others_go_on(base, new_overview):
+    overview = new_overview(base)
+    broken = {"forecast", "cache-performance"}
+
+    def service(endpoint, asked):
+        if endpoint in broken:
+            return {"status": 503, "title": "Unavailable", "detail": f"Too slow: {endpoint}."}
+        return full(endpoint, asked)
+
+    answer_with(overview, service)
+    overview.open()
+    assert "Too slow: forecast." in overview.card("forecast").inner_text()
+    assert overview.card("trend").get_attribute("data-status") == "shown"
+    broken.clear()
+    overview.card("cache").get_by_role("button", name="Try again").click()
+    overview.settled()
+    assert "30.0" in overview.card("cache").inner_text()
+    assert overview.card("forecast").get_attribute("data-status") == "failed"
+
+
+def test_an_answer_that_is_not_the_services_is_told_in_words(base, new_overview):
+    overview = new_overview(base)
+    reply = {"status": 502, "body": "<html>Bad gateway</html>"}
+    overview.page.route("**/analytics/**", lambda route: route.fulfill(**reply))
+    assert "status 502" in overview.open().card("today").inner_text()
+    for body, status, words in (
+        ("not json", 200, "without JSON"),
+        ('{"title": "Not allowed"}', 400, "Not allowed"),
+    ):
+        reply.update(status=status, body=body)
+        assert words in overview.refreshed().card("today").inner_text()
+        assert overview.statuses() == {"failed"}
+
+
+def test_a_service_that_is_gone_is_told_in_words(base, new_overview):
+    overview = new_overview(base)
+    overview.page.route("**/analytics/**", lambda route: route.abort())
+    assert "cannot be reached" in overview.open().text()
+
+
+def test_gaps_and_missing_prices_are_told_at_the_top(base, new_overview):
+    overview = new_overview(base)
+    doubtful = answers.Trust(
+        scraped_ratio=0.95,
+        gaps=[{"start": "2026-03-01T01:00:00Z", "end": "2026-03-01T01:20:00Z"}],
+        resets=2,
+        unpriced_ratio=0.012,
+        warnings=["One store did not answer."],
+    )
+
+    def service(endpoint, asked):
+        if endpoint == "cost-breakdown":
+            return answers.cost_breakdown({"a": 1.0}, trust=doubtful)
+        return full(endpoint, asked)
+
+    answer_with(overview, service)
+    trust = overview.open().card("trust").inner_text().replace("\u00a0", " ")
+    for words in ("95.0 %", "20 min from Sun", "lost counts: 2", "1.2 % of the requests", "One store"):
+        assert words in trust
+
+
+def test_the_choice_stands_in_the_address_and_the_back_button_takes_it_back(base, new_overview):
+    overview = new_overview(base)
+    asked = answer_with(overview, full)
+    overview.open("?period=week&by=tier&show=requests")
+    assert ("cost-breakdown", {"group_by": "tier", "period": "week"}) in asked
+    assert ("trends", {"metric": "requests", "period": "hour", "intervals": "168"}) in asked
+    overview.page.get_by_label("Month").check(force=True)
+    overview.page.get_by_label("User").check(force=True)
+    overview.page.get_by_label("What the chart shows").select_option("hit_rate")
+    overview.settled()
+    assert overview.page.url.endswith("?period=month&by=user&show=hit_rate")
+    assert ("cost-breakdown", {"group_by": "user", "period": "month"}) in asked
+    assert ("trends", {"metric": "hit_rate", "period": "day", "intervals": "30"}) in asked
+    overview.page.go_back()
+    assert overview.page.get_by_label("What the chart shows").input_value() == "requests"
+
+
+def test_a_choice_that_does_not_exist_is_the_default(base, new_overview):
+    overview = new_overview(base)
+    asked = answer_with(overview, full)
+    overview.open("?period=century&by=toString&show=%3Cb%3E")
+    assert ("cost-breakdown", {"group_by": "model", "period": "day"}) in asked
+    assert ("trends", {"metric": "cost", "period": "hour", "intervals": "24"}) in asked
+    assert overview.statuses() == {"shown"}
+
+
+def test_the_chart_is_read_with_the_arrow_keys_and_as_a_table(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    trend = overview.open().card("trend")
+    assert "$36.00 in all, at most $5.00" in trend.inner_text()
+    plot = trend.locator(".plot")
+    plot.press("Home")
+    assert "$1.00 Sat 28 Feb, 12:00 \u2013 13:00" in trend.locator(".readout").inner_text()
+    plot.press("ArrowRight")
+    assert "not scraped" in trend.locator(".readout").inner_text()
+    assert trend.locator(".bin.gap").count() == 6
+    trend.get_by_text("Show as a table").click()
+    assert trend.get_by_role("row").count() == 25
+
+
+def test_a_refresh_keeps_open_what_was_opened(base, new_overview):
+    overview = new_overview(base)
+    asked = answer_with(overview, full)
+    overview.open()
+    overview.card("trend").get_by_text("Show as a table").click()
+    before = len(asked)
+    overview.refreshed()
+    assert len(asked) > before
+    assert overview.card("trend").locator("details").get_attribute("open") is not None
+
+
+def test_no_width_scrolls_sideways(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    overview.open()
+    for width in (320, 400, 768, 1400):
+        overview.page.set_viewport_size({"width": width, "height": 800})
+        assert overview.page.evaluate("document.documentElement.scrollWidth") <= width, width
+
+
+def test_every_control_has_a_name_and_every_card_a_heading(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    overview.open()
+    nameless = overview.page.evaluate(
+        "[...document.querySelectorAll('button, input, select, [tabindex=\"0\"]')].filter(each =>"
+        " !(each.labels?.[0]?.textContent || each.getAttribute('aria-label') || each.textContent).trim()).length"
+    )
+    assert nameless == 0
+    assert overview.page.locator(".card h2").count() == overview.page.locator(".card").count()
+
+
+def test_dark_and_light_follow_the_system(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    overview.open()
+    colours = set()
+    for scheme in ("light", "dark"):
+        overview.page.emulate_media(color_scheme=scheme)
+        colours.add(overview.page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+    assert len(colours) == 2
