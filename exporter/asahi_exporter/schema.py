@@ -27,7 +27,7 @@ class Reading:
     fixed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schema:
     """Meaning of a block's cells. A histogram has its sum, then a count for each bucket, the last unbounded."""
 
