@@ -16,7 +16,7 @@ from asahi_analytics.prometheus import PrometheusClient
 
 pytestmark = pytest.mark.integration
 
-SCRAPE_MS = 15_000
+SCRAPE_MS = 60_000
 HOURS = 3
 
 
@@ -38,7 +38,7 @@ def prometheus(tmp_path_factory):
     write_blocks(history(now), folder / "data")
     server = servers.prometheus(folder, servers.prometheus_config(), data=folder / "data")
     with servers.running(server):
-        yield PrometheusClient(server.url), now - timedelta(seconds=15)
+        yield PrometheusClient(server.url), now - timedelta(seconds=60)
 
 
 @pytest.mark.parametrize("name", dashboards.DASHBOARDS)

@@ -33,12 +33,6 @@ def add_parser(subparsers: Any) -> None:
     checking.add_argument(
         "--since", help="start of the time range, such as now-7d (default: each dashboard's own)"
     )
-    checking.add_argument(
-        "--scrape-seconds",
-        type=int,
-        default=15,
-        help="the data source's scrape interval (default: %(default)s)",
-    )
     checking.set_defaults(run=run_check)
 
 
@@ -86,9 +80,7 @@ def _ask(arguments: argparse.Namespace) -> list[str]:
     answers = [
         answer
         for build in dashboards.DASHBOARDS.values()
-        for answer in check.ask(
-            client, build(), now, since=arguments.since, scrape_seconds=arguments.scrape_seconds
-        )
+        for answer in check.ask(client, build(), now, since=arguments.since)
     ]
     sys.stdout.write(check.table(answers) + "\n")
     return [

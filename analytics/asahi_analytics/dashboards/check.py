@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from asahi_analytics.dashboards.grafana import Json
+from asahi_analytics.dashboards.grafana import MIN_STEP_SECONDS, Json
 from asahi_analytics.dashboards.queries import substitute, unknown_names
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.prometheus import Matrix, Vector
@@ -18,7 +18,21 @@ DATA_POINTS: Final = 1000
 """About what Grafana asks for on a panel that fills half a screen."""
 _LAST: Final = re.compile(r"now-(\d+)([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
-_ROUND_STEPS: Final = (15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+_ROUND_STEPS: Final = (
+    MIN_STEP_SECONDS,
+    120,
+    300,
+    600,
+    900,
+    1200,
+    1800,
+    3600,
+    7200,
+    10800,
+    21600,
+    43200,
+    86400,
+)
 
 
 class Asker(Protocol):
@@ -62,14 +76,12 @@ def range_start(since: str, now: datetime) -> datetime:
 
 
 def step_seconds(range_seconds: int) -> int:
-    """Return the resolution that Grafana takes for a range: about ``DATA_POINTS`` points, a round step."""
+    """Return the resolution that Grafana takes for a range: a round step, at most about ``DATA_POINTS`` points."""
     wanted = range_seconds / DATA_POINTS
     return next((step for step in _ROUND_STEPS if step >= wanted), _ROUND_STEPS[-1])
 
 
-def ask(
-    asker: Asker, dashboard: Json, now: datetime, *, since: str | None = None, scrape_seconds: int = 15
-) -> Iterator[Answer]:
+def ask(asker: Asker, dashboard: Json, now: datetime, *, since: str | None = None) -> Iterator[Answer]:
     """Yield the answer to every query of ``dashboard``, over its own range or from ``since`` to ``now``.
 
     A panel with a time override keeps it. Raises what the client raises: a refused query is an error.
@@ -83,7 +95,7 @@ def ask(
                 target["expr"],
                 range_seconds=range_seconds,
                 interval_seconds=step,
-                scrape_seconds=scrape_seconds,
+                min_step_seconds=MIN_STEP_SECONDS,
             )
             if target["instant"]:
                 series = _finite_samples(asker.query(query, now))

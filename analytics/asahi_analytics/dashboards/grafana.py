@@ -15,7 +15,8 @@ from asahi_exporter import conventions as names
 Json = dict[str, Any]
 
 SCHEMA_VERSION: Final = 39
-COLUMNS: Final = 24
+MIN_STEP_SECONDS: Final = 60
+"""The longest scrape interval that the panels work with; Grafana derives ``$__rate_interval`` from it."""
 DATASOURCE: Final[Json] = {"type": "prometheus", "uid": "${datasource}"}
 JOB_AND_INSTANCE: Final = 'job=~"$job", instance=~"$instance"'
 DOLLARS: Final = "currencyUSD"
@@ -66,6 +67,7 @@ def target(
         "expr": expression,
         "legendFormat": legend or "__auto",
         "format": result_format,
+        "interval": f"{MIN_STEP_SECONDS}s",
         "instant": instant,
         "range": not instant,
     }

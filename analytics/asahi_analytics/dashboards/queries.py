@@ -187,12 +187,12 @@ def unknown_names(expression: str) -> list[str]:
     return problems
 
 
-def substitute(expression: str, *, range_seconds: int, interval_seconds: int, scrape_seconds: int) -> str:
+def substitute(expression: str, *, range_seconds: int, interval_seconds: int, min_step_seconds: int) -> str:
     """Return ``expression`` with Grafana's variables filled in, every job and instance chosen.
 
-    ``$__rate_interval`` follows Grafana: the larger of four scrapes and one interval plus one scrape.
+    ``$__rate_interval`` follows Grafana: the larger of four minimal steps and one interval plus one minimal step.
     """
-    rate_interval = max(4 * scrape_seconds, interval_seconds + scrape_seconds)
+    rate_interval = max(4 * min_step_seconds, interval_seconds + min_step_seconds)
     values = {
         "$__rate_interval": f"{rate_interval}s",
         "$__interval": f"{interval_seconds}s",

@@ -65,10 +65,12 @@ def test_a_name_that_the_exporter_does_not_have_is_reported(query, problems):
     assert unknown_names(query) == problems
 
 
-@pytest.mark.parametrize(("interval", "expected"), [(15, "60s"), (45, "60s"), (60, "75s"), (300, "315s")])
-def test_the_rate_interval_is_four_scrapes_or_one_interval_and_a_scrape(interval, expected):
+@pytest.mark.parametrize(
+    ("interval", "expected"), [(60, "240s"), (180, "240s"), (200, "260s"), (600, "660s")]
+)
+def test_the_rate_interval_is_four_steps_or_one_interval_and_a_step(interval, expected):
     query = "$__rate_interval $__interval $__range $job $instance"
     assert (
-        substitute(query, range_seconds=3600, interval_seconds=interval, scrape_seconds=15)
+        substitute(query, range_seconds=3600, interval_seconds=interval, min_step_seconds=60)
         == f"{expected} {interval}s 3600s .+ .+"
     )
