@@ -29,7 +29,11 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Schema:
-    """Meaning of a block's cells. A histogram has its sum, then a count for each bucket, the last unbounded."""
+    """Meaning of a block's cells. A histogram has its sum, then a count for each bucket, the last unbounded.
+
+    Each schema exists once and equals only itself: it is part of every key, and hashing all its fields would cost
+    more than the look-up.
+    """
 
     name: str
     labels: tuple[str, ...]
