@@ -1,7 +1,8 @@
 """Spend (or any flow) far above what was to be expected.
 
-The expectation is the usual value of the time of day, scaled by how the traffic has run lately. All windows end
-before the bin that is judged.
+The expectation is the usual value of the time of day, moved by how the traffic ran against it lately: all the way
+up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy. All
+windows end before the bin that is judged.
 """
 
 from __future__ import annotations
@@ -10,18 +11,31 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, past, persistent
-from asahi_analytics.anomaly.usual import usual
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
+from asahi_analytics.anomaly.usual import usual, weekly_factor
 
+LEVEL_HOURS: Final = 1.5
+"""How long the traffic must have run off its usual for the expectation to follow."""
 RECENT_HOURS: Final = 3.0
 REGIME_HOURS: Final = 24.0
 LULL_TRUST: Final = 0.6
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
-LULL_FLOOR: Final = 0.43
+LULL_FLOOR: Final = 0.2
 """A deeper lull lowers it no further: recovering from one is not a spike."""
 OUTAGE_RATIO: Final = 0.05
 """Below this share of the usual a bin says nothing about the level to come."""
+SLACK: Final = 1.05
+"""The expectation stays within this factor of the larger of the usual value and the recent median."""
+NOISE_HOURS: Final = 7 * 24.0
+NOISE_QUANTILE: Final = 0.88
+NOISE_Z: Final = 1.175
+"""The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
+NOISE_SIGMAS: Final = 4.0
+ERRATIC_SIGMA: Final = 0.35
+"""Noise (of the logarithm) from which on a doubling is everyday, and the peaks of the past week are the measure."""
+PEAK_FACTOR: Final = 1.3
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,20 @@ class Spikes:
     flagged: Bools
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """What a bin can be held against: each the same length as the series."""
+
+    profile: Floats
+    recent: Floats
+    day_mean: Floats
+
+    @property
+    def largest(self) -> Floats:
+        """Return the larger of the usual value and the recent median: whoever doubles it has doubled anything."""
+        return np.fmax(self.profile, self.recent)
+
+
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
     first = _judge(bins, rule, np.zeros(len(bins), dtype=bool))
@@ -51,27 +79,75 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
 
 
 def _judge(bins: Bins, rule: SpikeRule, left_out: Bools) -> Spikes:
-    profile = usual(bins.values, left_out, bins, rule.profile_days)
-    day_mean = past(bins.values, bins.within(rule.mean_hours), "mean", bins.within(rule.min_history_hours))
-    expected = _expected(bins, profile, day_mean)
-    threshold = np.maximum(rule.ratio * expected, expected + rule.excess_share * day_mean)
+    recent_bins = bins.within(RECENT_HOURS, 3)
+    reference = _Reference(
+        profile=usual(bins.values, left_out, bins, rule.profile_days),
+        recent=past(bins.values, recent_bins, "median", recent_bins // 3),
+        day_mean=past(bins.values, bins.within(rule.mean_hours), "mean", bins.within(rule.min_history_hours)),
+    )
+    expected = _expected(bins, reference)
+    threshold = np.maximum(
+        _noise_aware(bins, rule.ratio, expected, reference), expected + rule.excess_share * reference.day_mean
+    )
     return Spikes(expected, threshold, persistent(bins.values > threshold))
 
 
-def _expected(bins: Bins, profile: Floats, day_mean: Floats) -> Floats:
-    """Return the expectation: profile times level; where there is no profile, the mean or the recent median."""
-    recent_bins = bins.within(RECENT_HOURS, 3)
+def _expected(bins: Bins, reference: _Reference) -> Floats:
+    """Return the profile moved by the level; where there is no profile, the rolling mean or the recent median."""
+    base = reference.profile * weekly_factor(bins, reference.profile)
+    level_bins = bins.within(LEVEL_HOURS, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = bins.values / profile
+        ratio = bins.values / base
     ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
-    recent = past(ratio, recent_bins, "median", recent_bins // 3)
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 2, 2))
-    regime[np.isnan(regime)] = 1.0
-    with_profile = profile * regime * _lull(np.where(np.isnan(recent), 1.0, recent / regime))
-    recent_median = past(bins.values, recent_bins, "median", recent_bins // 3)
-    return np.where(np.isnan(profile), np.fmax(day_mean, recent_median), with_profile)
+    regime = np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0))
+    level = past(ratio, level_bins, "median", max(1, level_bins // 3)) / regime
+    moved = base * regime * _followed(np.where(np.isnan(level), 1.0, level))
+    moved = np.minimum(moved, SLACK * reference.largest)
+    return np.where(np.isnan(base), np.fmax(reference.day_mean, reference.recent), moved)
 
 
-def _lull(level: Floats) -> Floats:
+def _followed(level: Floats) -> Floats:
     """Return ``level`` with lulls followed only part of the way."""
     return np.where(level < 1, np.maximum(level, LULL_FLOOR) ** LULL_TRUST, level)
+
+
+def _noise_aware(bins: Bins, ratio: float, expected: Floats, reference: _Reference) -> Floats:
+    """Return the threshold before the money counts.
+
+    Noise lifts it above ``ratio`` times the expectation, but not above ``ratio`` times the largest reference: what
+    doubles that is always reported. Erratic series must beat the peaks of their past week as well.
+    """
+    sigma = _upward_noise(bins, expected)
+    noise_limit = np.minimum(
+        np.exp(NOISE_SIGMAS * np.minimum(sigma, 9.0)) * expected, ratio * reference.largest
+    )
+    threshold = np.fmax(ratio * expected, noise_limit)
+    erratic = sigma > ERRATIC_SIGMA
+    return (
+        np.where(erratic, np.fmax(threshold, PEAK_FACTOR * _peaks(bins)), threshold)
+        if erratic.any()
+        else threshold
+    )
+
+
+def _upward_noise(bins: Bins, expected: Floats) -> Floats:
+    """Return the spread of the past week's positive log residuals, read from a quantile that incidents do not reach."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = np.log(bins.values / expected)
+    residual[~(bins.values > 0)] = np.nan
+    week = pd.Series(np.clip(residual, -9.0, 9.0)).rolling(
+        bins.within(NOISE_HOURS, 6), min_periods=bins.within(RECENT_HOURS, 3)
+    )
+    return np.nan_to_num(before(week.quantile(NOISE_QUANTILE).to_numpy())) / NOISE_Z
+
+
+def _peaks(bins: Bins) -> Floats:
+    """Return the highest value of the past week that was reached twice within three bins, but for the last hours."""
+    one = before(bins.values)
+    twice = np.fmin(bins.values, np.fmax(one, before(one)))
+    highest = past(twice, bins.within(NOISE_HOURS, 6), "max")
+    own = bins.within(RECENT_HOURS, 3)
+    lagged = np.full(len(highest), np.nan)
+    lagged[own:] = highest[:-own]
+    return lagged

@@ -7,9 +7,12 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats
+from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, past
 
 SMOOTHING_HOURS: Final = 1.0
+WEEK_HOURS: Final = 168.0
+WEEKDAY_HOURS: Final = 6.0
+"""Length of the window that tells how a weekday runs against the other days."""
 HABIT_DAYS: Final = 3
 """So many anomalies at the same time of day, on more than half of the days, are a habit and no longer left out."""
 
@@ -61,3 +64,29 @@ def usual(values: Floats, left_out: Bools, bins: Bins, days: int) -> Floats:
     missing = np.sum(np.isnan(known) & ~np.isnan(everything), axis=0)
     habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=0))
     return nanmedian_rows(np.where(habit, everything, known))
+
+
+def weekly_factor(bins: Bins, profile: Floats) -> Floats:
+    """Return how this weekday runs against the profile of all days: 1.0 until it is known from two weeks.
+
+    It is read from the same hours one and two weeks before; where they disagree, the one closer to 1 counts.
+    """
+    one = np.ones(len(bins))
+    week = bins.within(WEEK_HOURS)
+    around = bins.within(WEEKDAY_HOURS)
+    if len(bins) <= 2 * week or bins.per_day < 2:
+        return one
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.log(bins.values / profile)
+    off[~np.isfinite(off)] = np.nan
+    run = past(off, around, "median", max(1, around // 2))
+    first, second = (_lagged(run, lag * week - around // 2) for lag in (1, 2))
+    agreed = np.where(first * second > 0, np.sign(first) * np.minimum(np.abs(first), np.abs(second)), 0.0)
+    return np.exp(np.where(np.isnan(agreed), 0.0, agreed))
+
+
+def _lagged(values: Floats, bins: int) -> Floats:
+    """Return the values ``bins`` before each one, NaN before the start."""
+    lagged = np.full(len(values), np.nan)
+    lagged[bins:] = values[: len(values) - bins]
+    return lagged
