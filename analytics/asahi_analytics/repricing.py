@@ -46,7 +46,7 @@ class Stretch:
 
 
 def reprice(
-    composer: Composer, book: PriceBook, model: str, window: Window, family: str, label: str
+    composer: Composer, book: PriceBook, model: str, window: Window, *, family: str, label: str
 ) -> Repriced:
     """Return what the tokens of ``family`` (``tokens`` or ``user_tokens``) cost by ``label`` on ``model``.
 
