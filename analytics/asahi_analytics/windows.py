@@ -5,6 +5,7 @@ Values only: nothing here reads the clock. Every ``datetime`` is aware; a ``Wind
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -26,6 +27,7 @@ PERIOD_LENGTHS: Final[Mapping[Period, timedelta]] = {
 }
 MAX_WINDOW: Final = timedelta(days=3660)
 SHORTEST: Final = timedelta(seconds=1)
+_LOST_PLUS: Final = re.compile(r" (\d\d:\d\d)$")
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,14 @@ def parse(text: str, now: datetime, tz: ZoneInfo) -> Window:
 
 
 def rfc3339(text: str, name: str) -> datetime:
-    """Return the time that ``text`` holds, in UTC; ``name`` is how an error calls it."""
+    """Return the time that ``text`` holds, in UTC; ``name`` is how an error calls it.
+
+    A space before the offset is read as the ``+`` that a URL turned into it.
+    """
+    written = _LOST_PLUS.sub(r"+\1", text.strip().upper())
     try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is not None and "T" in text.upper().strip().replace(" ", "T"):
+        moment = datetime.fromisoformat(written)
+        if moment.tzinfo is not None and "T" in written.replace(" ", "T"):
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass

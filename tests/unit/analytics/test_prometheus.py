@@ -1,0 +1,305 @@
+"""The client: what it asks, how it reads answers, what it remembers, and which error each failure becomes."""
+
+from __future__ import annotations
+
+import math
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+
+from asahi_analytics.errors import (
+    PrometheusAnswerInvalid,
+    PrometheusRefused,
+    PrometheusTimeout,
+    UserInputError,
+)
+from asahi_analytics.prometheus import MAX_POINTS, PrometheusClient, read_answer
+from asahi_analytics.settings import CacheSettings, PrometheusSettings
+from asahi_analytics.transport import Reply
+from support.fake_transport import FakeTransport, success
+
+AT = datetime(2026, 3, 10, 12, 0, 0, 250_000, tzinfo=UTC)
+ONE = [{"metric": {"model": "a"}, "value": [1.0, "2.5"]}]
+NO_CACHE = CacheSettings(max_bytes=0)
+
+
+def client(handler=None, **options) -> PrometheusClient:
+    transport = FakeTransport(handler) if handler else FakeTransport(lambda _path, _fields: success(ONE))
+    return PrometheusClient(transport=transport, **options)
+
+
+def asked(made: PrometheusClient) -> list[tuple[str, str, dict[str, str]]]:
+    return made._transport.asked
+
+
+def test_a_query_is_posted_with_its_time_to_the_millisecond_and_a_server_side_limit() -> None:
+    made = client()
+    made.query("up", AT)
+    method, path, fields = asked(made)[0]
+    assert (method, path) == ("POST", "/api/v1/query")
+    assert fields == {"query": "up", "time": "1773144000.250", "timeout": "30s"}
+
+
+def test_a_vector_is_read_with_labels_values_and_warnings() -> None:
+    vector = client(
+        lambda _p, _f: success(ONE, warnings=["partial"], infos=["metric might not be a counter"])
+    ).query("up", AT)
+    assert vector.samples[0].labels == {"model": "a"}
+    assert vector.samples[0].value == 2.5
+    assert vector.warnings == ("partial", "metric might not be a counter")
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [("NaN", math.isnan), ("+Inf", lambda v: v == math.inf), ("-Inf", lambda v: v == -math.inf)],
+)
+def test_values_that_are_not_numbers_come_through(text, check) -> None:
+    vector = client(lambda _p, _f: success([{"metric": {}, "value": [1, text]}])).query("up", AT)
+    assert check(vector.samples[0].value)
+
+
+def test_a_scalar_is_one_sample_without_labels() -> None:
+    vector = client(lambda _p, _f: success([1.0, "7"], "scalar")).query("scalar(up)", AT)
+    assert vector.samples[0].labels == {}
+    assert vector.samples[0].value == 7.0
+
+
+def test_an_empty_answer_has_no_samples() -> None:
+    assert client(lambda _p, _f: success([])).query("up", AT).samples == ()
+
+
+def test_a_range_is_read_into_arrays() -> None:
+    series = [{"metric": {"a": "b"}, "values": [[1.5, "1"], [2.5, "NaN"]]}]
+    made = client(lambda _p, _f: success(series, "matrix"))
+    matrix = made.query_range("up", AT, AT + timedelta(seconds=1), timedelta(seconds=1))
+    assert matrix.series[0].times.tolist() == [1.5, 2.5]
+    assert matrix.series[0].values[0] == 1.0
+    assert math.isnan(matrix.series[0].values[1])
+    assert asked(made)[0][2]["step"] == "1.000"
+
+
+def test_raw_samples_come_from_an_instant_query_of_a_range() -> None:
+    made = client(lambda _p, _f: success([{"metric": {}, "values": [[1, "1"]]}], "matrix"))
+    assert made.query_raw("up[1h]", AT).series[0].values.tolist() == [1.0]
+    assert asked(made)[0][1] == "/api/v1/query"
+
+
+@pytest.mark.parametrize("points", [MAX_POINTS, MAX_POINTS + 1])
+def test_a_range_of_too_many_points_is_refused_before_it_is_asked(points) -> None:
+    made = client(lambda _p, _f: success([], "matrix"))
+    end = AT + (points - 1) * timedelta(seconds=1)
+    if points > MAX_POINTS:
+        with pytest.raises(UserInputError, match="1 to 11000 points, not 11001"):
+            made.query_range("up", AT, end, timedelta(seconds=1))
+        assert asked(made) == []
+    else:
+        assert made.query_range("up", AT, end, timedelta(seconds=1)).series == ()
+
+
+def test_a_naive_time_is_refused() -> None:
+    with pytest.raises(UserInputError, match="aware"):
+        client().query("up", datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_several_queries_are_answered_in_their_order() -> None:
+    made = client(lambda _p, fields: success([{"metric": {}, "value": [1, fields["query"]]}]))
+    assert [vector.samples[0].value for vector in made.query_all(["3", "1", "2"], AT)] == [3, 1, 2]
+    assert [vector.samples[0].value for vector in made.query_all(["5"], AT)] == [5]
+    assert made.query_all([], AT) == []
+
+
+def test_queries_of_one_call_are_in_flight_together() -> None:
+    barrier = threading.Barrier(3, timeout=5)
+
+    def handler(_path, _fields):
+        barrier.wait()
+        return success([])
+
+    assert len(client(handler).query_all(["1", "2", "3"], AT)) == 3
+
+
+def test_equal_queries_in_flight_are_asked_once(monkeypatch) -> None:
+    waiting, go_on = threading.Semaphore(0), threading.Event()
+
+    class Watched(Future):
+        def result(self, timeout=None):
+            waiting.release()
+            return super().result(timeout)
+
+    monkeypatch.setattr("asahi_analytics.cache.Future", Watched)
+
+    def handler(_path, _fields):
+        assert go_on.wait(5)
+        return success(ONE)
+
+    made = client(handler, cache=NO_CACHE)
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(made.query, "up", AT) for _ in range(4)]
+        assert all(waiting.acquire(timeout=5) for _ in range(3))
+        go_on.set()
+        assert {future.result().samples[0].value for future in futures} == {2.5}
+    assert len(asked(made)) == 1
+
+
+def test_an_answer_is_kept_until_its_time_is_over() -> None:
+    made = client(cache=CacheSettings(recent_ttl_seconds=60), clock=AT.timestamp)
+    made.query("up", AT)
+    made.query("up", AT)
+    assert len(asked(made)) == 1
+    made.query("up", AT + timedelta(seconds=1))
+    assert len(asked(made)) == 2
+    made.clear_cache()
+    made.query("up", AT)
+    assert len(asked(made)) == 3
+    assert made.cache_info().hits == 1
+
+
+@pytest.mark.parametrize(("age_seconds", "ttl"), [(119, 5.0), (121, 300.0)])
+def test_answers_about_the_past_are_kept_longer(age_seconds, ttl) -> None:
+    made = client(clock=lambda: AT.timestamp() + age_seconds)
+    assert made._ttl_seconds(AT) == ttl
+
+
+def test_without_room_nothing_is_kept() -> None:
+    made = client(cache=NO_CACHE)
+    made.query("up", AT)
+    made.query("up", AT)
+    assert len(asked(made)) == 2
+
+
+def test_an_error_is_not_kept() -> None:
+    replies = iter([Reply(500, b"oops"), success(ONE)])
+    made = client(lambda _p, _f: next(replies))
+    with pytest.raises(PrometheusRefused):
+        made.query("up", AT)
+    assert made.query("up", AT).samples[0].value == 2.5
+
+
+def test_every_question_is_reported_with_its_outcome() -> None:
+    heard = []
+    made = client(observe=lambda path, seconds, outcome: heard.append((path, seconds >= 0, outcome)))
+    made.query("up", AT)
+    made.query("up", AT)
+    broken = client(lambda _p, _f: Reply(500, b""), observe=lambda *what: heard.append(what[2]))
+    with pytest.raises(PrometheusRefused):
+        broken.query("up", AT)
+    assert heard == [("/api/v1/query", True, "ok"), ("/api/v1/query", True, "cached"), "PrometheusRefused"]
+
+
+def test_extra_fields_go_with_every_query() -> None:
+    made = client(prometheus=PrometheusSettings(params={"partial_response": "false"}))
+    made.query("up", AT)
+    assert asked(made)[0][2]["partial_response"] == "false"
+
+
+def test_label_values_series_status_and_format() -> None:
+    answers = {
+        "/api/v1/label/a%2Fb/values": ["x", "y"],
+        "/api/v1/series": [{"a": "1"}],
+        "/api/v1/rules": {"groups": []},
+        "/api/v1/format_query": "sum(up)",
+    }
+    made = client(lambda path, _f: Reply(200, orjson.dumps({"status": "success", "data": answers[path]})))
+    assert made.label_values("a/b", ["up"]) == ("x", "y")
+    assert made.series(["up"], AT, AT + timedelta(hours=1)) == ({"a": "1"},)
+    assert made.status("rules") == {"groups": []}
+    assert made.format("sum(up)") == "sum(up)"
+    assert asked(made)[0][2] == {"match[]": "up"}
+
+
+def test_the_method_can_be_get_where_a_proxy_wants_it() -> None:
+    made = client(prometheus=PrometheusSettings(method="GET"))
+    made.query("up", AT)
+    assert asked(made)[0][0] == "GET"
+
+
+INVALID = {
+    "truncated": b'{"status":"success","data":{"resultType":"vector","res',
+    "html": b"<html>hello</html>",
+    "a list": b"[1,2]",
+    "no data": b'{"status":"success"}',
+    "a wrong type": b'{"status":"success","data":{"resultType":"matrix","result":[]}}',
+    "a string": b'{"status":"success","data":{"resultType":"string","result":[1,"a"]}}',
+    "no list": b'{"status":"success","data":{"resultType":"vector","result":{}}}',
+    "no value": b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{}}]}}',
+    "no number": b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"x"]}]}}',
+    "a short scalar": b'{"status":"success","data":{"resultType":"scalar","result":[1]}}',
+}
+
+
+@pytest.mark.parametrize("body", INVALID.values(), ids=INVALID)
+def test_a_success_that_is_not_the_apis_is_invalid(body) -> None:
+    with pytest.raises(PrometheusAnswerInvalid):
+        client(lambda _p, _f: Reply(200, body)).query("up", AT)
+
+
+def test_a_broken_series_is_invalid() -> None:
+    with pytest.raises(PrometheusAnswerInvalid, match="series"):
+        client(lambda _p, _f: success([{"metric": {}, "histograms": []}], "matrix")).query_raw("up[1h]", AT)
+
+
+@pytest.mark.parametrize("call", [lambda made: made.label_values("a"), lambda made: made.status("rules")])
+def test_metadata_of_another_shape_is_invalid(call) -> None:
+    with pytest.raises(PrometheusAnswerInvalid, match="expected"):
+        call(client(lambda _p, _f: Reply(200, b'{"status":"success","data":7}')))
+
+
+ERRORS = [
+    (
+        400,
+        b'{"status":"error","errorType":"bad_data","error":"parse error"}',
+        PrometheusRefused,
+        "400 bad_data.*parse error",
+    ),
+    (
+        422,
+        b'{"status":"error","errorType":"execution","error":"many-to-many"}',
+        PrometheusRefused,
+        "many-to-many",
+    ),
+    (
+        503,
+        b'{"status":"error","errorType":"timeout","error":"query timed out"}',
+        PrometheusTimeout,
+        "timed out",
+    ),
+    (503, b'{"status":"error","errorType":"canceled","error":"canceled"}', PrometheusTimeout, "canceled"),
+    (200, b'{"status":"error","errorType":"internal","error":"x"}', PrometheusRefused, "internal"),
+    (401, b"no", PrometheusRefused, "check the credentials: no"),
+    (403, b"", PrometheusRefused, "tenant: an empty body"),
+    (404, b"404 page not found", PrometheusRefused, "path prefix"),
+    (405, b"", PrometheusRefused, "prometheus.method"),
+    (429, b"slow down", PrometheusRefused, "fewer queries"),
+    (500, b"<html>\n<h1>Internal</h1></html>", PrometheusRefused, "answered 500: <html> <h1>"),
+    (503, b"unavailable", PrometheusRefused, "503"),
+    (504, b"gateway", PrometheusTimeout, "gateway"),
+    (302, b"", PrometheusRefused, "redirects to nowhere"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "error", "words"), ERRORS)
+def test_every_status_becomes_an_error_with_the_servers_words(status, body, error, words) -> None:
+    with pytest.raises(error, match=words):
+        read_answer(Reply(status, body), "http://p")
+
+
+def test_a_redirect_names_its_target() -> None:
+    with pytest.raises(PrometheusRefused, match="redirects to http://login"):
+        read_answer(Reply(307, b"", {"Location": "http://login"}), "http://p")
+
+
+def test_the_explorer_keeps_our_connections_and_credentials() -> None:
+    made = PrometheusClient(PrometheusSettings(url="http://p:1", tenant="t", username="u", pool_size=33))
+    connect = made.explorer()
+    assert connect.url == "http://p:1"
+    assert connect._session.headers["X-Scope-OrgID"] == "t"
+    assert connect._session.get_adapter("http://p:1/api")._pool_maxsize == 33
+    connect.close()
+
+
+def test_an_address_is_enough() -> None:
+    assert PrometheusClient("http://p:1/prefix/").settings.url == "http://p:1/prefix"
+    assert PrometheusClient().settings.url == "http://127.0.0.1:9090"
