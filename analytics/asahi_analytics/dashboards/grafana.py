@@ -234,7 +234,6 @@ def label_variable(label: str, matchers: str = "") -> Json:
         "label": label,
         "datasource": DATASOURCE,
         "query": f"label_values({selector}, {label})",
-        "definition": f"label_values({selector}, {label})",
         "current": {"selected": True, "text": ["All"], "value": ["$__all"]},
         "allValue": ".+",
         "includeAll": True,
