@@ -59,8 +59,12 @@ class Trace:
 
     @property
     def length_s(self) -> float:
-        """Seconds from the start of the trace to the end of its last row."""
-        return float(self.times_s[-1]) + self.format.span_s
+        """Seconds from the start of the trace to the end of its last row; a single request ends with its second."""
+        return (
+            float(self.times_s[-1]) + self.format.span_s
+            if self.format.span_s
+            else float(self.times_s[-1] // 1 + 1)
+        )
 
     @property
     def total_requests(self) -> int:
