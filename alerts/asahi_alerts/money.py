@@ -147,7 +147,7 @@ def _burn_alert(window: BurnWindow) -> Alert:
 def _exhaustion(window: str) -> str:
     """Return when the rest of the budget is spent at the pace of ``window``, now when it is spent already."""
     left = f"clamp_min({ALLOWED} - {MONTH_TO_DATE}, 0)"
-    return f"time() + {left} / {_sum(window)} * {seconds(window)}"
+    return f"round(time() + {left} / {_sum(window)} * {seconds(window)}, 60)"
 
 
 def _spent_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
@@ -224,7 +224,8 @@ def _spike_alert(thresholds: Thresholds, ratio: float, severity: Severity) -> Al
     spent, usually = _sum(spike.window), f"{COST}:usual{spike.window}"
     return Alert(
         name="AsahiCostSpike",
-        expr=both(f"{spent} > {ratio:g} * {usually}", f"{spent} - {usually} >= {spike.min_excess_dollars:g}"),
+        expr=both(f"{spent} > {ratio:g} * {usually}", f"{spent} - {usually} >= {spike.min_excess_dollars:g}")
+        + f"\nunless {CATCHING_UP} > {MOST_CATCHING_UP:g}",
         hold=spike.hold,
         keep=spike.keep,
         severity=severity,
