@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from asahi_analytics.composer import Trust
 
 Item = TypeVar("Item")
+_SEPARATOR: Final = " and "
 
 
 def merged(trusts: Sequence[Trust]) -> Trust:
@@ -23,9 +24,13 @@ def merged(trusts: Sequence[Trust]) -> Trust:
         resets=max(_known(trust.resets for trust in trusts), default=None),
         repaired_ratio=max(_known(trust.repaired_ratio for trust in trusts), default=None),
         unpriced_ratio=max(_known(trust.unpriced_ratio for trust in trusts), default=None),
-        source=", ".join(dict.fromkeys(trust.source for trust in trusts if trust.source)),
+        source=_SEPARATOR.join(dict.fromkeys(_sources(trusts))),
         warnings=list(dict.fromkeys(words for trust in trusts for words in trust.warnings)),
     )
+
+
+def _sources(trusts: Sequence[Trust]) -> list[str]:
+    return [source for trust in trusts for source in trust.source.split(_SEPARATOR) if source]
 
 
 def _known(values: Iterable[Item | None]) -> list[Item]:

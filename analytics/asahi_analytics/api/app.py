@@ -17,6 +17,7 @@ from asahi_analytics.api import health, openapi, parameters, problems, service_m
 from asahi_analytics.api.endpoints import ENDPOINTS, Endpoint
 from asahi_analytics.api.service import Body, Service, build
 from asahi_analytics.settings import Settings
+from asahi_analytics.web import blueprint as overview
 
 MAX_QUERY_BYTES: Final = 4096
 MAX_BODY_BYTES: Final = 65_536
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     for endpoint in ENDPOINTS:
         app.add_url_rule(endpoint.path, endpoint.path, _view(service, endpoint))
     _add_own_pages(app, service, ENDPOINTS)
+    app.register_blueprint(overview)
     return app
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from asahi_analytics import windows
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.composer import Trust
-from asahi_analytics.engine import AnalyticsEngine
+from asahi_analytics.engine import AnalyticsEngine, utc_now
 from asahi_analytics.models import GROUPINGS, BaselineComparison, CostBreakdown, Point, Trend
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.windows import PERIODS, Period, Window
@@ -63,8 +63,8 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
     settings = settings_of(arguments)
-    client = PrometheusClient(settings.prometheus, cache=settings.cache)
-    engine = AnalyticsEngine(client, settings=settings)
+    now = utc_now()
+    engine = AnalyticsEngine(PrometheusClient(settings.prometheus), settings=settings, clock=lambda: now)
     report = gather(engine, arguments.period, arguments.group_by, arguments.window)
     if arguments.json:
         sys.stdout.write(as_json(report).decode() + "\n")
