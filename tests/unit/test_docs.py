@@ -1,0 +1,77 @@
+"""The docs follow the code: what it has stands in them, and what they point at is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asahi_analytics.api.app import create_app
+from asahi_analytics.cli import COMMANDS
+from asahi_analytics.settings import Settings
+from asahi_exporter import MetricsConfig
+from asahi_exporter import conventions as names
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)")
+
+
+def read(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def missing(wanted: list[str], text: str) -> list[str]:
+    return [name for name in wanted if f"`{name}" not in text and f'"{name}' not in text and f" {name}" not in text]
+
+
+def test_every_metric_of_the_exporter_is_described() -> None:
+    assert missing([metric.name for metric in names.METRICS], read("exporter.md")) == []
+
+
+def test_every_setting_of_the_exporter_is_described() -> None:
+    assert missing(list(MetricsConfig.model_fields), read("exporter.md")) == []
+
+
+def test_every_setting_of_the_service_is_described() -> None:
+    assert missing(list(Settings.model_fields), read("configuration.md")) == []
+
+
+def test_every_endpoint_is_described() -> None:
+    rules = {rule.rule for rule in create_app().url_map.iter_rules() if "<" not in rule.rule}
+    text = read("api.md")
+    assert [rule for rule in sorted(rules - {"/"}) if rule not in text] == []
+
+
+def test_every_alert_is_described_and_has_its_runbook() -> None:
+    alerts = [
+        rule["alert"]
+        for path in sorted((ROOT / "prometheus/rules").glob("*.yml"))
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert len(alerts) > 10
+    assert missing(alerts, read("alerts.md").replace("[", "`")) == []
+    assert [name for name in alerts if not (DOCS / "runbooks" / f"{name}.md").exists()] == []
+
+
+def test_every_command_is_shown_somewhere() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in COMMANDS if f"asahi-obs {name}" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    targets = set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    known = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert targets
+    assert targets <= known
