@@ -2,10 +2,11 @@
 
 ``python benchmarks/buckets.py``
 
-Log-normal traffic is put into the buckets by its exact distribution function, and p50 ... p99 are read back as Prometheus'
-``histogram_quantile`` does, linearly inside a bucket. The error is relative to the true percentile. Medians sweep the whole
-range in 200 steps; percentiles outside the range are left out. The spread sigma goes from 0.3 (a p99 of twice the median) to
-1.6 (of forty times). A sample of real traffic has an error of its own besides: the last column, for 10,000 requests.
+Log-normal traffic is put into the buckets by its exact distribution function, and p50 ... p99 are read back as
+Prometheus' ``histogram_quantile`` does, linearly inside a bucket. The error is relative to the true percentile.
+Medians sweep the whole range in 200 steps; percentiles outside the range are left out. The spread sigma goes
+from 0.3 (a p99 of twice the median) to 1.6 (of forty times). A sample of real traffic has an error of its own
+besides: the last column, for 10,000 requests.
 """
 
 from __future__ import annotations

@@ -2,16 +2,16 @@
 
 ``python benchmarks/exporter.py [--records N] [--rounds N]``
 
-Every contender makes the same updates for one event: requests, cost, baseline and two token counters by model, task type and
-tier; five counters by user; savings by phase; a latency histogram; two token histograms; two sums of squared tokens; points and
-samples of quality. The bounds of the histograms are ours.
+Every contender makes the same updates for one event: requests, cost, baseline and two token counters by model,
+task type and tier; five counters by user; savings by phase; a latency histogram; two token histograms; two sums
+of squared tokens; points and samples of quality. The bounds of the histograms are ours.
 
-* ``floor``: prometheus-client, every child bound beforehand; the metrics of the contract's table alone are ``floor (contract)``
+* ``floor``: prometheus-client, every child bound beforehand; ``floor (contract)`` has the contract's metrics only
 * ``look-ups``: prometheus-client as people write it, ``labels(...)`` at each update
 * ``otel``: the OpenTelemetry SDK's meters, attribute mappings built beforehand
 
-The contenders take turns, so that a busy machine slows all of them; the figures are medians over the rounds and ratios to the
-floor of the same round and mode.
+The contenders take turns, so that a busy machine slows all of them; the figures are medians over the rounds and
+ratios to the floor of the same round and mode.
 """
 
 from __future__ import annotations

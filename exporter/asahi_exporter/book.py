@@ -6,6 +6,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from itertools import product
+from numbers import Integral
 from typing import Any, Final
 
 from asahi_exporter import conventions as names
@@ -101,13 +102,13 @@ class Book:
 
     def inference(self, event: Any) -> None:
         """Count one inference."""
-        if event.__class__ is not InferenceEvent:
+        if event.__class__ is not InferenceEvent and not isinstance(event, InferenceEvent):
             raise Refused("type", f"record_inference takes an InferenceEvent, got {type(event).__name__}")
         self._inferences.add(event)
 
     def cache_event(self, tier: Any, hit: Any, latency_ms: Any) -> None:
         """Count one look-up in a cache."""
-        label = str(tier) if type(tier) in (int, str) else ""
+        label = str(tier) if isinstance(tier, Integral | str) else ""
         if label not in names.CACHE_TIERS:
             raise Refused("cache_tier", "tier must be 1, 2 or 3")
         hit = bool(hit)

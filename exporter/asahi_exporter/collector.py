@@ -15,7 +15,7 @@ from asahi_exporter import conventions as names
 from asahi_exporter import exposition
 from asahi_exporter.book import Book
 from asahi_exporter.config import MetricsConfig
-from asahi_exporter.errors import Refused, StateDirectoryError
+from asahi_exporter.errors import Refused
 from asahi_exporter.events import InferenceEvent
 from asahi_exporter.quiet import QuietLog
 from asahi_exporter.server import MetricsServer
@@ -84,7 +84,7 @@ class MetricsCollector:
     def _reopen(self) -> Book:
         try:
             store = open_store(self.config, self._clock())
-        except StateDirectoryError as error:
+        except OSError as error:
             self._log.warn("state", f"counters of this worker stay in memory: {error}")
             store = MemoryStore(self._clock())
         self._opened = Book(self.config, store, self._clock)

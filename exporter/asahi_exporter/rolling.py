@@ -7,14 +7,11 @@ from collections.abc import Iterable, Mapping
 from asahi_exporter import conventions as names
 from asahi_exporter import schema
 from asahi_exporter.cells import Cells
-from asahi_exporter.conventions import CACHE_TIERS, Metric
+from asahi_exporter.conventions import Metric
 from asahi_exporter.schema import Schema
 from asahi_exporter.store import Row
-from asahi_exporter.tally import POINTS, SAMPLES
-from asahi_exporter.window import Window
+from asahi_exporter.window import Parts, Window
 
-Parts = dict[tuple[str, ...], tuple[float, float]]
-"""Numerator and denominator by label values."""
 _METRIC_OF: Mapping[Schema, Metric] = {
     schema.ROLLING_HITS: names.CACHE_HIT_RATE,
     schema.ROLLING_QUALITY: names.QUALITY_SCORE,
@@ -31,14 +28,7 @@ class Rolling:
 
     def own(self, now: float) -> dict[Schema, Parts]:
         """Return what this process saw in the rolling window that ends now."""
-        tally = self._window.add_up(self._window.slots(now - self._seconds))
-        hits: Parts = {
-            (tier,): (hit, hit + miss)
-            for tier, hit, miss in zip(CACHE_TIERS, tally.hits, tally.misses, strict=True)
-        }
-        quality: Parts = {
-            (name,): (model.sums[POINTS], model.sums[SAMPLES]) for name, model in tally.models.items()
-        }
+        hits, quality = self._window.rolling(now - self._seconds)
         return {schema.ROLLING_HITS: hits, schema.ROLLING_QUALITY: quality}
 
     def write(self, now: float) -> None:

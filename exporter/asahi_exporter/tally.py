@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from asahi_exporter import schema
@@ -99,6 +99,11 @@ class Packed:
             ],
         )
         self.others = array("d", [*tally.hits, *tally.misses, tally.errors])
+
+    def quality(self) -> Iterator[tuple[int, float, float]]:
+        """Yield number, points and samples of each model that was given a quality score."""
+        points, samples = self.sums[POINTS::_FIELDS], self.sums[SAMPLES::_FIELDS]
+        return (row for row in zip(self.models, points, samples, strict=True) if row[2])
 
     def add_to(self, tally: Tally, names: list[str]) -> None:
         """Add this to ``tally``; ``names`` holds the models by number."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from asahi_exporter.errors import MissingDependencyError
+from asahi_exporter.errors import MissingDependencyError, StateDirectoryError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 METRICS_PATH: Final = "/metrics"
 JSON_PATH: Final = "/metrics.json"
 _JSON_TYPE: Final = "application/json"
+_TEXT_TYPE: Final = "text/plain; charset=utf-8"
 _GZIP_LEVEL: Final = 1
 """Level 9, prometheus-client's, takes twelve times as long for a few percent of the size."""
 _GZIP_FROM_BYTES: Final = 1_000
@@ -79,10 +80,15 @@ def _answer(pages: dict[str, Callable[[str], Answer]], environ: WSGIEnvironment)
     page = pages.get(path) or pages.get(environ.get("PATH_INFO", ""))
     if page is None:
         known = ", ".join(pages)
-        return HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", f"Not here. Served: {known}\n".encode()
+        return HTTPStatus.NOT_FOUND, _TEXT_TYPE, f"Not here. Served: {known}\n".encode()
     if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-        return HTTPStatus.METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", b"Only GET and HEAD.\n"
-    return page(environ.get("HTTP_ACCEPT", ""))
+        return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT_TYPE, b"Only GET and HEAD.\n"
+    try:
+        return page(environ.get("HTTP_ACCEPT", ""))
+    except (
+        StateDirectoryError
+    ) as error:  # a failed scrape leaves a gap; figures without a part would be wrong
+        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT_TYPE, f"{error}\n".encode()
 
 
 def accepts_gzip(header: str) -> bool:

@@ -9,8 +9,11 @@ from math import floor
 from typing import Final
 
 from asahi_exporter.cells import Block
+from asahi_exporter.conventions import CACHE_TIERS
 from asahi_exporter.tally import WATCHED, Packed, Tally
 
+Parts = dict[tuple[str, ...], tuple[float, float]]
+"""Numerator and denominator by label values."""
 _LEVELS: Final = ((900.0, 0.0), (7_200.0, 60.0), (86_400.0, 600.0), (float("inf"), 3_600.0))
 """Age in seconds up to which a level holds slots, and the seconds of its slots (at least the collection interval).
 
@@ -95,6 +98,22 @@ class Window:
     def add_up(self, slots: Iterable[Slot]) -> Tally:
         """Return the sum of ``slots``; needs no lock."""
         return self._merged(slots)
+
+    def rolling(self, since: float) -> tuple[Parts, Parts]:
+        """Return hits and look-ups by tier, and points and samples by model, since a moment."""
+        tiers = len(CACHE_TIERS)
+        others, quality = [0.0] * (2 * tiers), dict[int, tuple[float, float]]()
+        for slot in self.slots(since):
+            others = [a + b for a, b in zip(others, slot.packed.others[:-1], strict=True)]
+            for number, points, samples in slot.packed.quality():
+                before = quality.get(number, (0.0, 0.0))
+                quality[number] = before[0] + points, before[1] + samples
+        names = list(self._ids)
+        hits = {
+            (tier,): (others[position], others[position] + others[tiers + position])
+            for position, tier in enumerate(CACHE_TIERS)
+        }
+        return hits, {(names[number],): parts for number, parts in quality.items()}
 
     def _merged(self, slots: Iterable[Slot]) -> Tally:
         tally, names = Tally(), list(self._ids)
