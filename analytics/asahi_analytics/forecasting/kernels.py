@@ -42,6 +42,7 @@ class Kernel:
     memory_length: float
     prior: float = 1.0
     slow: float = 0.0
+    walk_memory: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Factors:
 def season_kernel(lags: Array, period: int) -> Array:
     """Return the covariance of a zero-sum pattern of ``period`` steps, of variance one."""
     same = (np.mod(lags, period) == 0).astype(float)
-    return (same - 1.0 / period) * period / (period - 1.0)
+    return np.asarray((same - 1.0 / period) * period / (period - 1.0))
 
 
 def smooth_season_kernel(lags: Array, period: int, length: float) -> Array:
@@ -87,7 +88,7 @@ def smooth_season_kernel(lags: Array, period: int, length: float) -> Array:
 def covariance(kernel: Kernel, grid: Grid, times: Array) -> Array:
     """Return the covariance (m, m) of the smooth part at ``times``, relative to the noise."""
     lags = np.abs(times[:, None] - times[None, :])
-    total = LEVEL_VARIANCE + kernel.walk * np.minimum(times[:, None], times[None, :])
+    total = LEVEL_VARIANCE + kernel.walk * 0.5 * kernel.walk_memory * np.exp(-lags / kernel.walk_memory)
     if kernel.season:
         total = total + kernel.season * _season(kernel, grid, lags)
     if kernel.memory:

@@ -51,8 +51,9 @@ class Options:
     damping: float = 0.98
     clip: float = 3.5
     floor: float = 0.05
-    shift_probability: float = 0.05
-    shift_size: float = 0.4
+    tail_probability: float = 0.1
+    tail_scale: float = 2.0
+    spikes: float = 1.0
     inflate: float = 1.0
 
 
@@ -65,6 +66,7 @@ class LogOutlook:
 
     mixture: Mixture
     centre: float
+    spikes: float = 0.0
     options: Options = DEFAULT
 
     def steps(self, probabilities: Sequence[float]) -> Array:
@@ -109,14 +111,16 @@ class LogOutlook:
         total = means.sum(axis=1)
         share = means / total[:, None]
         spread = np.einsum("mh,mhk,mk->m", share, np.expm1(np.minimum(shared, 4.0)), share)
-        spread += (share**2 * np.expm1(np.minimum(noise, 4.0)) * np.exp(np.minimum(own, 4.0))).sum(axis=1)
+        spread += (
+            share**2 * (np.expm1(np.minimum(noise, 4.0)) + self.spikes) * np.exp(np.minimum(own, 4.0))
+        ).sum(axis=1)
         variance = np.log1p(spread)
         middle = np.log(total) + peak - 0.5 * variance
-        p, size = self.options.shift_probability, self.options.shift_size
+        p, widen = self.options.tail_probability, self.options.tail_scale
         return (
             np.concatenate([(1.0 - p) * mixture.weight, p * mixture.weight]),
             np.tile(middle, 2),
-            np.sqrt(np.concatenate([variance, variance + size**2])),
+            np.sqrt(np.concatenate([variance, variance * widen**2])),
         )
 
 
@@ -125,13 +129,23 @@ def structural(values: Array, horizon: int, *, hourly: bool, options: Options = 
     grid = HOURLY if hourly else DAILY
     values = values[-(options.max_history_hourly if hourly else options.max_history) :]
     seen = np.isfinite(values)
-    logs = clipped_logs(values, grid.period, options)
-    middle = float(logs.mean())
-    layout = Layout(
-        seen.astype(np.uint8).tobytes(), horizon, _step_places(len(values), options.steps), options.damping
-    )
-    mixture = infer(logs - middle, factors(grid, layout), options.beliefs)
-    return LogOutlook(mixture, middle + _lost(values[seen], logs), options)
+    logs = np.full(len(values), np.nan)
+    logs[seen] = clipped_logs(values, grid.period, options)
+    mixture, middle = structural_mixture(logs, horizon, hourly=hourly, options=options)
+    spikes = options.spikes * _spikes(values[seen], logs[seen])
+    return LogOutlook(mixture, middle + _lost(values[seen], logs[seen]), spikes, options)
+
+
+def structural_mixture(
+    logs: Array, horizon: int, *, hourly: bool = False, options: Options = DEFAULT
+) -> tuple[Mixture, float]:
+    """Return the mixture for ``logs`` (any real values, NaN: missing) and the mean that its locations lie around."""
+    seen = np.isfinite(logs)
+    middle = float(logs[seen].mean())
+    places = _step_places(len(logs), options.steps)
+    layout = Layout(seen.astype(np.uint8).tobytes(), horizon, places, options.damping)
+    known = factors(HOURLY if hourly else DAILY, layout)
+    return infer(logs[seen] - middle, known, options.beliefs), middle
 
 
 def _step_places(n: int, count: int) -> tuple[int, ...]:
@@ -170,3 +184,9 @@ def _lost(x: Array, logs: Array) -> float:
     """Return the log of what clipping changed in the sum: spikes held back, zeros lifted."""
     kept = np.exp(logs)
     return float(np.log(np.minimum(x, kept * np.e).sum() / kept.sum()))
+
+
+def _spikes(x: Array, logs: Array) -> float:
+    """Return the relative variance per step that clipping hid: of values beyond the clip, capped at threefold."""
+    beyond = np.minimum(x, 4.0 * np.exp(logs)) / np.exp(logs) - 1.0
+    return float(np.mean(beyond**2))

@@ -1,0 +1,62 @@
+"""Whole days of history, as the engine's composer has them: today's partial day and unbelievable days left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.composer import Trust
+from asahi_analytics.engine import AnalyticsEngine
+from asahi_analytics.forecasting.gaps import without_gaps
+from asahi_analytics.windows import Window
+
+DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class DailyHistory:
+    """Whole UTC days up to yesterday: one column per name (``total`` when there is one), NaN: nothing is known."""
+
+    frame: pd.DataFrame
+    today: datetime
+    trust: Trust
+
+    @property
+    def total(self) -> pd.Series:
+        """Return the sum of the columns; NaN only where all of them are."""
+        return self.frame.sum(axis=1, min_count=1)
+
+    def active(self, name: str | None = None) -> pd.Series:
+        """Return the days of ``name`` (None: of the total) from the first that spent; empty when none did."""
+        if name is not None and name not in self.frame:
+            return self.total.iloc[:0]
+        return from_first_spend(self.total if name is None else self.frame[name])
+
+
+def from_first_spend(series: pd.Series) -> pd.Series:
+    """Return ``series`` from its first positive value; empty when it has none."""
+    spent = np.flatnonzero(series.to_numpy() > 0)
+    return series.iloc[spent[0] :] if len(spent) else series.iloc[:0]
+
+
+def read_daily(
+    engine: AnalyticsEngine,
+    family: str,
+    by: Sequence[str],
+    days: int,
+    where: dict[str, list[str]] | None = None,
+) -> DailyHistory:
+    """Return the last ``days`` whole UTC days of ``family`` by ``by``, of the label sets ``where`` lets through."""
+    today = midnight(engine.clock())
+    sums = engine.composer.series(family, by, Window(today - days * DAY, today), DAY, where)
+    return DailyHistory(without_gaps(sums.frame, sums.trust.gaps, DAY), today, sums.trust)
+
+
+def midnight(now: datetime) -> datetime:
+    """Return the start of the UTC day of ``now``."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

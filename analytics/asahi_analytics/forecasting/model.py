@@ -1,0 +1,243 @@
+"""``ForecastingModel``: asks the engine for daily history, forecasts it, and says how far that can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pandas as pd
+
+from asahi_analytics.composer import Trust
+from asahi_analytics.engine import GROUPS, AnalyticsEngine
+from asahi_analytics.errors import UserInputError
+from asahi_analytics.forecasting.answers import (
+    Backtest,
+    Forecast,
+    ForecastDay,
+    GroupForecast,
+    HitRateForecast,
+)
+from asahi_analytics.forecasting.backtest import backtest
+from asahi_analytics.forecasting.daily import DAY, DailyHistory, read_daily
+from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence
+from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
+from asahi_analytics.forecasting.series import METHODS, Method, SeriesForecast, forecast_series
+from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
+from asahi_analytics.models import GroupBy
+from asahi_analytics.trusts import merged
+from asahi_exporter import conventions as names
+
+HISTORY_DAYS: Final = 120
+"""Days asked for: enough for weekly seasons and slopes, few enough for one quick query."""
+MAX_HORIZON_DAYS: Final = 365
+MAX_GROUPS: Final = 10
+"""How many names of a breakdown are forecast, the largest first."""
+SHORT_DAYS: Final = 14
+LITTLE_COVERAGE: Final = 0.9
+NO_BACKTEST: Final = Backtest(
+    folds=0, horizon_days=0, mape_pct=None, coverage=None, other_methods_mape_pct={}
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: ``name`` is one of the names of ``group_by``; raises ``UserInputError`` for what cannot be."""
+
+    horizon_days: int = 30
+    confidence: float = 0.95
+    group_by: GroupBy | None = None
+    name: str | None = None
+    method: Method = "auto"
+
+    def __post_init__(self) -> None:
+        """Check everything that a caller may get wrong."""
+        days = self.horizon_days
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MAX_HORIZON_DAYS:
+            raise BadInput(
+                f"horizon_days must be a whole number from 1 to {MAX_HORIZON_DAYS}, got {days!r:.80}"
+            )
+        check_confidence(self.confidence)
+        if self.method not in METHODS:
+            raise BadInput(f"method must be one of {', '.join(METHODS)}, got {self.method!r:.80}")
+        if self.group_by is not None and self.group_by not in GROUPS:
+            raise UserInputError(f"group_by must be one of {', '.join(GROUPS)}; got {self.group_by!r:.80}")
+        if self.name is not None and self.group_by is None:
+            raise UserInputError(
+                f"name needs group_by, one of {', '.join(GROUPS)}, to say what {self.name!r:.80} is"
+            )
+
+    def of(self, series: pd.Series) -> SeriesForecast:
+        """Return the forecast of ``series`` that is asked for."""
+        return forecast_series(series, self.horizon_days, self.confidence, self.method)
+
+
+class ForecastingModel:
+    """Forecasts from the engine's history; every method raises a ``PrometheusError`` when there is no answer.
+
+    ``history_days`` whole UTC days up to yesterday are read; today's partial day is never taken for a low one.
+    """
+
+    def __init__(self, engine: AnalyticsEngine, *, history_days: int = HISTORY_DAYS) -> None:
+        """Ask nothing yet."""
+        self.engine = engine
+        self.history_days = history_days
+
+    def predict_cost(
+        self,
+        horizon_days: int = 30,
+        confidence: float = 0.95,
+        group_by: GroupBy | None = None,
+        name: str | None = None,
+        method: Method = "auto",
+    ) -> Forecast:
+        """Forecast the dollars of the next ``horizon_days`` UTC days, today being the first.
+
+        With ``name`` the forecast is of that one model, task type, tier or user of ``group_by``; with ``group_by``
+        alone it is of the whole, with a breakdown of the ten largest. Too little history gives nulls and a warning.
+        """
+        question = Question(horizon_days, confidence, group_by, name, method)
+        history = self.daily_cost(group_by, name)
+        used = history.active()
+        if used.count() < FEWEST:
+            return _nothing(question, history, used)
+        answer = _cost_answer(question, history, used)
+        if group_by is None or name is not None:
+            return answer
+        return answer.model_copy(update={"breakdown": _groups(question, history)})
+
+    def predict_cache_hit_rate(
+        self, horizon_days: int = 30, confidence: float = 0.95, tier: str | None = None
+    ) -> HitRateForecast:
+        """Forecast the share of cache look-ups that hit over the next ``horizon_days``, of all tiers or of ``tier``.
+
+        Days without a look-up say nothing. Too little history gives nulls and a warning.
+        """
+        question = Question(horizon_days, confidence)
+        where = None if tier is None else {names.TIER: [tier]}
+        hits, misses = (
+            read_daily(self.engine, family, (), self.history_days, where)
+            for family in ("cache_hits", "cache_misses")
+        )
+        ratio = forecast_ratio(hits.total, misses.total, horizon_days, confidence)
+        return _ratio_answer(question, hits, misses, ratio, tier)
+
+    def daily_cost(self, group_by: GroupBy | None = None, name: str | None = None) -> DailyHistory:
+        """Return the dollars of each whole day that a forecast learns from, by ``group_by`` if given."""
+        if group_by is None:
+            return read_daily(self.engine, "cost_dollars", (), self.history_days)
+        group = GROUPS[group_by]
+        where = None if name is None else {group.label: [name]}
+        return read_daily(self.engine, group.cost, (group.label,), self.history_days, where)
+
+
+def _groups(question: Question, history: DailyHistory) -> dict[str, GroupForecast]:
+    recent = history.frame.iloc[-question.horizon_days :].sum().sort_values(ascending=False, kind="stable")
+    found = {}
+    for name in map(str, recent.index[:MAX_GROUPS]):
+        series = history.active(name)
+        if series.count() >= FEWEST:
+            found[name] = _group(question.of(series))
+    return dict(sorted(found.items(), key=lambda item: -item[1].predicted_cost))
+
+
+def _group(forecast: SeriesForecast) -> GroupForecast:
+    return GroupForecast(
+        predicted_cost=forecast.total,
+        confidence_low=forecast.total_low,
+        confidence_high=forecast.total_high,
+        trend=trend_of(forecast.outlook).direction,
+        method=forecast.method,
+    )
+
+
+def _cost_answer(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
+    forecast = question.of(used)
+    return Forecast(
+        **_common(question, history, used, trend_of(forecast.outlook), forecast.method),
+        predicted_cost=forecast.total,
+        confidence_low=forecast.total_low,
+        confidence_high=forecast.total_high,
+        group_by=question.group_by,
+        name=question.name,
+        backtest=backtest(used, question.horizon_days, question.confidence, question.method),
+        days=_days(forecast),
+        breakdown={},
+    )
+
+
+def _days(forecast: SeriesForecast) -> list[ForecastDay]:
+    columns = (forecast.mean.tolist(), forecast.low.tolist(), forecast.high.tolist())
+    return [
+        ForecastDay(timestamp=moment.to_pydatetime(), mean=mean, low=low, high=high)
+        for moment, mean, low, high in zip(forecast.index, *columns, strict=True)
+    ]
+
+
+def _nothing(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
+    return Forecast(
+        **_common(question, history, used, STABLE, "none: too little history"),
+        predicted_cost=None,
+        confidence_low=None,
+        confidence_high=None,
+        group_by=question.group_by,
+        name=question.name,
+        backtest=NO_BACKTEST,
+        days=[],
+        breakdown={},
+    )
+
+
+def _ratio_answer(
+    question: Question, hits: DailyHistory, misses: DailyHistory, ratio: RatioForecast, tier: str | None
+) -> HitRateForecast:
+    both = replace(
+        hits, frame=(hits.total + misses.total).to_frame(), trust=merged([hits.trust, misses.trust])
+    )
+    lookups = both.active()
+    return HitRateForecast(
+        **_common(question, both, lookups.where(lookups > 0), ratio.trend, ratio.method),
+        predicted_hit_rate=ratio.mean,
+        confidence_low=ratio.low,
+        confidence_high=ratio.high,
+        tier=tier,
+    )
+
+
+def _common(
+    question: Question, history: DailyHistory, used: pd.Series, trend: TrendEstimate, method: str
+) -> dict[str, Any]:
+    """The fields of every forecast; ``used`` are the days that count, NaN the missing ones."""
+    coverage = float(used.notna().mean()) if len(used) else None
+    days = question.horizon_days
+    return {
+        "period": "today" if days == 1 else f"{days} days, today the first",
+        "start": history.today,
+        "end": history.today + days * DAY,
+        "horizon_days": days,
+        "confidence": question.confidence,
+        "trend": trend.direction,
+        "trend_pct_per_week": trend.pct_per_week,
+        "warning": _warning(int(used.count()), coverage, history.trust, days),
+        "method": method,
+        "history_days": len(used),
+        "history_coverage": coverage,
+        "trust": history.trust,
+    }
+
+
+def _warning(count: int, coverage: float | None, trust: Trust, horizon: int) -> str | None:
+    """Everything that limits the forecast, as sentences; None when nothing does."""
+    if count < FEWEST:
+        return f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."
+    words = []
+    if count < SHORT_DAYS:
+        words.append(f"Only {count} whole days of history: weekdays and trends cannot be told apart yet.")
+    elif horizon > 2 * count:
+        words.append(f"The horizon of {horizon} days is far beyond the {count} days of history.")
+    if coverage is not None and coverage < LITTLE_COVERAGE:
+        words.append(f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped.")
+    if trust.unpriced_ratio:
+        words.append(
+            f"{100 * trust.unpriced_ratio:.2g} % of requests had no price and are not in these dollars."
+        )
+    return " ".join(words) or None
