@@ -9,15 +9,19 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from asahi_analytics import windows
+from asahi_analytics.api.answers import Recommendations
 from asahi_analytics.api.parameters import (
     BaselineParameters,
     CostBreakdownParameters,
     DriverParameters,
+    ForecastParameters,
+    HitRateForecastParameters,
     Parameters,
     TrendParameters,
     WindowParameters,
 )
 from asahi_analytics.api.service import Service
+from asahi_analytics.forecasting import Forecast, HitRateForecast
 from asahi_analytics.models import (
     BaselineComparison,
     CachePerformance,
@@ -73,6 +77,24 @@ def latency_percentiles(service: Service, given: WindowParameters) -> LatencyPer
     return service.engine.latency_percentiles(given.period, _window(service, given))
 
 
+def forecast(service: Service, given: ForecastParameters) -> Forecast:
+    """Answer ``/analytics/forecast``."""
+    return service.forecasting.predict_cost(
+        given.horizon_days, given.confidence, given.group_by, given.name, given.method
+    )
+
+
+def hit_rate_forecast(service: Service, given: HitRateForecastParameters) -> HitRateForecast:
+    """Answer ``/analytics/forecast/cache-hit-rate``."""
+    return service.forecasting.predict_cache_hit_rate(given.horizon_days, given.confidence, given.tier)
+
+
+def recommendations(service: Service, _given: Parameters) -> Recommendations:
+    """Answer ``/analytics/recommendations``."""
+    now = service.engine.clock()
+    return Recommendations(generated_at=now, recommendations=service.recommendations.generate())
+
+
 def _window(service: Service, given: WindowParameters) -> Window | None:
     if given.window is None:
         return None
@@ -116,4 +138,13 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         LatencyPercentiles,
         latency_percentiles,
     ),
+    Endpoint("/analytics/forecast", "What will be spent", ForecastParameters, Forecast, forecast),
+    Endpoint(
+        "/analytics/forecast/cache-hit-rate",
+        "What share of cache look-ups will hit",
+        HitRateForecastParameters,
+        HitRateForecast,
+        hit_rate_forecast,
+    ),
+    Endpoint("/analytics/recommendations", "What to change", Parameters, Recommendations, recommendations),
 )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar, get_args
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TypeVar, get_args
 from urllib.parse import parse_qsl
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from asahi_analytics.api.problems import InvalidParameters, ParameterProblem
 from asahi_analytics.engine import MAX_DRIVERS, MAX_INTERVALS
+from asahi_analytics.forecasting import Method
+from asahi_analytics.forecasting.model import MAX_HORIZON_DAYS
 from asahi_analytics.models import GroupBy
 from asahi_analytics.trends import METRICS
 from asahi_analytics.windows import WINDOW_NAMES, Period
@@ -73,6 +75,33 @@ class DriverParameters(WindowParameters):
     """Of ``/analytics/top-cost-drivers``."""
 
     limit: int = Field(10, ge=1, le=MAX_DRIVERS, description="How many label sets, and how many users.")
+
+
+class ForecastParameters(Parameters):
+    """Of ``/analytics/forecast``."""
+
+    horizon_days: int = Field(30, ge=1, le=MAX_HORIZON_DAYS, description="Days ahead, today being the first.")
+    confidence: float = Field(
+        0.95, gt=0, lt=1, description="Probability that the interval is meant to hold, between 0 and 1."
+    )
+    group_by: GroupBy | None = Field(None, description="Forecast the ten largest of these, too.")
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Forecast this one model, task type, tier or user only.",
+    )
+    method: Method = Field("auto", description="How to forecast; auto is the most accurate.")
+
+
+class HitRateForecastParameters(Parameters):
+    """Of ``/analytics/forecast/cache-hit-rate``."""
+
+    horizon_days: int = Field(30, ge=1, le=MAX_HORIZON_DAYS, description="Days ahead, today being the first.")
+    confidence: float = Field(
+        0.95, gt=0, lt=1, description="Probability that the interval is meant to hold, between 0 and 1."
+    )
+    tier: Literal["1", "2", "3"] | None = Field(None, description="One cache tier; without it all look-ups.")
 
 
 Model = TypeVar("Model", bound=Parameters)
@@ -160,11 +189,11 @@ def _explained(model: type[Parameters], problem: ErrorDetails) -> ParameterProbl
 
 def _wanted(problem: ErrorDetails, field: FieldInfo) -> str:
     """What a number or a text must be, with its limits."""
-    limits: Mapping[str, Any] = {
-        "from": next((item.ge for item in field.metadata if isinstance(item, Ge)), None),
-        "to": next((item.le for item in field.metadata if isinstance(item, Le)), None),
-    }
     kind = "a whole number" if field.annotation is int else "a number"
-    if None not in limits.values():
-        return f"{kind} from {limits['from']} to {limits['to']}"
+    inside = [next((item for item in field.metadata if isinstance(item, type_)), None) for type_ in (Ge, Le)]
+    if isinstance(inside[0], Ge) and isinstance(inside[1], Le):
+        return f"{kind} from {inside[0].ge} to {inside[1].le}"
+    outside = [next((item for item in field.metadata if isinstance(item, type_)), None) for type_ in (Gt, Lt)]
+    if isinstance(outside[0], Gt) and isinstance(outside[1], Lt):
+        return f"{kind} between {outside[0].gt} and {outside[1].lt}, neither included"
     return problem["msg"][:1].lower() + problem["msg"][1:]

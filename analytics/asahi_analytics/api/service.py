@@ -10,7 +10,9 @@ from asahi_analytics.api.service_metrics import ServiceMetrics
 from asahi_analytics.cache import SingleFlight, TtlCache
 from asahi_analytics.composer import Composer
 from asahi_analytics.engine import AnalyticsEngine, stepped, utc_now
+from asahi_analytics.forecasting import ForecastingModel
 from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.recommendations import RecommendationEngine
 from asahi_analytics.settings import Settings
 from asahi_analytics.transport import Transport
 
@@ -30,6 +32,8 @@ class Service:
     settings: Settings
     metrics: ServiceMetrics
     engine: AnalyticsEngine
+    forecasting: ForecastingModel
+    recommendations: RecommendationEngine
     answers: TtlCache[str, Body]
     flights: SingleFlight[str, Body] = field(default_factory=SingleFlight)
 
@@ -48,4 +52,11 @@ def build(
     )
     now = stepped(clock, settings.cache.recent_ttl_seconds)
     engine = AnalyticsEngine(client, composer=composer, settings=settings, clock=now)
-    return Service(settings, metrics, engine, TtlCache(settings.cache.max_bytes // 4))
+    return Service(
+        settings=settings,
+        metrics=metrics,
+        engine=engine,
+        forecasting=ForecastingModel(engine),
+        recommendations=RecommendationEngine(engine),
+        answers=TtlCache(settings.cache.max_bytes // 4),
+    )
