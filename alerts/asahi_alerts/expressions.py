@@ -106,9 +106,11 @@ def both(*conditions: str) -> str:
     return "\nand ".join(conditions)
 
 
-def exporters(thresholds: Thresholds, metric: str = "up") -> str:
-    """Return the selector of ``metric`` for the scrape targets that are exporters."""
-    return f'{metric}{{job=~"{thresholds.exporter_jobs}",job!="{thresholds.service_job}"}}'
+def exporters(thresholds: Thresholds) -> str:
+    """Return the selector of the scrape targets that are exporters."""
+    jobs = thresholds.exporter_jobs
+    names = "|".join(job.replace(".", "[.]") for job in jobs)
+    return f'up{{job="{jobs[0]}"}}' if len(jobs) == 1 else f'up{{job=~"{names}"}}'
 
 
 # Templates of descriptions ------------------------------------------------------------------------------------

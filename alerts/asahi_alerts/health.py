@@ -12,6 +12,7 @@ from asahi_exporter.conventions import LABEL, REASON, REQUESTS
 SCRAPES_WINDOW: Final = "10m"
 """The best window of this length within the last tells how many scrapes there should be."""
 OUR_RULES: Final = '{rule_group=~".*asahi.*"}'
+"""Prometheus names a group ``file;group``, so only a regular expression can tell ours."""
 
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
@@ -61,8 +62,8 @@ def _absent_alert(thresholds: Thresholds) -> Alert:
         severity="critical",
         summary="Prometheus scrapes no exporter at all.",
         description=(
-            f"For {thresholds.exporter_absent.hold} there has been no scrape target whose job matches "
-            f"{thresholds.exporter_jobs}, and no {REQUESTS.name} from anywhere ({value(NUMBER)} = absent)."
+            f"For {thresholds.exporter_absent.hold} there has been no scrape target of the job "
+            f"{' or '.join(thresholds.exporter_jobs)}, and no {REQUESTS.name} from anywhere ({value(NUMBER)} = absent)."
         ),
     )
 

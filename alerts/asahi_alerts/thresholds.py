@@ -45,16 +45,8 @@ def _checked_duration(value: str) -> str:
     return value
 
 
-def _checked_pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
-    return value
-
-
 Duration = Annotated[str, AfterValidator(_checked_duration)]
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_checked_pattern)]
+JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")]
 Ratio = Annotated[FiniteFloat, Field(gt=0, le=1)]
 Spike = Annotated[FiniteFloat, Field(gt=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -206,8 +198,8 @@ class Thresholds(_Section):
     usual: Usual
     critical_factor: Spike
     evaluation_interval: Duration
-    exporter_jobs: Pattern
-    service_job: Annotated[str, Field(min_length=1)]
+    exporter_jobs: Annotated[tuple[JobName, ...], Field(min_length=1)]
+    service_job: JobName
     runbook_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]
 
     cost_spike: CostSpike
