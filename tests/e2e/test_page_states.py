@@ -35,25 +35,9 @@ def full(endpoint, asked):
         "baseline": answers.baseline(100.0, {"routing": 30.0, "cache_tier_1": 10.0}),
         "cache-performance": answers.cache_performance({"1": 0.3, "2": 0.0004, "3": None}),
         "latency-percentiles": answers.latency_percentiles([900.0, 1200.0, 2400.0, 3600.0, 12_000.0]),
-        "forecast": {
-            "predicted_cost": 3000.0,
-            "confidence_low": 2500.0,
-            "confidence_high": 3600.0,
-            "trend": "stable",
-            "warning": "The budget runs out on 27 March.",
-            "backtest": {"mape_pct": 8.3},
-        },
-        "anomalies": {
-            "anomalies": [
-                {
-                    "anomaly_type": "cost_spike",
-                    "severity": "critical",
-                    "message": f"Three times as dear: {HOSTILE}",
-                    "detected_at": answers.END.isoformat(),
-                }
-            ]
-        },
-        "recommendations": {"recommendations": []},
+        "forecast": answers.forecast(3000.0, warning="Five days of history are missing."),
+        "anomalies": answers.anomaly_report(f"Three times as dear: {HOSTILE}", "Dear once more."),
+        "recommendations": answers.recommendations("Route more to gpt-4o-mini"),
     }[endpoint]
 
 
@@ -65,9 +49,9 @@ def empty(endpoint, _):
         "baseline": answers.baseline(0.0, {}, trust=answers.NOTHING),
         "cache-performance": answers.cache_performance({"1": None}, look_ups=0.0, trust=answers.NOTHING),
         "latency-percentiles": answers.latency_percentiles([None] * 5, requests=0.0, trust=answers.NOTHING),
-        "forecast": {"predicted_cost": None, "trend": "stable", "warning": None, "backtest": None},
-        "anomalies": {"anomalies": []},
-        "recommendations": {"recommendations": []},
+        "forecast": answers.forecast(None, folds=0, trust=answers.NOTHING),
+        "anomalies": answers.anomaly_report(trust=answers.NOTHING),
+        "recommendations": answers.recommendations(),
     }[endpoint]
 
 
@@ -94,9 +78,21 @@ def test_every_card_shows_its_figures_and_nothing_complains(base, new_overview):
     answer_with(overview, full)
     text = overview.open().text()
     assert overview.statuses() == {"shown"}
-    for figure in ("$100.00", "$140.00", "28.6 %", "30.0 %", "$3,000", "8.3 %", "2.4 s", "12 s", "27 March"):
+    for figure in (
+        "$100.00",
+        "$140.00",
+        "28.6 %",
+        "30.0 %",
+        "$3,000",
+        "8.3 %",
+        "2.4 s",
+        "12 s",
+        "$1,311 a month",
+    ):
         assert figure in text.replace("\u00a0", " "), figure
     assert not re.search(r"NaN|undefined|null|Infinity|\[object", text)
+    assert "Five days of history are missing." in text
+    assert "since Sun 1 Mar, 11:00" in text
     assert overview.complaints == []
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from asahi_analytics.anomaly.models import Anomaly, AnomalyReport, Cause
+from asahi_analytics.api.answers import Recommendations
 from asahi_analytics.composer import Trust
+from asahi_analytics.forecasting.answers import Backtest, Forecast, ForecastDay
 from asahi_analytics.models import (
     BaselineComparison,
     CachePerformance,
@@ -14,6 +17,7 @@ from asahi_analytics.models import (
     TierPerformance,
     Trend,
 )
+from asahi_analytics.recommendations import Recommendation
 
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
 START = END - timedelta(days=1)
@@ -106,3 +110,83 @@ def latency_percentiles(values, *, requests=1000.0, trust=COMPLETE):
         by_model={},
         **dict(zip(PERCENTILES, values, strict=True)),
     )
+
+
+def forecast(predicted, *, warning=None, folds=6, trust=COMPLETE):
+    known = predicted is not None
+    days = [
+        ForecastDay(timestamp=END + timedelta(days=day), mean=predicted / 30, low=0.0, high=predicted / 15)
+        for day in range(30 if known else 0)
+    ]
+    return Forecast(
+        period="the next 30 days",
+        start=END,
+        end=END + timedelta(days=30),
+        horizon_days=30,
+        confidence=0.95,
+        trend="stable",
+        trend_pct_per_week=None,
+        warning=warning,
+        method="average of models" if known else "none",
+        history_days=30 if known else 0,
+        history_coverage=1.0 if known else None,
+        trust=trust,
+        predicted_cost=predicted,
+        confidence_low=predicted * 0.8 if known else None,
+        confidence_high=predicted * 1.2 if known else None,
+        group_by=None,
+        name=None,
+        backtest=Backtest(
+            folds=folds,
+            horizon_days=30,
+            mape_pct=8.3 if folds else None,
+            coverage=0.95 if folds else None,
+            other_methods_mape_pct={},
+        ),
+        days=days,
+        breakdown={},
+    )
+
+
+def anomaly_report(*messages, trust=COMPLETE):
+    anomalies = [
+        Anomaly(
+            id=str(number),
+            anomaly_type="cost_spike",
+            severity="critical",
+            metric_name="asahi_cost_dollars_total",
+            current_value=6.0,
+            expected_value=2.0,
+            deviation_pct=200.0,
+            message=message,
+            detected_at=END,
+            start=END - timedelta(hours=1),
+            peak=END,
+            peak_value=6.0,
+            end=END,
+            ongoing=number == 0,
+            causes=[Cause(factor="volume", change=4.0, text="+$4.00 from more requests")],
+        )
+        for number, message in enumerate(messages)
+    ]
+    return AnomalyReport(start=START, end=END, trust=trust, anomalies=anomalies, findings=[])
+
+
+def recommendations(*titles):
+    found = [
+        Recommendation(
+            id=title,
+            category="routing",
+            title=title,
+            description="What was seen.",
+            estimated_savings=1310.5,
+            savings_low=1000.0,
+            savings_high=1500.0,
+            priority="high",
+            confidence="medium",
+            action="What to do.",
+            evidence=[],
+        )
+        for title in titles
+    ]
+    return Recommendations(generated_at=END, recommendations=found)

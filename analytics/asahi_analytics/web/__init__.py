@@ -28,12 +28,6 @@ def overview() -> Response:
     return blueprint.send_static_file("index.html")
 
 
-@blueprint.get("/favicon.ico")
-def favicon() -> Response:
-    """Return the icon to browsers that do not read the page's link to it."""
-    return blueprint.send_static_file("icon.svg")
-
-
 @blueprint.after_request
 def add_headers(response: Response) -> Response:
     """Forbid what the page does not need; let the browser keep files but ask whether they changed."""

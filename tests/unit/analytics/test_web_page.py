@@ -44,7 +44,7 @@ def test_a_file_has_its_own_media_type(browser, name, kind):
     assert browser(f"/web/{name}").mimetype == kind
 
 
-@pytest.mark.parametrize("path", ["/", "/web/app.js", "/favicon.ico"])
+@pytest.mark.parametrize("path", ["/", "/web/app.js", "/web/icon.svg"])
 def test_every_answer_forbids_other_hosts_and_inline_scripts(browser, path):
     headers = browser(path).headers
     assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")

@@ -1,10 +1,10 @@
 // What each card asks and shows. `ask(api, state)` returns its data; `show(data, state)` returns elements, or null
 // when there is nothing to show, and `empty(state)` then says why.
 
-import { interval, meter, rows, stacked } from "./charts.js";
+import { meter, outlook, rows, stacked } from "./charts.js";
 import { h, spoken, table } from "./dom.js";
 import {
-  ago, change, compact, count, dollars, isNumber, milliseconds, moment, percent, roughDollars, words,
+  ago, change, compact, count, dollars, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, words,
 } from "./format.js";
 import { share } from "./scales.js";
 import { METRICS, trendChart } from "./trend.js";
@@ -141,36 +141,49 @@ const latency = {
 const forecast = {
   id: "forecast",
   ask: async (api) => {
-    const [ahead, past] = await Promise.all([
-      api.get("analytics/forecast", { horizon_days: HORIZON_DAYS }), breakdown({ period: "month" })(api)]);
-    return { ...ahead, past: past.total_cost };
+    const [ahead, month, past] = await Promise.all([
+      api.get("analytics/forecast", { horizon_days: HORIZON_DAYS }),
+      breakdown({ period: "month" })(api),
+      api.get("analytics/trends", { metric: "cost", period: "day", intervals: HORIZON_DAYS })]);
+    return { ahead, month: month.total_cost, past: past.points.map(({ value }) => value) };
   },
   empty: () => "Too little history for a forecast yet.",
-  show: (data) => isNumber(data.predicted_cost) && [
-    h("p", { class: "big" }, roughDollars(data.predicted_cost)),
-    h("p", { class: "note" }, `${change(data.predicted_cost, data.past)} against the last 30 days; the trend is ${data.trend}.`),
-    interval({ low: data.confidence_low, middle: data.predicted_cost, high: data.confidence_high }),
-    h("p", { class: "note" }, `With 95 % confidence between ${roughDollars(data.confidence_low)} and `
-      + `${roughDollars(data.confidence_high)}.`),
-    backTest(data.backtest),
-    data.warning && h("p", { class: "notice" }, data.warning),
+  show: ({ ahead, month, past }) => isNumber(ahead.predicted_cost) && [
+    h("p", { class: "big" }, roughDollars(ahead.predicted_cost)),
+    h("p", { class: "note" }, ahead.history_days >= HORIZON_DAYS
+      && `${change(ahead.predicted_cost, month)} against the last 30 days. `, `The trend is ${ahead.trend}.`),
+    outlook(past, ahead.days),
+    h("p", { class: "note" }, `${percent(ahead.confidence, 0)} sure: between ${roughDollars(ahead.confidence_low)} and `
+      + `${roughDollars(ahead.confidence_high)}.`),
+    h("p", { class: "note" }, backTest(ahead)),
+    ahead.warning && h("p", { class: "notice" }, ahead.warning),
   ],
 };
 
-function backTest(test) {
-  if (!isNumber(test?.mape_pct)) return h("p", { class: "note" }, "Too little history to test the forecast on.");
-  return h("p", { class: "note" }, `Tested on the past: off by ${percent(test.mape_pct / 100)} on average.`);
+function backTest({ backtest, history_days: days }) {
+  if (!isNumber(backtest.mape_pct)) return `Too little history (${plural(days, "day")}) to test the forecast on.`;
+  return `Tested ${plural(backtest.folds, "time")} on the past ${plural(days, "day")}: off by `
+    + `${percent(backtest.mape_pct / 100)} on average, ${percent(backtest.coverage, 0)} within the interval.`;
 }
 
 const anomalies = {
   id: "anomalies",
   ask: (api) => api.get("analytics/anomalies"),
   empty: () => "Nothing unusual: cost, latency, errors, caches and quality behave as expected.",
-  show: ({ anomalies: found }) => found.length > 0 && h("ul", { class: "findings" }, found.map((each) => h("li", {},
-    h("p", { class: "title" }, badge(each.severity), words(each.anomaly_type),
-      h("time", { datetime: each.detected_at, title: moment(each.detected_at) }, ago(each.detected_at))),
-    h("p", {}, each.message)))),
+  show: ({ anomalies: found, findings }) => found.length + findings.length > 0 && [
+    h("ul", { class: "findings" }, found.map(anomalyItem)),
+    findings.map((each) => h("p", { class: "note" }, each.message)),
+  ],
 };
+
+const anomalyItem = (each) => h("li", {},
+  h("p", { class: "title" }, badge(each.severity), sentence(each.anomaly_type),
+    h("time", { datetime: each.detected_at, title: moment(each.detected_at) }, ongoing(each))),
+  h("p", {}, each.message),
+  each.causes.length > 0 && h("details", {}, h("summary", {}, "What moved"),
+    h("ul", { class: "causes" }, each.causes.map((cause) => h("li", {}, cause.text)))));
+
+const ongoing = (each) => (each.ongoing ? `since ${moment(each.start)}` : `ended ${ago(each.end)}`);
 
 const recommendations = {
   id: "recommendations",

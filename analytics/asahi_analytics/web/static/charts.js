@@ -137,14 +137,25 @@ export function stacked(title, parts) {
     s("svg", { width: "100%", height: 20, viewBox: "0 0 100 20", preserveAspectRatio: "none", "aria-hidden": "true" }, pieces));
 }
 
-/** An interval with its middle, on a scale from zero to a little above its end; the words beside it say the same. */
-export function interval({ low, middle, high }) {
-  const top = high * 1.08 || 1;
-  const at = (value) => 100 * share(value, top);
+/**
+ * What was and what is to come on one line of days: `past` values, then `ahead` as { mean, low, high } with its band.
+ * Decoration: the words beside it say the same. Null where there is nothing to draw.
+ */
+export function outlook(past, ahead) {
+  const known = past.filter(isNumber);
+  const top = Math.max(...known, ...ahead.map(({ high }) => high), 0) * 1.05;
+  if (!(top > 0)) return null;
+  const x = (day) => (100 * (day + 0.5)) / (past.length + ahead.length);
+  const y = (value) => 60 * (1 - value / top);
+  const at = (day, value) => `${x(day).toFixed(2)},${y(value).toFixed(2)}`;
+  const later = ahead.map((day, index) => ({ ...day, at: past.length + index }));
+  const line = past.map((value, day) => (isNumber(value) ? at(day, value) : null)).filter(Boolean);
+  const band = [...later.map((day) => at(day.at, day.high)), ...later.reverse().map((day) => at(day.at, day.low))];
   return s("svg", {
-    class: "interval", width: "100%", height: 22, viewBox: "0 0 100 22", preserveAspectRatio: "none", "aria-hidden": "true",
+    class: "outlook", width: "100%", height: 96, viewBox: "0 0 100 60", preserveAspectRatio: "none", "aria-hidden": "true",
   },
-  s("rect", { class: "track", y: 8, width: 100, height: 6 }),
-  s("rect", { class: "range", x: at(low), y: 5, width: Math.max(0.5, at(high) - at(low)), height: 12 }),
-  s("rect", { class: "middle", x: Math.max(0, at(middle) - 0.4), y: 1, width: 0.8, height: 20 }));
+  s("line", { class: "base", x1: 0, x2: 100, y1: 60, y2: 60 }),
+  s("polygon", { class: "range", points: band.join(" ") }),
+  s("polyline", { class: "was", points: line.join(" ") }),
+  s("polyline", { class: "will", points: later.reverse().map((day) => at(day.at, day.mean)).join(" ") }));
 }

@@ -100,5 +100,11 @@ export function ago(value, now = Date.now()) {
   return seconds < 60 ? "just now" : `${duration(seconds)} ago`;
 }
 
+/** A number of things: 1 day, 30 days. */
+export const plural = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
+
 /** A label value as people say it: task_type → task type; nothing → unknown. */
 export const words = (name) => String(name ?? "unknown").replaceAll("_", " ");
+
+/** The same with a capital first. */
+export const sentence = (name) => words(name).replace(/^./, (first) => first.toUpperCase());
