@@ -1,0 +1,171 @@
+"""``asahi-obs serve``: what it checks, how it becomes the server, and gunicorn's settings and hooks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import orjson
+import pytest
+from gunicorn.http.errors import InvalidRequestLine, LimitRequestLine
+from gunicorn.workers.gthread import ThreadWorker
+
+from asahi_analytics.api import server
+from asahi_analytics.cli import serve
+from asahi_analytics.errors import UserInputError
+from asahi_analytics.settings import PrometheusSettings, ServerSettings, Settings
+
+
+def arguments(*argv: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    serve.add_parser(parser.add_subparsers())
+    return parser.parse_args(["serve", *argv])
+
+
+@pytest.fixture
+def listener():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken
+
+
+def test_serve_becomes_the_server_with_the_same_options_and_a_folder_for_metrics(
+    monkeypatch, tmp_path, capsys
+) -> None:
+    became = []
+    monkeypatch.setattr(os, "execve", lambda *what: became.append(what))
+    monkeypatch.setattr(serve.tempfile, "mkdtemp", lambda **_options: str(tmp_path))
+    config = tmp_path / "c.yml"
+    config.write_text("analytics: {prometheus: {url: 'http://127.0.0.1:1'}}")
+    given = arguments("--port", "0", "--workers", "2", "--config", str(config))
+    given.run(given)
+    program, line, environment = became[0]
+    assert program == sys.executable
+    assert line[1:] == [
+        "-m",
+        "asahi_analytics.api.server",
+        "--port",
+        "0",
+        "--workers",
+        "2",
+        "--config",
+        str(config),
+    ]
+    assert environment["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path)
+    assert "cannot be reached" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_in_a_line(listener) -> None:
+    port = listener.getsockname()[1]
+    with pytest.raises(
+        UserInputError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use; pass"
+    ):
+        serve.check_port("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(UserInputError, match=r"cannot listen on 192\.0\.2\.1:8000"):
+        serve.check_port("192.0.2.1", 8000)
+
+
+def test_a_free_port_is_fine_and_stays_free() -> None:
+    serve.check_port("127.0.0.1", 0)
+
+
+def test_prometheus_down_is_a_warning_only(capsys) -> None:
+    serve.warn_if_unreachable(PrometheusSettings(url="http://127.0.0.1:1"))
+    assert "the service starts, and answers once Prometheus does" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("host", "bind"), [("0.0.0.0", "0.0.0.0:80"), ("::1", "[::1]:80")])
+def test_gunicorn_gets_our_settings(host, bind) -> None:
+    made = server.Server(
+        Settings(server=ServerSettings(host=host, port=80, workers=3, threads=5, timeout_seconds=9))
+    )
+    assert made.cfg.address == [(host, 80)]
+    assert server.options(made.settings.server)["bind"] == bind
+    assert (made.cfg.workers, made.cfg.threads, made.cfg.timeout, made.cfg.preload_app) == (3, 5, 9, True)
+    assert made.cfg.worker_class is server.ProblemWorker
+    assert "/analytics/trends" in {rule.rule for rule in made.load().url_map.iter_rules()}
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (64, 4), (None, 1)])
+def test_there_is_a_worker_for_each_core_up_to_four(monkeypatch, cores, workers) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert server.options(ServerSettings())["workers"] == workers
+
+
+def test_a_request_line_that_is_too_long_gets_a_problem_even_while_it_is_being_sent() -> None:
+    worker = object.__new__(server.ProblemWorker)
+    worker.log = SimpleNamespace(warning=lambda *_what: None)
+    ours, theirs = socket.socketpair()
+    sender = threading.Thread(
+        target=lambda: (theirs.sendall(b"x" * 1_000_000), theirs.shutdown(socket.SHUT_WR))
+    )
+    sender.start()
+    with ours, theirs:
+        worker.handle_error(None, ours, ("127.0.0.1", 1), LimitRequestLine(1_000_000, 8190))
+        sender.join(5)
+        head, body = theirs.recv(65_536).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 414 ")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert orjson.loads(body)["detail"] == "the request line may have at most 8190 bytes"
+
+
+def test_a_client_that_is_gone_does_not_matter() -> None:
+    worker = object.__new__(server.ProblemWorker)
+    worker.log = SimpleNamespace(warning=lambda *_what: None)
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        worker.handle_error(None, ours, None, LimitRequestLine(9000, 8190))
+
+
+def test_other_errors_are_gunicorns(monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(ThreadWorker, "handle_error", lambda *what: seen.append(what[-1]), raising=False)
+    error = InvalidRequestLine("x")
+    object.__new__(server.ProblemWorker).handle_error(None, None, None, error)
+    assert seen == [error]
+
+
+def test_the_address_is_announced(capsys, listener) -> None:
+    port = listener.getsockname()[1]
+    server.announce(SimpleNamespace(LISTENERS=[listener]))
+    assert capsys.readouterr().out == f"asahi-obs serve: ready on http://127.0.0.1:{port}\n"
+
+
+def test_the_folder_of_metrics_is_removed_at_the_end(monkeypatch, tmp_path) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    (folder / "gauge_livesum_77.db").write_bytes(b"")
+    monkeypatch.setenv(server.MULTIPROCESS_VARIABLE, str(folder))
+    server.forget_worker(None, SimpleNamespace(pid=77))
+    assert list(folder.iterdir()) == []
+    server.remove_metrics(None)
+    assert not folder.exists()
+
+
+def test_without_a_folder_nothing_is_removed(monkeypatch) -> None:
+    monkeypatch.delenv(server.MULTIPROCESS_VARIABLE, raising=False)
+    server.forget_worker(None, SimpleNamespace(pid=77))
+    server.remove_metrics(None)
+
+
+def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(capsys) -> None:
+    assert server.main(["--port", "70000"]) == 2
+    assert capsys.readouterr().err.startswith("asahi-obs serve: server.port: ")
+    assert server.main(["--config", str(Path("no") / "such.yml")]) == 2
+
+
+def test_the_server_runs_until_it_is_stopped(monkeypatch) -> None:
+    ran = []
+    monkeypatch.setattr(server.Server, "run", lambda self: ran.append(self))
+    assert server.main(["--port", "0"]) == 0
+    assert isinstance(ran[0], server.Server)
