@@ -17,6 +17,7 @@ last multiple of the evaluation interval that is ``settle`` ago, so that every t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,12 +35,16 @@ RUNNING: Final = "running"
 MEMORY: Final = "memory"
 SINCE: Final = "since"
 SNAPSHOT: Final = "snapshot"
+ADOPTED: Final = "adopted"
+LIFE: Final = "life"
 JOB: Final = "job"
 INSTANCE: Final = "instance"
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
 HEADER: Final = (
     "# Made by `asahi-obs rules build` from asahi_analytics/tiles.py; docs/exact-dollars.md explains it.\n"
 )
+DISCOVERY: Final = timedelta(seconds=10)
+"""Prometheus takes up to half of this after its start until it scrapes."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -50,14 +55,15 @@ class RuleParameters:
     ``interval``: between evaluations, and the grid that snapshots lie on; ``histogram_interval``: the same for
     histogram families; ``settle``: how old a snapshot is at least, so that its scrapes are stored; ``lookback``:
     how old a sample may be to stand for its series at a snapshot; ``state_lookback``: how long an interruption
-    of scrapes or evaluations may last without breaking the run.
+    of scrapes or evaluations may last without breaking the run; ``scrape_interval``: the shortest of any exporter.
     """
 
     interval: timedelta = timedelta(minutes=1)
     histogram_interval: timedelta = timedelta(minutes=5)
     settle: timedelta = timedelta(seconds=15)
     lookback: timedelta = timedelta(minutes=5)
-    state_lookback: timedelta = timedelta(hours=6)
+    state_lookback: timedelta = timedelta(hours=2)
+    scrape_interval: timedelta = timedelta(seconds=15)
 
     def __post_init__(self) -> None:
         """Refuse parameters with which the rules would not be exact."""
@@ -71,9 +77,19 @@ class RuleParameters:
         if self.state_lookback < 2 * (longest + self.settle):
             raise UserInputError(f"state_lookback must span several evaluations; got {self.state_lookback}")
 
+    @property
+    def grid(self) -> timedelta:
+        """How finely the rules look for the last words of a process: each scrape shows at two points."""
+        return self.scrape_interval / 2
+
     def interval_of(self, family: Family) -> timedelta:
         """Return the evaluation interval of ``family``."""
         return self.histogram_interval if is_histogram(family) else self.interval
+
+    def rejoin_of(self, family: Family) -> timedelta:
+        """Return how long after an interruption a run begins anew: every exporter is scraped again by then."""
+        interval = self.interval_of(family)
+        return interval * math.ceil((interval + self.scrape_interval + DISCOVERY) / interval)
 
 
 def is_histogram(family: Family) -> bool:
@@ -93,30 +109,31 @@ def running_metric(family: Family) -> str:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far back the terms look: for state, for counters last seen, and for samples of stored and plain counters.
-
-    ``plain`` must not reach back before the moment up to which the state has counted.
-    """
+    """How far back the terms look: for state, for counters last seen, for samples of stored counters, and one scrape."""
 
     state: timedelta
     seen: timedelta
     stored: timedelta
-    plain: timedelta
+    scrape: timedelta
 
 
 @dataclass(frozen=True)
 class Terms:
     """The terms of a running total of ``family`` in PromQL.
 
-    ``snap`` wraps an expression so that it is evaluated at the snapshot (or leaves it at the query's own time),
-    ``counted_to`` is that moment in PromQL; ``where`` holds matchers on the family's labels that all terms obey.
+    ``snap`` wraps an expression so that it is evaluated at the snapshot (or leaves it at the query's own time);
+    ``through`` gives each of its series as last seen since the snapshot before; ``counted_to`` is that moment in
+    PromQL; ``where`` holds matchers on the family's labels that all terms obey.
     """
 
     family: Family
     reach: Reach
     state: str
     snap: Callable[[str], str]
+    through: Callable[[str], str]
     counted_to: str
+    due: str = ""
+    next: str = ""
     where: str = ""
 
     def carried(self, part: str, more: str = "") -> str:
@@ -126,29 +143,33 @@ class Terms:
         range_text = duration(self.reach.seen if part == SEEN else self.reach.state)
         return f"last_over_time({self.state}{{{matching}}}[{range_text}])"
 
-    def _raw(self, store: str, reach: timedelta) -> str:
+    def _raw(self, store: str) -> str:
         matching = ",".join(filter(None, (f'{STORE}{store}""', self.where)))
-        return f"{self.family.source}{{{matching}}}[{duration(reach)}]"
+        return f"{self.family.source}{{{matching}}}"
 
     def stored(self) -> str:
         """Counters of memories that survive their process: the store is the identity, wherever it is scraped."""
-        last = self.snap(f"last_over_time({self._raw('!=', self.reach.stored)})")
+        last = self.snap(f"last_over_time({self._raw('!=')}[{duration(self.reach.stored)}])")
         return f"max {by_clause((*self.family.labels, STORE))} ({last})"
 
+    def fresh(self, selector: str) -> str:
+        """Series with a sample of the latest scrape: none that an earlier process left behind."""
+        return f"last_over_time({selector}[{duration(self.reach.scrape)}])"
+
+    def lives(self) -> str:
+        """Each plain process's memory, told apart by when it was created: a restart makes a new one."""
+        created = self.fresh(f'{STORE_CREATED.name}{{{STORE}=""}}')
+        return f'count_values by ({JOB}, {INSTANCE}) ("{LIFE}", max by ({JOB}, {INSTANCE}) ({created}))'
+
+    def plain_now(self) -> str:
+        """Counters that die with their process: every scraped label and the process's life are the identity."""
+        counters, lives = self.fresh(self._raw("=")), self.lives()
+        named = f"{counters} * on ({JOB}, {INSTANCE}) group_left ({LIFE}) clamp_max({lives}, 1)"
+        return f"({named} or {counters} unless on ({JOB}, {INSTANCE}) {lives})"
+
     def plain(self) -> str:
-        """Counters that die with their process: every scraped label is the identity."""
-        return self.snap(f"last_over_time({self._raw('=', self.reach.plain)})")
-
-    def dropped(self) -> str:
-        """What a plain counter had reached before it fell; not twice, should a snapshot be taken again."""
-        samples = self._raw("=", self.reach.plain)
-        fell = self.snap(f"max_over_time({samples}) > last_over_time({samples})")
-        return f"({fell} and on () ({self.carried(SNAPSHOT)} < {self.counted_to}))"
-
-    def plain_through_resets(self) -> str:
-        """Plain counters as if they had not fallen since the last snapshot."""
-        tagged = part("dropped", self.dropped())
-        return f"sum without ({PART}) ({self.plain()} or {tagged})"
+        """Plain counters, and those of processes that ended since the last snapshot, as last scraped."""
+        return self.through(self.plain_now())
 
     def memory(self) -> str:
         """When each memory was created."""
@@ -163,9 +184,20 @@ class Terms:
         threshold = f"scalar(clamp_min({self.carried(SINCE)}, {self.counted_to} - {oldest:g}))"
         return f"({self.memory()} < {threshold}) unless ignoring ({PART}) {self.carried(MEMORY)}"
 
+    def broken(self) -> str:
+        """Evaluations were missed while there were plain processes, whose last words may have gone unheard."""
+        known = self.carried(MEMORY, f'{STORE}=""')
+        return f"max by () ({self.carried(SNAPSHOT)} < {self.due} and on () count({known}))"
+
+    def certificate(self) -> str:
+        """When this unbroken run began; after a break at the next snapshot, when all is scraped again."""
+        carried, broken = self.carried(SINCE), self.broken()
+        begun = f"max by () ({carried} unless on () {broken})"
+        return f"({begun} or {broken} * 0 + {self.next} or vector{self.counted_to})"
+
     def counted(self) -> str:
         """What each counter counted since it was last seen; births from zero."""
-        stored, plain = self.stored(), self.plain_through_resets()
+        stored, plain = self.stored(), self.plain()
         seen_stored = self.carried(SEEN, f'{STORE}!=""')
         seen_plain = self.carried(SEEN, f'{STORE}=""')
         return f"""(
@@ -198,10 +230,17 @@ def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
     def snap(expression: str) -> str:
         return f"last_over_time(({expression})[{step}:{step}] offset {duration(settle)})"
 
-    back = rules.state_lookback
-    reach = Reach(state=back, seen=back, stored=rules.lookback, plain=interval - _MILLISECOND)
+    def through(expression: str) -> str:
+        grid = f"[{duration(interval - _MILLISECOND)}:{duration(rules.grid)}]"
+        return snap(f"last_over_time({expression}{grid})")
+
+    reach = Reach(
+        rules.state_lookback, rules.state_lookback, rules.lookback, rules.scrape_interval - _MILLISECOND
+    )
     counted_to = f"({settled} - {settled} % {interval.total_seconds():g})"
-    return Terms(family, reach, state_metric(family), snap, counted_to)
+    due = f"({counted_to} - {interval.total_seconds():g})"
+    following = f"({counted_to} + {rules.rejoin_of(family).total_seconds():g})"
+    return Terms(family, reach, state_metric(family), snap, through, counted_to, due, following)
 
 
 def terms_at_query_time(
@@ -209,12 +248,17 @@ def terms_at_query_time(
 ) -> Terms:
     """Return the terms at the query's own time, ``since_snapshot`` after what ``state`` has counted."""
     reach = Reach(
-        state=since_snapshot,
-        seen=rules.state_lookback,
-        stored=max(rules.lookback, since_snapshot),
-        plain=since_snapshot,
+        since_snapshot,
+        rules.state_lookback,
+        max(rules.lookback, since_snapshot),
+        rules.scrape_interval - _MILLISECOND,
     )
-    return Terms(family, reach, state, lambda expression: f"({expression})", "time()", where)
+    grid = f"[{duration(since_snapshot)}:{duration(rules.grid)}]"
+
+    def through(expression: str) -> str:
+        return f"({expression} or last_over_time({expression}{grid}))"
+
+    return Terms(family, reach, state, lambda expression: f"({expression})", through, "time()", where=where)
 
 
 def state_expression(family: Family, rules: RuleParameters) -> str:
@@ -226,7 +270,8 @@ def state_expression(family: Family, rules: RuleParameters) -> str:
             part(RUNNING, terms.total(family.labels)),
             part(SEEN, f"({terms.stored()} or {terms.plain()})"),
             part(MEMORY, terms.memory()),
-            part(SINCE, f"(max by () ({terms.carried(SINCE)}) or {now})"),
+            part(ADOPTED, f"({terms.unknown_memory()})"),
+            part(SINCE, terms.certificate()),
             part(SNAPSHOT, now),
         )
     )

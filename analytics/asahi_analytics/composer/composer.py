@@ -119,11 +119,16 @@ class Question:
         """Seconds between evaluations of the family's rules."""
         return self.rules.interval_of(self.family).total_seconds()
 
+    @property
+    def rejoin(self) -> float:
+        """Seconds from an interruption's end to the run that follows."""
+        return self.rules.rejoin_of(self.family).total_seconds()
+
     def plan(self, client: PrometheusClient) -> list[Piece]:
         """Return which parts of the window recorded totals answer for."""
         look = look_in(client, state_metric(self.family))
         start, end = self.ask.window.start.timestamp(), self.ask.window.end.timestamp()
-        return pieces(start, end, look, self.rules.state_lookback.total_seconds())
+        return pieces(start, end, look, self.rules.state_lookback.total_seconds(), self.rejoin)
 
     def amounts(self, client: PrometheusClient, piece: Piece) -> Amounts:
         """Return what was counted within ``piece``."""
@@ -134,7 +139,7 @@ class Question:
 
     def running(self, client: PrometheusClient, piece: Piece, at: float) -> Amounts:
         """Return the running total of the piece's run at a moment within it."""
-        if piece.run is None or at <= piece.run.since:
+        if piece.run is None:
             return {}
         look = look_in(client, piece.run.metric)
         after = self.rules.settle.total_seconds() + self.interval - 0.001

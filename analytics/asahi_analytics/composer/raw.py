@@ -38,10 +38,10 @@ class Bin:
 
 @dataclass
 class Known:
-    """What was read so far: each counter's last value, and the memories that were scraped."""
+    """What was read so far: each counter's last value, and when the memories that were scraped were created."""
 
     values: dict[Identity, float] = field(default_factory=dict)
-    memories: set[Memory] = field(default_factory=set)
+    memories: dict[Memory, float] = field(default_factory=dict)
     taken_over: int = 0
 
 
@@ -109,17 +109,37 @@ class RawSums:
 
     def _increments(self, bin_: Bin, known: Known, origin: float, more: str) -> dict[Identity, float]:
         facts = self._facts(bin_, more)
+        self._take_over(bin_, known, origin, facts, more)
         increments: dict[Identity, float] = {}
         for identity, value in facts.last.items():
             if memory_of(dict(identity))[1:] not in facts.restarted:
-                increments[identity] = _step(identity, value, known, facts.created, origin)
+                increments[identity] = _step(identity, value, known)
                 known.values[identity] = value
-        known.memories |= {memory for memory in facts.created if memory[1:] not in facts.restarted}
+        known.memories |= {
+            memory: created for memory, created in facts.created.items() if memory[1:] not in facts.restarted
+        }
         for job, instance in sorted(facts.restarted):
-            self._restarted(
-                bin_, known, origin, f"{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}", increments
-            )
+            process = f"{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}"
+            self._restarted(bin_, known, origin, process, increments)
         return increments
+
+    def _take_over(self, bin_: Bin, known: Known, origin: float, facts: _Facts, more: str) -> None:
+        """Counters of a memory from before ``origin`` that was never scraped: what they held then is not ours."""
+        strangers = {
+            memory
+            for memory, created in facts.created.items()
+            if created < origin and memory not in known.memories
+        }
+        if not strangers:
+            return
+        answer = self._client.query(
+            self._over("min_over_time", bin_.end - bin_.start, more), moment(bin_.end)
+        )
+        for sample in answer.samples:
+            identity = identity_of(sample.labels)
+            if memory_of(sample.labels) in strangers and identity not in known.values:
+                known.values[identity] = sample.value
+                known.taken_over += 1
 
     def _restarted(
         self, bin_: Bin, known: Known, origin: float, more: str, increments: dict[Identity, float]
@@ -139,27 +159,24 @@ class RawSums:
         at, range_text = moment(bin_.end), _seconds(bin_.end - bin_.start)
         lives = self._client.query_raw(f'{STORE_CREATED.name}{{{STORE}="",{more}}}[{range_text}]', at).series
         counters = self._client.query_raw(f"{self._selector('=', more)}[{range_text}]", at).series
-        life = lives[0] if lives else None
-        created = {memory_of(series.labels): float(series.values[-1]) for series in lives}
+        lives = tuple(_after(series, bin_.start) for series in lives)
+        life = next((series for series in lives if series.times.size), None)
         found = {}
-        for series in counters:
-            identity = identity_of(series.labels)
-            inside = series.times > bin_.start
-            if inside.any():
-                found[identity] = _walk(
-                    identity, series.times[inside], series.values[inside], life, known, created, origin
-                )
-        known.memories |= set(created)
+        for series in (_after(series, bin_.start) for series in counters):
+            if series.times.size:
+                found[identity_of(series.labels)] = _walk(series, life, known, origin)
+        if life is not None:
+            known.memories[memory_of(life.labels)] = float(life.values[-1])
         return found
 
     def _before(self, at: float) -> Known:
         """What each counter had come to at ``at``."""
         facts = self._facts(Bin(at - self._lookback, at), "", with_restarts=False)
-        return Known(dict(facts.last), set(facts.created))
+        return Known(dict(facts.last), dict(facts.created))
 
     def _facts(self, bin_: Bin, more: str, *, with_restarts: bool = True) -> _Facts:
         length, at = bin_.end - bin_.start, moment(bin_.end)
-        questions = [self._last(length, more), _memory(length, more)]
+        questions = [self._over("last_over_time", length, more), _memory(length, more)]
         if with_restarts:
             questions.append(self._restarts(length, more))
         answers = self._client.query_all(questions, at)
@@ -177,9 +194,9 @@ class RawSums:
         matching = ",".join(filter(None, (f'{STORE}{store}""', self._where, more)))
         return f"{self._family.source}{{{matching}}}"
 
-    def _last(self, length: float, more: str) -> str:
-        stored = f"last_over_time({self._selector('!=', more)}[{_seconds(length)}])"
-        plain = f"last_over_time({self._selector('=', more)}[{_seconds(length)}])"
+    def _over(self, function: str, length: float, more: str) -> str:
+        stored = f"{function}({self._selector('!=', more)}[{_seconds(length)}])"
+        plain = f"{function}({self._selector('=', more)}[{_seconds(length)}])"
         return f"max {by_clause((*self._family.labels, STORE))} ({stored}) or {plain}"
 
     def _restarts(self, length: float, more: str) -> str:
@@ -202,36 +219,37 @@ def _seconds(length: float) -> str:
     return duration(timedelta(seconds=round(length, 3)))
 
 
-def _step(
-    identity: Identity, value: float, known: Known, created: Mapping[Memory, float], origin: float
-) -> float:
-    """What a counter that did not restart counted to reach ``value``."""
-    before = known.values.get(identity)
-    memory = memory_of(dict(identity))
-    if before is not None:
-        if value >= before:
-            return value - before
-        return 0.0 if memory[0] else value
-    if memory in known.memories or created.get(memory, origin) >= origin:
-        return value
-    known.taken_over += 1
-    return 0.0
+def _step(identity: Identity, value: float, known: Known) -> float:
+    """What a counter counted to reach ``value``: from zero when it is new, or when its process began anew."""
+    before = known.values.get(identity, 0.0)
+    if value >= before:
+        return value - before
+    return 0.0 if memory_of(dict(identity))[0] else value
 
 
-def _walk(
-    identity: Identity,
-    times: Floats,
-    values: Floats,
-    life: Series | None,
-    known: Known,
-    created: Mapping[Memory, float],
-    origin: float,
-) -> float:
+def _walk(series: Series, life: Series | None, known: Known, origin: float) -> float:
     """What a counter counted over its samples, whichever of its process's lives they belong to."""
-    first = _step(identity, float(values[0]), known, created, origin)
+    identity, values = identity_of(series.labels), series.values
     falls = np.diff(values) < 0
     if life is not None:
-        lives = life.values[np.clip(np.searchsorted(life.times, times, side="right") - 1, 0, None)]
+        lives = life.values[np.clip(np.searchsorted(life.times, series.times, side="right") - 1, 0, None)]
         falls |= np.diff(lives) != 0
+        _begin(identity, float(values[0]), float(lives[0]), known, origin)
+    first = _step(identity, float(values[0]), known)
     known.values[identity] = float(values[-1])
     return first + float(np.sum(np.where(falls, values[1:], np.diff(values))))
+
+
+def _begin(identity: Identity, value: float, created: float, known: Known, origin: float) -> None:
+    """Set what a counter is counted from, when its process began anew or was never scraped before."""
+    before = known.memories.get(memory_of(dict(identity)))
+    if before is not None and before != created:
+        known.values.pop(identity, None)
+    elif before is None and created < origin and identity not in known.values:
+        known.values[identity] = value
+        known.taken_over += 1
+
+
+def _after(series: Series, start: float) -> Series:
+    inside = series.times > start
+    return Series(series.labels, series.times[inside], series.values[inside])

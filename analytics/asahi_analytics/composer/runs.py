@@ -61,26 +61,32 @@ def look_in(client: PrometheusClient, metric: str) -> Look:
     return look
 
 
-def pieces(start: float, end: float, look: Look, usual_back: float) -> list[Piece]:
+def pieces(start: float, end: float, look: Look, usual_back: float, rejoin: float) -> list[Piece]:
     """Cut ``start``-``end`` into certified and uncertified pieces, in order of time.
 
-    ``usual_back`` is how far back a run that is still going on may have been recorded last.
+    ``usual_back`` is how far back a run that is still going on may have been recorded last, ``rejoin`` how long
+    after its first evaluation a run that follows an interruption begins.
     """
     found: list[Piece] = []
     right = end
     for _ in range(MAX_RUNS):
-        run = look(right, usual_back)
-        if run is None:
-            run = look(right, right - start) if right - start > usual_back else None
-            left = start if run is None else max(start, min(right, run.snapshot))
-            found.append(Piece(left, right, None))
-            right = left
-        if run is not None and right > start:
-            left = max(start, min(right, run.since))
-            found.append(Piece(left, right, run))
-            right = left
+        run = _run_at(right, start, look, usual_back, rejoin)
+        certified = start if run is None else min(right, run.snapshot)
+        begun = start if run is None else max(start, run.since)
+        found += [Piece(begun, certified, run), Piece(certified, right, None)][::-1]
+        right = begun
         if right <= start:
             break
-    else:
-        found.append(Piece(start, right, None))
+    found.append(Piece(start, right, None))
     return [piece for piece in reversed(found) if piece.end > piece.start]
+
+
+def _run_at(at: float, start: float, look: Look, usual_back: float, rejoin: float) -> Run | None:
+    """The run that was going on at ``at``, or else the last one before it that reaches into the window."""
+    run = look(at, usual_back)
+    if run is not None and run.since < at:
+        return Run(run.metric, run.since, at)
+    before = at if run is None else min(at, run.since - rejoin)
+    back = max(usual_back, before - start)
+    run = look(before, back) if before > start else None
+    return run if run is not None and run.snapshot > start else None
