@@ -95,7 +95,9 @@ class Server:
         while not answers(self.url + self.ready_path):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise ServerError(f"{self.name} did not start on port {self.port}; its log ends:\n{self._log_end()}")
+                raise ServerError(
+                    f"{self.name} did not start on port {self.port}; its log ends:\n{self._log_end()}"
+                )
             time.sleep(0.05)
 
     def stop(self, signal_number: int = signal.SIGTERM, timeout_seconds: float = 20.0) -> None:
