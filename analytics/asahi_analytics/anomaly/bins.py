@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,10 +72,14 @@ def _step_seconds(index: pd.Index, name: str) -> float:
     return float(steps[0]) / 1e9
 
 
-def past(values: Floats, bins: int, how: str, at_least: int = 1) -> Floats:
-    """Return ``how`` (mean, median, …) of the ``bins`` values before each one; NaN below ``at_least`` values."""
-    rolled = pd.Series(values).rolling(bins, min_periods=min(at_least, bins))
-    return before(getattr(rolled, how)().to_numpy())
+How = Literal["mean", "median", "max"] | tuple[Literal["quantile"], float]
+
+
+def past(values: Floats, bins: int, how: How, at_least: int = 1) -> Floats:
+    """Return ``how`` of the ``bins`` values before each one; NaN where fewer than ``at_least`` are known."""
+    rolling = pd.Series(values).rolling(bins, min_periods=min(at_least, bins))
+    rolled = rolling.quantile(how[1]) if isinstance(how, tuple) else getattr(rolling, how)()
+    return before(rolled.to_numpy())
 
 
 def before(values: Floats) -> Floats:

@@ -82,3 +82,44 @@ class AnomalyConfig(BaseModel):
         gt=0,
         description="How far beyond chance errors must be, in standard deviations of so many requests.",
     )
+    outage_ratio: FiniteFloat = Field(
+        default=0.02, ge=0, lt=1, description="Traffic at or below this share of the expected is an outage."
+    )
+    outage_min_requests: FiniteFloat = Field(
+        default=20.0,
+        ge=0,
+        description="Requests that a bin must be expected to hold for an outage to be told.",
+    )
+    min_requests: int = Field(
+        default_factory=lambda: thresholds.load().latency_spike.min_requests,
+        ge=0,
+        description="Fewer requests in a bin say nothing about its latency.",
+    )
+    latency_quantile: FiniteFloat = Field(
+        default_factory=lambda: thresholds.load().latency_spike.quantile,
+        gt=0,
+        lt=1,
+        description="The latency that is judged, as a quantile.",
+    )
+    step_minutes: int = Field(
+        default=10, ge=1, le=1440, description="Length of a bin that the detector judges."
+    )
+    history_days: int = Field(default=14, ge=2, le=90, description="History that the detector asks for.")
+    level_history_days: int = Field(
+        default=7, ge=1, le=90, description="The same for rates and scores, that need less."
+    )
+    latency_history_days: int = Field(
+        default=3, ge=1, le=90, description="The same for latency, whose histogram has many series."
+    )
+    report_hours: FiniteFloat = Field(
+        default=24.0, gt=0, description="Incidents that ended longer ago are not reported."
+    )
+    min_share: FiniteFloat = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="A model with less of the last day's spend is not judged on its own.",
+    )
+    max_models: int = Field(
+        default=8, ge=1, description="So many models, the largest, are judged on their own."
+    )

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, bins_of, persistent
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, bins_of, past, persistent
 from asahi_analytics.anomaly.config import KINDS, AnomalyConfig, Kind
-from asahi_analytics.anomaly.levels import NOISE_SIGMAS, expected_level
+from asahi_analytics.anomaly.levels import NOISE_HOURS, NOISE_SIGMAS, expected_level
 from asahi_analytics.anomaly.spikes import SpikeRule, find_spikes
 from asahi_analytics.errors import UserInputError
 
@@ -53,6 +53,29 @@ def score_series(
     counts = None if volume is None else _counts(volume, values.index)
     scores = _SCORERS[kind](bins, counts, config or AnomalyConfig())
     return _frame(scores, values.index)
+
+
+def score_outage(requests: pd.Series, config: AnomalyConfig | None = None) -> pd.DataFrame:
+    """Return, in the form of ``score_series``, where ``requests`` fell to nothing while there usually are some.
+
+    A bin is an outage when it and one of the two before hold no more than ``outage_ratio`` of what was expected,
+    that is at least ``outage_min_requests``, and no such lull was there a week before or now and then in the past
+    week. NaN (not scraped) is never an outage.
+    """
+    rule = config or AnomalyConfig()
+    bins = bins_of(requests, "requests")
+    _check_range(bins.values, "cost_spike")
+    level = expected_level(bins, rule.profile_days, rule.min_history_hours, "factor")
+    threshold = rule.outage_ratio * level.expected
+    gone = (bins.values <= threshold) & (level.expected >= rule.outage_min_requests)
+    week = bins.within(NOISE_HOURS, 6)
+    usually_some = (
+        past(bins.values, week, ("quantile", 0.05), bins.within(rule.min_history_hours, 2)) > threshold
+    )
+    idle_last_week = np.zeros(len(bins), dtype=bool)
+    idle_last_week[week:] = bins.values[: max(0, len(bins) - week)] <= threshold[week:]
+    flagged = persistent(gone & usually_some & ~idle_last_week)
+    return _frame(Scores(level.expected, threshold, flagged, flagged), requests.index)
 
 
 def _frame(scores: Scores, index: pd.Index) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
 from asahi_analytics.anomaly.usual import usual, weekly_factor
@@ -136,10 +135,11 @@ def _upward_noise(bins: Bins, expected: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         residual = np.log(bins.values / expected)
     residual[~(bins.values > 0)] = np.nan
-    week = pd.Series(np.clip(residual, -9.0, 9.0)).rolling(
-        bins.within(NOISE_HOURS, 6), min_periods=bins.within(RECENT_HOURS, 3)
+    week, at_least = bins.within(NOISE_HOURS, 6), bins.within(RECENT_HOURS, 3)
+    return (
+        np.nan_to_num(past(np.clip(residual, -9.0, 9.0), week, ("quantile", NOISE_QUANTILE), at_least))
+        / NOISE_Z
     )
-    return np.nan_to_num(before(week.quantile(NOISE_QUANTILE).to_numpy())) / NOISE_Z
 
 
 def _peaks(bins: Bins) -> Floats:

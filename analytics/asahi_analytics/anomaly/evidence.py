@@ -1,0 +1,241 @@
+"""What explains one incident: asked for only when there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.anomaly.attribution import LEAF, split_cost_change
+from asahi_analytics.anomaly.explain import (
+    clock,
+    cost_causes,
+    cost_message,
+    latency_causes,
+    share_causes,
+    span_words,
+)
+from asahi_analytics.anomaly.incidents import Incident
+from asahi_analytics.anomaly.models import AnomalyType, Cause
+from asahi_analytics.anomaly.sources import LE, Judged
+from asahi_analytics.composer import Ask, Composer
+from asahi_analytics.quantiles import histogram_quantiles
+from asahi_analytics.windows import Window
+from asahi_exporter import conventions as names
+
+REFERENCE: Final = timedelta(hours=3)
+"""What came right before an incident tells what traffic looked like without it."""
+LONG_REFERENCE: Final = timedelta(hours=24)
+ENOUGH_REQUESTS: Final = 100.0
+"""A shorter reference with fewer requests gives way to the longer one."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The sentence, the causes, and for money the parts of the change."""
+
+    message: str
+    causes: Sequence[Cause] = ()
+    parts: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """An incident, its series, and the values that it is told by."""
+
+    judged: Judged
+    incident: Incident
+    current: float
+    expected: float
+
+    @property
+    def during(self) -> Window:
+        """Return the window of the incident."""
+        return Window(self.incident.start, self.incident.end)
+
+    def before(self, length: timedelta) -> Window:
+        """Return the window of this length that ends where the incident starts."""
+        return Window(self.incident.start - length, self.incident.start)
+
+    @property
+    def where(self) -> Mapping[str, Sequence[str]] | None:
+        """Return the label filter of the series."""
+        return {name: (value,) for name, value in self.judged.labels.items()} or None
+
+
+def explain(composer: Composer, case: Case) -> Explanation:
+    """Return why: raises a ``PrometheusError`` when there is no answer."""
+    return _EXPLAINERS[case.judged.anomaly_type](composer, case)
+
+
+def _cost(composer: Composer, case: Case) -> Explanation:
+    before = _traffic(composer, case, case.before(REFERENCE))
+    length = REFERENCE
+    if before["requests"].sum() < ENOUGH_REQUESTS:
+        before, length = _traffic(composer, case, case.before(LONG_REFERENCE)), LONG_REFERENCE
+    after = _traffic(composer, case, case.during)
+    usual = case.expected * ((case.incident.end - case.incident.start) / case.judged.step)
+    change = split_cost_change(before, after, usual)
+    scale = usual / float(before["cost"].sum()) if before["cost"].sum() > 0 else 0.0
+    users = None if case.judged.labels else _users_change(composer, case, length, scale)
+    causes = cost_causes(change, users)
+    message = cost_message(
+        case.current, case.expected, change, causes, start=case.incident.start, step=case.judged.step
+    )
+    if case.judged.labels:
+        message = message.replace("Cost at", f"Cost of {case.judged.labels[names.MODEL]} at", 1)
+    return Explanation(message, causes, change.parts)
+
+
+def _traffic(composer: Composer, case: Case, window: Window) -> pd.DataFrame:
+    """Return requests, tokens and cost by model, task type and cache tier."""
+    asks = [
+        Ask("requests", LEAF, window, case.where),
+        Ask("cost_dollars", LEAF, window, case.where),
+        Ask("tokens", (*LEAF, names.DIRECTION), window, case.where),
+    ]
+    requests, cost, tokens = (sums.values for sums in composer.totals(asks))
+    table = pd.DataFrame({"requests": requests, "cost": cost})
+    for direction in (names.INPUT, names.OUTPUT):
+        table[f"{direction}_tokens"] = _at(tokens, direction, names.DIRECTION)
+    return table
+
+
+def _at(values: pd.Series, name: str, level: str) -> pd.Series:
+    if values.empty or name not in values.index.get_level_values(level):
+        return pd.Series(dtype=np.float64, index=pd.MultiIndex.from_arrays([[]] * len(LEAF), names=LEAF))
+    return values.xs(name, level=level)
+
+
+def _users_change(composer: Composer, case: Case, length: timedelta, scale: float) -> pd.Series:
+    by = (names.USER,)
+    before, after = composer.totals(
+        [Ask("user_cost_dollars", by, case.before(length)), Ask("user_cost_dollars", by, case.during)]
+    )
+    return after.values.sub(before.values * scale, fill_value=0.0)
+
+
+def _latency(composer: Composer, case: Case) -> Explanation:
+    by = (names.MODEL, names.CACHE_TIER, LE)
+    before, after = composer.totals(
+        [
+            Ask("latency_ms_bucket", by, case.before(REFERENCE), case.where),
+            Ask("latency_ms_bucket", by, case.during, case.where),
+        ]
+    )
+    causes = latency_causes(_percentiles(before.values), _percentiles(after.values))
+    what = f" of {case.judged.labels[names.MODEL]}" if case.judged.labels else ""
+    head = (
+        f"Latency{what} (p95) at {case.current:,.0f} ms is {_times(case)} the usual {case.expected:,.0f} ms "
+        f"since {clock(case.incident.start)}"
+    )
+    return Explanation(_with_causes(head, causes[:3]), causes)
+
+
+def _percentiles(buckets: pd.Series) -> pd.DataFrame:
+    if buckets.empty:
+        return pd.DataFrame(columns=["p50", "p95", "requests"], dtype=np.float64)
+    table = buckets.unstack(LE).fillna(0.0)
+    found = histogram_quantiles(table, (0.5, 0.95))
+    percentiles = pd.DataFrame(found, index=table.index, columns=["p50", "p95"])
+    percentiles["requests"] = table.max(axis=1)
+    return percentiles[percentiles["requests"] > 0]
+
+
+def _errors(composer: Composer, case: Case) -> Explanation:
+    by = (names.ERROR_TYPE, names.COMPONENT)
+    before, after = composer.totals(
+        [Ask("errors", by, case.before(REFERENCE)), Ask("errors", by, case.during)]
+    )
+    scale = (case.incident.end - case.incident.start) / REFERENCE
+    causes = share_causes("error_type", before.values * scale, after.values, "errors")
+    head = f"{case.current:.2%} of requests fail (usually {case.expected:.2%}) since {clock(case.incident.start)}"
+    return Explanation(_with_causes(head, causes[:3]), causes)
+
+
+def _cache(composer: Composer, case: Case) -> Explanation:
+    by = (names.TIER,)
+    windows = (case.before(REFERENCE), case.during)
+    hits0, misses0, hits1, misses1 = (
+        float(sums.values.sum())
+        for window in windows
+        for sums in composer.totals(
+            [Ask("cache_hits", by, window, case.where), Ask("cache_misses", by, window, case.where)]
+        )
+    )
+    bins0, bins1 = (window.length / case.judged.step for window in windows)
+    per = span_words(case.judged.step)
+    text = (
+        f"hits went from {hits0 / bins0:,.0f} to {hits1 / bins1:,.0f}/{per}, look-ups from "
+        f"{(hits0 + misses0) / bins0:,.0f} to {(hits1 + misses1) / bins1:,.0f}/{per}"
+    )
+    cause = Cause(
+        factor="tier", change=case.current - case.expected, labels=dict(case.judged.labels), text=text
+    )
+    head = (
+        f"Hit rate of cache tier {case.judged.labels[names.TIER]} at {case.current:.1%} is down from the usual "
+        f"{case.expected:.1%} since {clock(case.incident.start)}"
+    )
+    return Explanation(_with_causes(head, [cause]), [cause])
+
+
+def _quality(composer: Composer, case: Case) -> Explanation:
+    by = (names.TASK_TYPE,)
+    windows = (case.before(LONG_REFERENCE), case.during)
+    before, after = (_scores(composer, Ask("", by, window, case.where)) for window in windows)
+    lost = ((before["score"] - after["score"]) * after["samples"]).dropna().sort_values(ascending=False)
+    lost = lost[lost > 0]
+    causes = [
+        Cause(
+            factor="task_type",
+            change=float(after["score"][task] - before["score"][task]),
+            labels={names.TASK_TYPE: str(task)},
+            text=f"{task} went from {before['score'][task]:.2f} to {after['score'][task]:.2f}",
+        )
+        for task in lost.index
+    ]
+    head = (
+        f"Quality of {case.judged.labels[names.MODEL]} at {case.current:.2f} points is "
+        f"{case.expected - case.current:.2f} below the usual {case.expected:.2f} since {clock(case.incident.start)}"
+    )
+    return Explanation(_with_causes(head, causes[:3]), causes)
+
+
+def _scores(composer: Composer, ask: Ask) -> pd.DataFrame:
+    points, samples = composer.totals(
+        [Ask(family, ask.by, ask.window, ask.where) for family in ("quality_points", "quality_samples")]
+    )
+    table = pd.DataFrame({"points": points.values, "samples": samples.values}, dtype=np.float64)
+    table["score"] = table["points"] / table["samples"].where(table["samples"] > 0)
+    return table
+
+
+def _outage(composer: Composer, case: Case) -> Explanation:  # noqa: ARG001  (one signature)
+    per = span_words(case.judged.step)
+    state = "No requests" if case.current == 0 else f"Only {case.current:,.0f} requests/{per}"
+    return Explanation(
+        f"{state} since {clock(case.incident.start)}, where {case.expected:,.0f}/{per} are usual; the exporter is "
+        "scraped, so the traffic itself is gone."
+    )
+
+
+def _times(case: Case) -> str:
+    return f"{case.current / case.expected:.1f}x" if case.expected > 0 else "above"
+
+
+def _with_causes(head: str, causes: Sequence[Cause]) -> str:
+    return f"{head}: {'; '.join(cause.text for cause in causes)}." if causes else f"{head}."
+
+
+_EXPLAINERS: Final[Mapping[AnomalyType, Callable[[Composer, Case], Explanation]]] = {
+    "cost_spike": _cost,
+    "latency_spike": _latency,
+    "error_rate": _errors,
+    "cache_degradation": _cache,
+    "quality_drop": _quality,
+    "outage": _outage,
+}
