@@ -43,29 +43,29 @@ def families(sums: Sums, gauges: GaugeValues, store: str | None, created: float 
 
     ``store`` is put on every series when not None; ``created`` adds ``_created`` samples when not None.
     """
-    counters: dict[Metric, dict[Labels, list[float]]] = {}
-    histograms: dict[Metric, dict[Labels, Sequence[float]]] = {}
+    counters: dict[str, dict[Labels, list[float]]] = {}
+    histograms: dict[str, dict[Labels, Sequence[float]]] = {}
     for (schema, labels), cells in sums.items():
         if schema.histogram is not None:
-            histograms.setdefault(schema.histogram, {})[labels] = cells
+            histograms.setdefault(schema.histogram.name, {})[labels] = cells
         _read(schema, labels, cells, counters)
     made = (_family(metric, counters, histograms, gauges, store, created) for metric in names.METRICS)
     return [family for family in made if family is not None]
 
 
 def _read(
-    schema: Schema, labels: Labels, cells: Sequence[float], counters: dict[Metric, dict[Labels, list[float]]]
+    schema: Schema, labels: Labels, cells: Sequence[float], counters: dict[str, dict[Labels, list[float]]]
 ) -> None:
     for reading in schema.readings:
         key = tuple([labels[position] for position in reading.pick]) + reading.fixed
-        values = counters.setdefault(reading.metric, {}).setdefault(key, [])
+        values = counters.setdefault(reading.metric.name, {}).setdefault(key, [])
         values.extend([cells[cell] for cell in reading.cells])
 
 
 def _family(  # noqa: PLR0917 - all that a series is made of
     metric: Metric,
-    counters: Mapping[Metric, Mapping[Labels, list[float]]],
-    histograms: Mapping[Metric, Mapping[Labels, Sequence[float]]],
+    counters: Mapping[str, Mapping[Labels, list[float]]],
+    histograms: Mapping[str, Mapping[Labels, Sequence[float]]],
     gauges: GaugeValues,
     store: str | None,
     created: float | None,
@@ -73,8 +73,8 @@ def _family(  # noqa: PLR0917 - all that a series is made of
     if metric.kind == "gauge":
         return _gauge(metric, gauges.get(metric, {}), store)
     if metric.kind == "histogram":
-        return _histogram(metric, histograms.get(metric, {}), store, created)
-    return _counter(metric, counters.get(metric, {}), store, created)
+        return _histogram(metric, histograms.get(metric.name, {}), store, created)
+    return _counter(metric, counters.get(metric.name, {}), store, created)
 
 
 def empty_families() -> list[Family]:

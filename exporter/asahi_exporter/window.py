@@ -109,7 +109,7 @@ class Window:
                 before = quality.get(number, (0.0, 0.0))
                 quality[number] = before[0] + points, before[1] + samples
         names = list(self._ids)
-        hits = {
+        hits: Parts = {
             (tier,): (others[position], others[position] + others[tiers + position])
             for position, tier in enumerate(CACHE_TIERS)
         }
