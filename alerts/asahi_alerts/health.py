@@ -39,6 +39,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
 def _down_alert(thresholds: Thresholds) -> Alert:
     return Alert(
         name="AsahiExporterDown",
+        incident="exporter",
         expr=f"{exporters(thresholds)} == 0",
         hold=thresholds.exporter_down.hold,
         severity="critical",
@@ -54,6 +55,7 @@ def _down_alert(thresholds: Thresholds) -> Alert:
 def _absent_alert(thresholds: Thresholds) -> Alert:
     return Alert(
         name="AsahiExporterAbsent",
+        incident="exporter",
         expr=(
             f"absent({exporters(thresholds)})\n"
             f"unless on () group(last_over_time({REQUESTS.name}[{thresholds.exporter_absent.hold}]))"
@@ -75,6 +77,7 @@ def _gaps_alert(thresholds: Thresholds) -> Alert:
     parts = seconds(gaps.window) / seconds(SCRAPES_WINDOW)
     return Alert(
         name="AsahiScrapeGaps",
+        incident="exporter",
         expr=(
             f"sum_over_time({up}[{gaps.window}])\n"
             f"/ ({parts:g} * max_over_time(count_over_time({up}[{SCRAPES_WINDOW}])[{gaps.window}:1m]))\n"
@@ -94,6 +97,7 @@ def _gaps_alert(thresholds: Thresholds) -> Alert:
 def _service_alert(thresholds: Thresholds) -> Alert:
     return Alert(
         name="AsahiServiceDown",
+        incident="service",
         expr=f'up{{job="{thresholds.service_job}"}} == 0',
         hold=thresholds.service_down.hold,
         severity="warning",
@@ -110,6 +114,7 @@ def _overflow_alert(thresholds: Thresholds) -> Alert:
     overflow = thresholds.label_overflow
     return Alert(
         name="AsahiLabelOverflow",
+        incident="records",
         expr=f"{growth('label_overflow', (LABEL,), overflow.window)} >= {overflow.min_records}",
         hold=overflow.hold,
         severity="info",
@@ -125,6 +130,7 @@ def _refused_alert(thresholds: Thresholds) -> Alert:
     refused = thresholds.refused_records
     return Alert(
         name="AsahiRecordsRefused",
+        incident="records",
         expr=f"{growth('refused_records', (REASON,), refused.window)} >= {refused.min_records}",
         hold=refused.hold,
         severity="warning",
@@ -142,6 +148,7 @@ def _missed_alert(thresholds: Thresholds) -> Alert:
     counter = f"prometheus_rule_group_iterations_missed_total{OUR_RULES}"
     return Alert(
         name="AsahiRuleEvaluationMissed",
+        incident="rules",
         expr=f"round(increase({counter}[{missed.window}])) >= {missed.min_evaluations}",
         hold=missed.hold,
         severity="warning",
@@ -158,6 +165,7 @@ def _failed_alert(thresholds: Thresholds) -> Alert:
     counter = f"prometheus_rule_evaluation_failures_total{OUR_RULES}"
     return Alert(
         name="AsahiRuleEvaluationFailed",
+        incident="rules",
         expr=f"round(increase({counter}[{failed.window}])) >= {failed.min_evaluations}",
         hold=failed.hold,
         severity="warning",
@@ -173,6 +181,7 @@ def _totals_alert(thresholds: Thresholds) -> Alert:
     hold = thresholds.totals_missing.hold
     return Alert(
         name="AsahiTotalsMissing",
+        incident="rules",
         expr=(
             f"group(last_over_time({REQUESTS.name}[5m]))\n"
             f"unless on () group(last_over_time({running('requests')}[10m]))"

@@ -127,6 +127,7 @@ def _budget_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
 def _burn_alert(window: BurnWindow) -> Alert:
     return Alert(
         name="AsahiBudgetBurn",
+        incident="budget",
         expr=both(
             f"{_burn_rate(window.long)} > {window.burn_rate:g}",
             f"{_burn_rate(window.short)} > {window.burn_rate:g}",
@@ -159,6 +160,7 @@ def _spent_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
     return tuple(
         Alert(
             name="AsahiBudgetSpent",
+            incident="budget",
             expr=f"{spent} / {allowed} >= {level:g}",
             hold=thresholds.budget.hold,
             severity=severity,
@@ -175,6 +177,7 @@ def _spent_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
 def _forecast_alert(thresholds: Thresholds) -> Alert:
     return Alert(
         name="AsahiForecastOverBudget",
+        incident="budget",
         expr=(
             f"max by ({BUDGET}) ({BUDGET_OVERRUN_PROBABILITY.name}) "
             f">= {thresholds.budget.overrun_probability:g}"
@@ -224,6 +227,7 @@ def _spike_alert(thresholds: Thresholds, ratio: float, severity: Severity) -> Al
     spent, usually = _sum(spike.window), f"{COST}:usual{spike.window}"
     return Alert(
         name="AsahiCostSpike",
+        incident="spend",
         expr=both(f"{spent} > {ratio:g} * {usually}", f"{spent} - {usually} >= {spike.min_excess_dollars:g}")
         + f"\nunless {CATCHING_UP} > {MOST_CATCHING_UP:g}",
         hold=spike.hold,
@@ -262,6 +266,7 @@ def _savings_zero_alert(thresholds: Thresholds) -> Alert:
     baseline = f"asahi_total:baseline_dollars:sum{zero.window}"
     return Alert(
         name="AsahiSavingsZero",
+        incident="savings",
         expr=both(
             f"{ratio} <= {zero.ratio:g} * {usually}", f"{usually} * {baseline} >= {zero.min_usual_dollars:g}"
         ),
@@ -281,6 +286,7 @@ def _unpriced_alert(thresholds: Thresholds) -> Alert:
     unpriced = thresholds.unpriced_requests
     return Alert(
         name="AsahiUnpricedRequests",
+        incident="prices",
         expr=f"{growth('unpriced_requests', (MODEL,), unpriced.window)} >= {unpriced.min_requests}",
         hold=unpriced.hold,
         severity="warning",

@@ -22,10 +22,12 @@ class Alert:
     """An alerting rule.
 
     ``summary`` is one static sentence; ``description`` is a Prometheus template that carries the numbers.
+    ``incident`` names what kind of thing happened: alerts of one incident are notified together.
     ``hold`` is the rule's ``for``, ``keep`` its ``keep_firing_for``.
     """
 
     name: str
+    incident: str
     expr: str
     hold: str
     severity: Severity

@@ -74,6 +74,7 @@ def _latency_alert(thresholds: Thresholds, ratio: float, severity: Severity) -> 
     same = f"{usually}{{{MODEL}=%q,{CACHE_TIER}=%q}}"
     return Alert(
         name="AsahiLatencySpike",
+        incident="latency",
         expr=both(f"{now} > {ratio:g} * {usually}", f"{now} - {usually} >= {spike.min_excess_ms:g}"),
         hold=spike.hold,
         keep=spike.keep,
@@ -119,6 +120,7 @@ def _error_alert(thresholds: Thresholds, rate: float, severity: Severity) -> Ale
     worst = f"topk(1, {one_line(growth('errors', (ERROR_TYPE, COMPONENT), limit.window))})"
     return Alert(
         name="AsahiErrorRateHigh",
+        incident="errors",
         expr=both(
             f"{ERRORS}:ratio{limit.window} > {rate:g}",
             f"{ERRORS}:ratio{limit.short_window} > {rate:g}",
@@ -171,6 +173,7 @@ def _cache_alert(thresholds: Thresholds) -> Alert:
     ratio, usually = f"{CACHE}:hit_ratio{limit.window}", f"{CACHE}:usual_hit_ratio{limit.window}"
     return Alert(
         name="AsahiCacheDegraded",
+        incident="cache",
         expr=f"{ratio} < {thresholds.cache_degradation_threshold:g} * {usually}",
         hold=limit.hold,
         keep=limit.keep,
@@ -201,6 +204,7 @@ def _quality_alert(thresholds: Thresholds) -> Alert:
     mean, usually = f"{QUALITY}:mean{limit.window}", f"{QUALITY}:usual{limit.window}"
     return Alert(
         name="AsahiQualityDrop",
+        incident="quality",
         expr=f"{usually} - {mean} > {thresholds.quality_drop_threshold:g}",
         hold=limit.hold,
         keep=limit.keep,
@@ -223,6 +227,7 @@ def _silence_rules(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
         usual_record(usually, now, (), silent.window, pick="min", thresholds=thresholds),
         Alert(
             name="AsahiExporterSilent",
+            incident="traffic",
             expr=both(
                 f"{now} == 0",
                 f"{usually} >= {silent.min_usual_requests:g}",
