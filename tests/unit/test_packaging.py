@@ -35,7 +35,7 @@ def test_every_data_file_is_packed() -> None:
     packed = set()
     for package, patterns in SETUP["options.package_data"].items():
         folder = ROOT / next(f for f in FOLDERS if (ROOT / f / package.split(".")[0]).exists())
-        for pattern in patterns.split():
+        for pattern in patterns.replace(",", " ").split():
             packed |= set(folder.joinpath(*package.split(".")).glob(pattern))
     on_disk = {
         path
