@@ -10,35 +10,47 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from asahi_analytics.errors import AnalyticsError
 
-COMMANDS: Final = ("serve", "demo", "replay", "report", "rules", "dashboards", "doctor")
+COMMANDS: Final[Mapping[str, str]] = {
+    "serve": "serve the analytics API and its page",
+    "demo": "bring up traffic, Prometheus, Alertmanager and the service on this machine",
+    "replay": "replay a trace of LLM traffic through the exporter",
+    "report": "print what traffic cost and what was saved",
+    "rules": "write, check and backfill the Prometheus rules",
+    "dashboards": "write the Grafana dashboards, or check them",
+    "doctor": "check the installation and say what to do",
+}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of ``asahi-obs`` with every command."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of ``asahi-obs``; only ``command`` is loaded, so that each one starts quickly."""
     parser = argparse.ArgumentParser(
         prog="asahi-obs", description="What your LLM traffic cost, what was saved, and what comes next."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        importlib.import_module(f"asahi_analytics.cli.{command}").add_parser(subparsers)
+    for name, words in COMMANDS.items():
+        if name == command:
+            importlib.import_module(f"asahi_analytics.cli.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=words)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake or a server's fault ends in one line on stderr and exit code 2."""
-    arguments = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    arguments = build_parser(next(iter(given), None)).parse_args(given)
     try:
         return int(arguments.run(arguments))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (AnalyticsError, OSError) as error:
         sys.stderr.write(f"asahi-obs {arguments.command}: {error}\n")
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

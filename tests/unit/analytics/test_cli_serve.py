@@ -166,6 +166,10 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(capsys) -> No
 
 def test_the_server_runs_until_it_is_stopped(monkeypatch) -> None:
     ran = []
-    monkeypatch.setattr(server.Server, "run", lambda self: ran.append(self))
+
+    def run(made) -> None:
+        ran.append(made)
+
+    monkeypatch.setattr(server.Server, "run", run)
     assert server.main(["--port", "0"]) == 0
     assert isinstance(ran[0], server.Server)
