@@ -224,6 +224,36 @@ def test_the_chart_is_read_with_the_arrow_keys_and_as_a_table(base, new_overview
     assert trend.get_by_role("row").count() == 25
 
 
+def test_a_choice_asks_again_only_for_the_cards_that_depend_on_it(base, new_overview):
+    overview = new_overview(base)
+    asked = answer_with(overview, full)
+    overview.open()
+    asked.clear()
+    overview.page.get_by_label("What the chart shows").select_option("requests")
+    overview.settled()
+    assert [endpoint for endpoint, _ in asked] == ["trends"]
+
+
+def test_an_answer_that_comes_late_does_not_replace_a_newer_one(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    overview.open()
+    waiting = []
+
+    def hold(route):
+        waiting.append(route)
+
+    overview.page.route("**/cost-breakdown?group_by=user&period=day", hold)
+    overview.page.get_by_label("User").check(force=True)
+    overview.page.get_by_label("Tier", exact=True).check(force=True)
+    overview.settled()
+    with overview.page.expect_response("**/cost-breakdown?group_by=user**"):
+        waiting[0].fulfill(json=answers.cost_breakdown({"too-late": 1.0}).model_dump(mode="json"))
+    overview.page.evaluate("() => new Promise(done => setTimeout(done, 100))")
+    assert "too-late" not in overview.card("breakdown").inner_text()
+    assert "Cache tier 1" in overview.card("breakdown").inner_text()
+
+
 def test_a_refresh_keeps_open_what_was_opened(base, new_overview):
     overview = new_overview(base)
     asked = answer_with(overview, full)

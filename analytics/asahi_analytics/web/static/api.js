@@ -4,25 +4,20 @@
 export class Api {
   #answers = new Map();
 
-  constructor(signal) {
-    this.signal = signal;
-  }
-
   /** Return the JSON of `path` with `parameters`; null ones are left out. */
   get(path, parameters = {}) {
     const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null));
     const address = query.size ? `${path}?${query}` : path;
-    if (!this.#answers.has(address)) this.#answers.set(address, ask(address, this.signal));
+    if (!this.#answers.has(address)) this.#answers.set(address, ask(address));
     return this.#answers.get(address);
   }
 }
 
-async function ask(address, signal) {
+async function ask(address) {
   let response;
   try {
-    response = await fetch(address, { signal, headers: { Accept: "application/json, application/problem+json" } });
+    response = await fetch(address, { headers: { Accept: "application/json, application/problem+json" } });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
     throw new Error("The analytics service cannot be reached. Is it still running?", { cause: error });
   }
   const body = await response.json().catch(() => null);

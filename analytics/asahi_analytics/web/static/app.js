@@ -8,7 +8,7 @@ import { METRICS } from "./trend.js";
 
 const REFRESH_MS = 60_000;
 const DEFAULTS = { period: "day", by: "model", show: "cost" };
-let flight = null;
+const turns = new Map();
 
 /** What is chosen, from the address; what the address does not say, or says wrongly, is the default. */
 function readState() {
@@ -32,16 +32,25 @@ function showState({ period, by, show }) {
 
 const bodyOf = (card) => document.querySelector(`#${card.id} .body`);
 
+/** Ask and show `card`; an answer that a newer question has overtaken is dropped. */
 async function load(card, api, state) {
   const section = document.getElementById(card.id);
+  const turn = Symbol(card.id);
+  turns.set(card, turn);
   section.setAttribute("aria-busy", "true");
-  try {
-    render(card, card.show(await card.ask(api, state), state) || h("p", { class: "empty" }, card.empty(state)), "shown");
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    render(card, failure(card, error), "failed");
-  }
+  const [content, status] = await answer(card, api, state);
+  if (turns.get(card) !== turn) return;
+  render(card, content, status);
   section.removeAttribute("aria-busy");
+}
+
+async function answer(card, api, state) {
+  try {
+    const content = card.show(await card.ask(api, state), state);
+    return [content || h("p", { class: "empty" }, card.empty(state)), "shown"];
+  } catch (error) {
+    return [failure(card, error), "failed"];
+  }
 }
 
 /** Put `content` into the card; what the reader opened or holds the focus on stays so. */
@@ -61,16 +70,13 @@ function failure(card, error) {
     h("button", { type: "button", onclick: () => load(card, new Api(), readState()) }, "Try again"));
 }
 
-/** Load `cards`; a refresh that is still under way is given up. */
+/** Load `cards` anew, with answers shared between them. */
 async function refresh(cards = CARDS) {
-  flight?.abort();
-  flight = new AbortController();
-  const { signal } = flight;
   const state = readState();
-  const api = new Api(signal);
+  const api = new Api();
   showState(state);
   await Promise.all(cards.map((card) => load(card, api, state)));
-  if (!signal.aborted) document.getElementById("updated").textContent = `Updated ${moment(Date.now(), "clock")}`;
+  document.getElementById("updated").textContent = `Updated ${moment(Date.now(), "clock")}`;
 }
 
 function start() {
@@ -78,7 +84,7 @@ function start() {
   for (const input of document.querySelectorAll(".switch input, select[name=show]")) {
     input.addEventListener("change", () => {
       writeState({ [input.name]: input.value });
-      refresh();
+      refresh(CARDS.filter(({ uses }) => uses.includes(input.name)));
     });
   }
   document.getElementById("refresh").addEventListener("click", () => refresh());

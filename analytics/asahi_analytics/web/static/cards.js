@@ -1,5 +1,5 @@
-// What each card asks and shows. `ask(api, state)` returns its data; `show(data, state)` returns elements, or null
-// when there is nothing to show, and `empty(state)` then says why.
+// What each card asks and shows. `uses` names the choices it depends on; `ask(api, state)` returns its data;
+// `show(data, state)` returns elements, or null when there is nothing to show, and `empty(state)` then says why.
 
 import { meter, outlook, rows, stacked } from "./charts.js";
 import { h, spoken, table } from "./dom.js";
@@ -27,6 +27,7 @@ const big = (text, ...notes) => [h("p", { class: "big" }, text), h("p", { class:
 
 const spend = (id, parameters, said) => ({
   id,
+  uses: [],
   ask: breakdown(parameters),
   empty: () => `No requests ${said}.`,
   show: (data) => data.requests > 0 && big(
@@ -36,6 +37,7 @@ const spend = (id, parameters, said) => ({
 
 const saved = {
   id: "saved",
+  uses: ["period"],
   ask: (api, { period }) => api.get("analytics/baseline", { period }),
   empty: noTraffic,
   show: (data) => data.baseline_cost > 0 && big(
@@ -44,6 +46,7 @@ const saved = {
 
 const trust = {
   id: "trust",
+  uses: ["period"],
   ask: (api, { period }) => breakdown({ period })(api),
   empty: () => "",
   show: (data, { period }) => trustLine(data.trust, PERIODS[period].said),
@@ -51,6 +54,7 @@ const trust = {
 
 const trend = {
   id: "trend",
+  uses: ["period", "show"],
   ask: (api, { period, show }) => {
     const { bin, intervals } = PERIODS[period].trend;
     return api.get("analytics/trends", { metric: show, period: bin, intervals });
@@ -61,6 +65,7 @@ const trend = {
 
 const where = {
   id: "breakdown",
+  uses: ["period", "by"],
   ask: (api, { period, by }) => breakdown({ period, group_by: by })(api),
   empty: noTraffic,
   show: (data, { by }) => data.total_cost > 0 && breakdownRows(data, by),
@@ -86,6 +91,7 @@ function labelName(name, by) {
 
 const savings = {
   id: "savings",
+  uses: ["period"],
   ask: saved.ask,
   empty: noTraffic,
   show: (data) => data.baseline_cost > 0 && savingsParts(data),
@@ -110,6 +116,7 @@ function savingsParts(data) {
 
 const cache = {
   id: "cache",
+  uses: ["period"],
   ask: (api, { period }) => api.get("analytics/cache-performance", { period }),
   empty: ({ period }) => `No cache was asked ${PERIODS[period].said}.`,
   show: (data) => Object.values(data.tiers).some(({ hits, misses }) => hits + misses > 0) && cacheTiers(data),
@@ -129,6 +136,7 @@ function cacheTiers(data) {
 
 const latency = {
   id: "latency",
+  uses: ["period"],
   ask: (api, { period }) => api.get("analytics/latency-percentiles", { period }),
   empty: noTraffic,
   show: (data) => isNumber(data.p50) && [
@@ -140,6 +148,7 @@ const latency = {
 
 const forecast = {
   id: "forecast",
+  uses: [],
   ask: async (api) => {
     const [ahead, month, past] = await Promise.all([
       api.get("analytics/forecast", { horizon_days: HORIZON_DAYS }),
@@ -168,6 +177,7 @@ function backTest({ backtest, history_days: days }) {
 
 const anomalies = {
   id: "anomalies",
+  uses: [],
   ask: (api) => api.get("analytics/anomalies"),
   empty: () => "Nothing unusual: cost, latency, errors, caches and quality behave as expected.",
   show: ({ anomalies: found, findings }) => found.length + findings.length > 0 && [
@@ -187,6 +197,7 @@ const ongoing = (each) => (each.ongoing ? `since ${moment(each.start)}` : `ended
 
 const recommendations = {
   id: "recommendations",
+  uses: [],
   ask: (api) => api.get("analytics/recommendations"),
   empty: () => "No advice: either all is well, or there is too little traffic to judge.",
   show: ({ recommendations: found }) => found.length > 0 && h("ul", { class: "findings" }, found.map((each) => h("li", {},

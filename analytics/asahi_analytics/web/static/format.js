@@ -35,7 +35,7 @@ export function axisDollars(value) {
   if (!isNumber(value)) return DASH;
   if (value === 0) return "$0";
   if (Math.abs(value) < 0.01) return TINY.format(value);
-  return Math.abs(value) < 10 ? CENTS.format(value) : COMPACT_MONEY.format(value);
+  return Math.abs(value) < 10 && !Number.isInteger(value) ? CENTS.format(value) : COMPACT_MONEY.format(value);
 }
 
 export const count = (value) => (isNumber(value) ? COUNT.format(value) : DASH);
