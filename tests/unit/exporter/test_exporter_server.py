@@ -125,11 +125,11 @@ def test_a_port_in_use_is_told_with_its_number(collector: MetricsCollector) -> N
             collector.start_http_server(port=port)
 
 
-@pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), (0, "192.0.2.1"), (0, "no such host")])
+@pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), (0, "192.0.2.1")])
 def test_an_address_that_cannot_be_served_on_is_told(
     collector: MetricsCollector, port: int, addr: str
 ) -> None:
-    with pytest.raises(ConfigError, match="port|cannot serve"):
+    with pytest.raises(ConfigError, match=r"port must be|cannot serve"):
         collector.start_http_server(port=port, addr=addr)
 
 
