@@ -11,9 +11,13 @@ import pandas as pd
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, bins_of, past, persistent
 from asahi_analytics.anomaly.config import KINDS, AnomalyConfig, Kind
+from asahi_analytics.anomaly.counts import rate_threshold, spread_beyond_chance
 from asahi_analytics.anomaly.levels import NOISE_HOURS, NOISE_SIGMAS, expected_level
 from asahi_analytics.anomaly.spikes import SpikeRule, find_spikes
 from asahi_analytics.errors import UserInputError
+
+BASE_FACTOR: Final = 1.5
+"""Errors must exceed what is usual by this factor, where the usual is near the configured rate."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,8 @@ def _cost(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:  
 def _latency(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
     seen = _with_traffic(bins, counts)
     level = expected_level(seen, config.profile_days, config.min_history_hours, "factor")
-    threshold = np.maximum(
-        config.latency_spike_threshold * level.expected, level.expected + NOISE_SIGMAS * level.noise
+    threshold = level.expected * np.maximum(
+        config.latency_spike_threshold, np.exp(NOISE_SIGMAS * level.sigma)
     )
     critical = seen.values > config.critical_factor * threshold
     return Scores(level.expected, threshold, persistent(seen.values > threshold), critical)
@@ -137,31 +141,21 @@ def _errors(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
     seen = _with_traffic(bins, counts)
     level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
     base = np.where(np.isnan(level.expected), 0.0, np.maximum(level.expected, 0.0))
-    threshold = np.maximum(config.error_rate_threshold, 1.5 * base + NOISE_SIGMAS * level.noise)
-    threshold += _chance(base, counts, config)
+    limit = np.maximum(config.error_rate_threshold, BASE_FACTOR * base)
+    if counts is None:
+        threshold = np.maximum(limit, base + NOISE_SIGMAS * level.sigma)
+    else:
+        limit = np.maximum(limit, base + NOISE_SIGMAS * spread_beyond_chance(seen, counts, level.sigma))
+        threshold = np.maximum(limit, rate_threshold(seen, counts, limit, config.error_rate_sigmas))
     critical = seen.values > config.critical_error_factor * config.error_rate_threshold
     return Scores(base, threshold, persistent(seen.values > threshold), critical)
 
 
-def _chance(base: Floats, counts: Floats | None, config: AnomalyConfig) -> Floats:
-    """Return what chance may add to a rate of ``base`` seen on ``counts`` requests."""
-    if counts is None:
-        return np.zeros_like(base)
-    rate = np.maximum(base, config.error_rate_threshold / 2)
-    evidence = np.maximum(counts, 1.0)
-    sigmas = config.error_rate_sigmas
-    chance: Floats = sigmas * np.sqrt(rate * (1 - rate) / evidence) + sigmas**2 / 4 / evidence
-    return chance
-
-
 def _cache(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
     seen = _with_traffic(bins, counts)
-    level = expected_level(seen, config.profile_days, config.min_history_hours, "factor")
+    level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
     rate = np.clip(level.expected, 0.0, 1.0)
-    chance = 0.0 if counts is None else np.sqrt(rate * (1 - rate) / np.maximum(counts, 1.0))
-    threshold = np.minimum(
-        config.cache_degradation_threshold * rate, rate - NOISE_SIGMAS * np.hypot(level.noise, chance)
-    )
+    threshold = np.minimum(config.cache_degradation_threshold * rate, rate - NOISE_SIGMAS * level.sigma)
     threshold = np.maximum(threshold, 0.0)
     critical = seen.values < threshold / config.critical_factor
     return Scores(rate, threshold, persistent(seen.values < threshold), critical)
@@ -170,11 +164,10 @@ def _cache(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
 def _quality(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
     seen = _with_traffic(bins, counts)
     level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
-    drop = np.maximum(config.quality_drop_threshold, NOISE_SIGMAS * level.noise)
+    drop = np.maximum(config.quality_drop_threshold, NOISE_SIGMAS * level.sigma)
+    threshold = level.expected - drop
     critical = seen.values < level.expected - config.critical_factor * drop
-    return Scores(
-        level.expected, level.expected - drop, persistent(seen.values < level.expected - drop), critical
-    )
+    return Scores(level.expected, threshold, persistent(seen.values < threshold), critical)
 
 
 def _with_traffic(bins: Bins, counts: Floats | None) -> Bins:
