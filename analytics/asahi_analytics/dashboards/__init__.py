@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from asahi_analytics.dashboards.grafana import Json
+from asahi_analytics.dashboards.money import money
 from asahi_analytics.dashboards.overview import overview
 
-DASHBOARDS: Final[Mapping[str, Callable[[], Json]]] = {"asahi-overview.json": overview}
+DASHBOARDS: Final[Mapping[str, Callable[[], Json]]] = {
+    "asahi-overview.json": overview,
+    "asahi-money.json": money,
+}
 
 
 def render(dashboard: Json) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -17,6 +17,8 @@ from asahi_analytics.prometheus import Matrix, Vector
 DATA_POINTS: Final = 1000
 """About what Grafana asks for on a panel that fills half a screen."""
 _LAST: Final = re.compile(r"now-(\d+)([mhd])")
+_CALENDAR: Final[Mapping[str, dict[str, int]]] = {"now/d": {}, "now/M": {"day": 1}}
+SHORTEST: Final = timedelta(minutes=1)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 _ROUND_STEPS: Final = (
     MIN_STEP_SECONDS,
@@ -64,15 +66,15 @@ class Answer:
 
 
 def range_start(since: str, now: datetime) -> datetime:
-    """Return when a time range from ``since`` (``now/d``, ``now-24h``) begins; midnight is UTC's.
+    """Return when a time range from ``since`` (``now/d``, ``now/M``, ``now-24h``) begins; midnights are UTC's.
 
     Raises ``UserInputError`` for any other form.
     """
-    if since == "now/d":
-        return min(now.replace(hour=0, minute=0, second=0, microsecond=0), now - timedelta(minutes=1))
+    if since in _CALENDAR:
+        return min(now.replace(hour=0, minute=0, second=0, microsecond=0, **_CALENDAR[since]), now - SHORTEST)
     if match := _LAST.fullmatch(since):
         return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    raise UserInputError(f"the time range starts at {since!r}; pass now/d or now-<number><m|h|d>")
+    raise UserInputError(f"the time range starts at {since!r}; pass now/d, now/M or now-<number><m|h|d>")
 
 
 def step_seconds(range_seconds: int) -> int:

@@ -1,4 +1,5 @@
-"""The rules of grafana/dashboard-linter (its README lists them), applied without any exclusion.
+"""The rules of grafana/dashboard-linter (its README lists them), with one exclusion: totals that
+recording rules keep have no job or instance to match.
 
 Each rule is a generator of sentences; a dashboard is clean when none is produced. The two LogQL rules come
 down to one: no panel asks anything but Prometheus.
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from asahi_analytics.dashboards.grafana import DATASOURCE, Json
-from asahi_analytics.dashboards.queries import names_of
+from asahi_analytics.dashboards.queries import RECORDED_PREFIX, names_of
 
 VALID_UNITS: Final = frozenset(
     [
@@ -134,9 +135,11 @@ def target_rate_interval(dashboard: Json) -> Iterator[str]:
 
 
 def target_job_and_instance(dashboard: Json) -> Iterator[str]:
-    """Every selector is narrowed to the chosen jobs and instances."""
+    """Every selector is narrowed to the chosen jobs and instances; recorded totals, which have none, are exempt."""
     for panel, target in _targets(dashboard):
         for selector in names_of(target["expr"]).selectors:
+            if selector.metric.startswith(RECORDED_PREFIX):
+                continue
             for matcher in ('job=~"$job"', 'instance=~"$instance"'):
                 if matcher not in selector.matchers:
                     yield f"panel {panel['title']!r} asks {selector.metric} without {matcher}"

@@ -28,7 +28,7 @@ TODAY: Final = "now/d"
 SECONDS_PER_HOUR: Final = 3600
 ESTIMATE: Final = (
     "increase() estimates: it extrapolates to the edges of the range and misses the first value of a new "
-    "series. The exact figure is on the analytics service's page."
+    "series. The exact figure is on the dashboard Asahi money."
 )
 
 

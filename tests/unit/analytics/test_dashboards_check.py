@@ -79,6 +79,7 @@ def test_the_table_is_markdown_whatever_the_query_holds():
     ("since", "start"),
     [
         ("now/d", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("now/M", datetime(2026, 3, 1, tzinfo=UTC)),
         ("now-90m", datetime(2026, 3, 1, 14, tzinfo=UTC)),
         ("now-24h", datetime(2026, 2, 28, 15, 30, tzinfo=UTC)),
         ("now-7d", datetime(2026, 2, 22, 15, 30, tzinfo=UTC)),
@@ -95,7 +96,7 @@ def test_today_is_at_least_a_minute_long():
 
 @pytest.mark.parametrize("since", ["now-1y", "yesterday", "", "now-d"])
 def test_another_form_of_time_range_is_refused_with_what_to_pass(since):
-    with pytest.raises(UserInputError, match="pass now/d or now-<number>"):
+    with pytest.raises(UserInputError, match="pass now/d, now/M or now-<number>"):
         check.range_start(since, NOW)
 
 

@@ -1,4 +1,4 @@
-"""The eight panels of the specification, and that the committed files are what the program writes."""
+"""The eight panels of the specification, and what every dashboard keeps: its grid, its names, its committed file."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def test_the_cost_of_today_keeps_its_own_time_range():
     assert "$__range" in today["targets"][0]["expr"]
 
 
-def test_no_two_panels_overlap_and_each_row_of_the_grid_is_full():
+@pytest.mark.parametrize("name", dashboards.DASHBOARDS)
+def test_no_two_panels_overlap_and_each_row_of_the_grid_is_full(name):
     cells = [
         (x, y)
-        for place in (panel["gridPos"] for panel in overview()["panels"])
+        for place in (panel["gridPos"] for panel in dashboards.DASHBOARDS[name]()["panels"])
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     ]
