@@ -9,6 +9,7 @@ committed together, ``asahi:<family>:state``, told apart by the label ``part``:
 ``memory``    when each memory that holds counters was created, by ``store`` or else ``job`` and ``instance``
 ``since``     when this unbroken run of evaluations began: the certificate of ``running``
 ``snapshot``  the moment up to which everything here is counted
+``adopted``   memories that were taken over without counting what they held: they are older than the state
 
 An evaluation counts each counter's difference to ``seen``, however long ago that was recorded. Nothing reads a
 sample of its own evaluation, so writers that are asynchronous (vmalert) work too. A snapshot is taken at the
@@ -27,7 +28,7 @@ import yaml
 
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration
-from asahi_exporter.conventions import FAMILIES, STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE, STORE_CREATED, Family
 
 PART: Final = "part"
 SEEN: Final = "seen"
@@ -36,7 +37,15 @@ MEMORY: Final = "memory"
 SINCE: Final = "since"
 SNAPSHOT: Final = "snapshot"
 ADOPTED: Final = "adopted"
+BACKFILLED: Final = "backfilled"
+"""Present on samples that ``backfill`` wrote instead of the rules."""
 LIFE: Final = "life"
+SCRAPES_STATE: Final = "asahi:scrapes:state"
+SCRAPED: Final = "scraped"
+RESTARTS: Final = "restarts"
+SCRAPE_SIGNS: Final = (STORE_CREATED.name, REQUESTS.name)
+"""Metrics whose samples tell that an exporter was scraped."""
+_NO_FAMILY: Final = Family("scrapes", "", ())
 JOB: Final = "job"
 INSTANCE: Final = "instance"
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
@@ -109,7 +118,7 @@ def running_metric(family: Family) -> str:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far back the terms look: for state, for counters last seen, for samples of stored counters, and one scrape."""
+    """How far back the terms look: for state, for counters last seen, for samples of stored counters, and a scrape."""
 
     state: timedelta
     seen: timedelta
@@ -291,12 +300,50 @@ def rule_group(family: Family, rules: RuleParameters) -> dict[str, Any]:
     }
 
 
+def scrapes_expression(rules: RuleParameters) -> str:
+    """Return the rule that counts the seconds in which any exporter was scraped, and the restarts seen."""
+    interval, settle = rules.interval, duration(rules.settle)
+    step, seconds = duration(interval), f"{interval.total_seconds():g}"
+    terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 4), SCRAPES_STATE, str, str, "")
+    settled = f"(time() - {rules.settle.total_seconds():g})"
+    now = f"vector({settled} - {settled} % {seconds})"
+
+    def snap(expression: str) -> str:
+        return f"last_over_time(({expression})[{step}:{step}] offset {settle})"
+
+    fresh = duration(interval - _MILLISECOND)
+    samples = " or ".join(f"count(last_over_time({name}[{fresh}]))" for name in SCRAPE_SIGNS)
+    scraped = f"({snap(samples)}) * 0 + {seconds}"
+    created = f'last_over_time({STORE_CREATED.name}{{{STORE}=""}}[{duration(rules.lookback)}]'
+    restarts = f"count({snap(f'{created}) != {created} offset {step})')})"
+    counted = f"max by () ({terms.carried(SNAPSHOT)}) < {now}"
+
+    def running(name: str, gained: str) -> str:
+        added = part("gained", f"({gained} and on () ({counted}))")
+        return part(name, f"sum without ({PART}) ({terms.carried(name)} or {added} or vector(0))")
+
+    return "\nor\n".join(
+        (
+            running(SCRAPED, scraped),
+            running(RESTARTS, restarts),
+            part(SINCE, f"(max by () ({terms.carried(SINCE)}) or {now})"),
+            part(SNAPSHOT, now),
+        )
+    )
+
+
+def scrapes_group(rules: RuleParameters) -> dict[str, Any]:
+    """Return the group that tells how completely the exporters were scraped."""
+    rule = {"record": SCRAPES_STATE, "expr": scrapes_expression(rules)}
+    return {"name": "asahi_scrapes", "interval": duration(rules.interval), "rules": [rule]}
+
+
 def rule_files(
     rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
 ) -> dict[str, str]:
     """Return the text of each rule file by its name."""
     rules = rules or RuleParameters()
-    groups = [rule_group(family, rules) for family in families.values()]
+    groups = [scrapes_group(rules), *(rule_group(family, rules) for family in families.values())]
     text = yaml.dump({"groups": groups}, sort_keys=False, width=110, Dumper=_Dumper)
     return {"asahi_totals.yml": HEADER + text}
 

@@ -6,22 +6,21 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
 from typing import TypeVar
 
 import pandas as pd
 
-from asahi_analytics.composer.ledger import Amounts, add, amounts_of, series_of, subtract
-from asahi_analytics.composer.raw import RawSums
-from asahi_analytics.composer.runs import Piece, look_in, moment, pieces
-from asahi_analytics.composer.values import Ask, Sums, SumSeries, Trust
+from asahi_analytics.composer.bins import Bins
+from asahi_analytics.composer.context import PRICED, Context
+from asahi_analytics.composer.ledger import add, index_of, series_of
+from asahi_analytics.composer.listener import Client, Listener
+from asahi_analytics.composer.question import Question
+from asahi_analytics.composer.values import Ask, Sums, SumSeries
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.promql import by_clause, duration, matchers
-from asahi_analytics.tiles import PART, RUNNING, RuleParameters, state_metric, terms_at_query_time
+from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
-from asahi_exporter.conventions import FAMILIES, Family
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,7 +34,7 @@ class Composer:
     that does not exist and a ``PrometheusError`` when there is no usable answer.
     """
 
-    def __init__(self, client: PrometheusClient, rules: RuleParameters | None = None) -> None:
+    def __init__(self, client: Client, rules: RuleParameters | None = None) -> None:
         """Ask nothing yet; ``rules`` are the parameters that the recording rules were built with."""
         self._client = client
         self.rules = rules or RuleParameters()
@@ -54,13 +53,22 @@ class Composer:
 
     def totals(self, asks: Sequence[Ask]) -> list[Sums]:
         """Return the answer to each ask, in order; they are asked concurrently."""
+        client = Listener(self._client)
         questions = [Question.of(ask, self.rules) for ask in asks]
-        plans = self._map(lambda question: question.plan(self._client), questions)
+        about = {_about(question): question for question in questions}
+        contexts = [self._threads().submit(Context.of, client, question) for question in about.values()]
+        plans = self._map(lambda question: question.plan(client), questions)
         jobs = [(question, piece) for question, plan in zip(questions, plans, strict=True) for piece in plan]
-        amounts = iter(self._map(lambda job: job[0].amounts(self._client, job[1]), jobs))
+        amounts = iter(self._map(lambda job: job[0].amounts(client, job[1]), jobs))
+        sums = [reduce(add, [next(amounts) for _ in plan]) for plan in plans]
+        known = {key: context.result() for key, context in zip(about, contexts, strict=True)}
         return [
-            _sums(question, plan, [next(amounts) for _ in plan])
-            for question, plan in zip(questions, plans, strict=True)
+            Sums(
+                series_of(amount, question.ask.by),
+                question.ask.window,
+                known[_about(question)].trust(plan, client.warnings),
+            )
+            for question, plan, amount in zip(questions, plans, sums, strict=True)
         ]
 
     def series(
@@ -73,12 +81,17 @@ class Composer:
     ) -> SumSeries:
         """Return the amounts in bins of ``step``; the window must be a whole number of them."""
         count = round(window.length / step)
-        edges = [window.start + index * step for index in range(count + 1)]
-        asks = [Ask(family, by, Window(a, b), where) for a, b in zip(edges, edges[1:], strict=False)]
-        sums = self.totals(asks)
-        frame = pd.DataFrame({edge: one.values for edge, one in zip(edges, sums, strict=False)}).T
-        frame.index = pd.DatetimeIndex(edges[:-1])
-        return SumSeries(frame.fillna(0.0).astype(float), window, sums[-1].trust)
+        if count < 1 or abs(window.length - count * step) > timedelta(milliseconds=1):
+            raise UserInputError(f"a window of {window.length} is not a whole number of steps of {step}")
+        question = Question.of(Ask(family, by, window, where), self.rules)
+        client = Listener(self._client)
+        context = self._threads().submit(Context.of, client, question)
+        bins = Bins(client, question, count).answer()
+        frame = pd.DataFrame(
+            bins.values, columns=index_of(bins.keys, by) if bins.keys else series_of({}, by).index
+        )
+        frame.index = pd.date_range(window.start, periods=count, freq=step)
+        return SumSeries(frame, window, context.result().trust(bins.plan, client.warnings))
 
     def _map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         todo = list(items)
@@ -94,90 +107,5 @@ class Composer:
             return self._pool[1]
 
 
-@dataclass(frozen=True)
-class Question:
-    """An ask that was checked, and what is needed to answer it."""
-
-    ask: Ask
-    family: Family
-    rules: RuleParameters
-
-    @classmethod
-    def of(cls, ask: Ask, rules: RuleParameters) -> Question:
-        """Check ``ask``; raise ``UserInputError`` for a family or label that does not exist."""
-        if ask.family not in FAMILIES:
-            raise UserInputError(f"family must be one of {', '.join(FAMILIES)}; got {ask.family!r}")
-        family = FAMILIES[ask.family]
-        if unknown := [name for name in (*ask.by, *(ask.where or ())) if name not in family.labels]:
-            raise UserInputError(
-                f"{ask.family} has the labels {', '.join(family.labels)}; got {unknown[0]!r}"
-            )
-        return cls(ask, family, rules)
-
-    @property
-    def interval(self) -> float:
-        """Seconds between evaluations of the family's rules."""
-        return self.rules.interval_of(self.family).total_seconds()
-
-    @property
-    def rejoin(self) -> float:
-        """Seconds from an interruption's end to the run that follows."""
-        return self.rules.rejoin_of(self.family).total_seconds()
-
-    def plan(self, client: PrometheusClient) -> list[Piece]:
-        """Return which parts of the window recorded totals answer for."""
-        look = look_in(client, state_metric(self.family))
-        start, end = self.ask.window.start.timestamp(), self.ask.window.end.timestamp()
-        return pieces(start, end, look, self.rules.state_lookback.total_seconds(), self.rejoin)
-
-    def amounts(self, client: PrometheusClient, piece: Piece) -> Amounts:
-        """Return what was counted within ``piece``."""
-        if piece.run is None:
-            raw = RawSums(client, self.family, self.ask.where, self.rules.state_lookback)
-            return raw.between(self.ask.by, piece.start, piece.end)[0]
-        return subtract(self.running(client, piece, piece.end), self.running(client, piece, piece.start))
-
-    def running(self, client: PrometheusClient, piece: Piece, at: float) -> Amounts:
-        """Return the running total of the piece's run at a moment within it."""
-        if piece.run is None:
-            return {}
-        look = look_in(client, piece.run.metric)
-        after = self.rules.settle.total_seconds() + self.interval - 0.001
-        if at % self.interval == 0:
-            run = look(at + after, after)
-            if run is not None and run.snapshot == at:
-                return self._recorded(client, piece.run.metric, at + after)
-        run = look(at, self.rules.state_lookback.total_seconds())
-        if run is None:
-            return {}
-        return self._with_samples_since(client, piece.run.metric, at, at - run.snapshot)
-
-    def _recorded(self, client: PrometheusClient, metric: str, at: float) -> Amounts:
-        after = self.rules.settle + self.rules.interval_of(self.family)
-        where = matchers(self.ask.where)[1:-1]
-        matching = ",".join(filter(None, (f'{PART}="{RUNNING}"', where)))
-        recorded = f"last_over_time({metric}{{{matching}}}[{duration(after)}])"
-        return amounts_of(
-            client.query(f"sum {by_clause(self.ask.by)} ({recorded})", moment(at)).samples, self.ask.by
-        )
-
-    def _with_samples_since(
-        self, client: PrometheusClient, metric: str, at: float, seconds: float
-    ) -> Amounts:
-        since = timedelta(seconds=max(round(seconds, 3), 0.001))
-        terms = terms_at_query_time(self.family, self.rules, metric, since, matchers(self.ask.where)[1:-1])
-        return amounts_of(client.query(terms.total(self.ask.by), moment(at)).samples, self.ask.by)
-
-
-def _sums(question: Question, plan: Sequence[Piece], amounts: Sequence[Amounts]) -> Sums:
-    total: Amounts = {}
-    for part in amounts:
-        total = add(total, part)
-    raw_seconds = sum(piece.end - piece.start for piece in plan if piece.run is None)
-    ratio = raw_seconds / question.ask.window.seconds
-    source = " and ".join(
-        dict.fromkeys("raw samples" if piece.run is None else "running totals" for piece in plan)
-    )
-    return Sums(
-        series_of(total, question.ask.by), question.ask.window, Trust(repaired_ratio=ratio, source=source)
-    )
+def _about(question: Question) -> tuple[Window, bool]:
+    return question.ask.window, question.family.name in PRICED

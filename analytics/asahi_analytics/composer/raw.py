@@ -7,16 +7,18 @@ read sample by sample, so that nothing between two restarts is lost. ``increase(
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from asahi_analytics.composer.ledger import Amounts, key_of
+from asahi_analytics.composer.ledger import Amounts, add, key_of
+from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.runs import moment
-from asahi_analytics.prometheus import Floats, PrometheusClient, Series
+from asahi_analytics.prometheus import Series
 from asahi_analytics.promql import by_clause, duration, matcher, matchers
 from asahi_analytics.tiles import INSTANCE, JOB
 from asahi_exporter.conventions import STORE, STORE_CREATED, Family
@@ -66,12 +68,17 @@ def identity_of(labels: Mapping[str, str]) -> Identity:
     return tuple(sorted((name, value) for name, value in labels.items() if name != "__name__"))
 
 
+def cut(start: float, end: float, length: float) -> list[float]:
+    """Return the edges of bins of ``length`` that end at ``end``; the first may be shorter."""
+    return [start, *np.arange(end, start, -length)[::-1].tolist()]
+
+
 class RawSums:
     """Sums of ``family`` from raw samples, for the label sets that ``where`` lets through."""
 
     def __init__(
         self,
-        client: PrometheusClient,
+        client: Client,
         family: Family,
         where: Mapping[str, Sequence[str]] | None,
         lookback: timedelta,
@@ -82,23 +89,18 @@ class RawSums:
         self._where = matchers(where)[1:-1]
         self._lookback = lookback.total_seconds()
 
-    def bins(self, by: Sequence[str], edges: Sequence[float]) -> tuple[list[Amounts], Known]:
-        """Return the amounts in each bin between consecutive ``edges``."""
+    def each_bin(self, by: Sequence[str], edges: Sequence[float]) -> Iterator[Amounts]:
+        """Yield the amounts in each bin between consecutive ``edges``."""
         known = self._before(edges[0])
-        return [
-            self._bin(by, Bin(start, end), known, edges[0])
-            for start, end in zip(edges, edges[1:], strict=False)
-        ], known
+        for start, end in pairwise(edges):
+            yield self._bin(by, Bin(start, end), known, edges[0])
 
-    def between(self, by: Sequence[str], start: float, end: float) -> tuple[Amounts, Known]:
+    def between(self, by: Sequence[str], start: float, end: float) -> Amounts:
         """Return the amounts from ``start`` to ``end``."""
-        whole_days = np.arange(end, start, -DAY)[::-1]
-        amounts, known = self.bins(by, [start, *whole_days.tolist()])
         total: Amounts = {}
-        for part in amounts:
-            for key, value in part.items():
-                total[key] = total.get(key, 0.0) + value
-        return total, known
+        for amounts in self.each_bin(by, cut(start, end, DAY)):
+            total = add(total, amounts)
+        return total
 
     def _bin(self, by: Sequence[str], bin_: Bin, known: Known, origin: float) -> Amounts:
         amounts: Amounts = {}
@@ -150,8 +152,7 @@ class RawSums:
             for identity, amount in found.items():
                 increments[identity] = increments.get(identity, 0.0) + amount
             return
-        edges = [bin_.start, *np.arange(bin_.end, bin_.start, -HOUR)[::-1].tolist()]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(cut(bin_.start, bin_.end, HOUR)):
             for identity, amount in self._increments(Bin(start, end), known, origin, more).items():
                 increments[identity] = increments.get(identity, 0.0) + amount
 

@@ -7,13 +7,13 @@ between them. ``since`` certifies where a run began, ``snapshot`` how far it has
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.composer.listener import Client
 from asahi_analytics.promql import duration
-from asahi_analytics.tiles import PART, SINCE, SNAPSHOT
+from asahi_analytics.tiles import BACKFILLED, PART, SINCE, SNAPSHOT
 
 MAX_RUNS: Final = 50
 """Runs looked for in one window; what lies before them is summed from raw samples."""
@@ -21,11 +21,15 @@ MAX_RUNS: Final = 50
 
 @dataclass(frozen=True)
 class Run:
-    """``metric`` was kept without a break from ``since``; when asked about, it had come to ``snapshot``."""
+    """``metric`` was kept without a break from ``since``; when asked about, it had come to ``snapshot``.
+
+    ``backfilled``: that snapshot was not taken by the rules, but made later from raw samples.
+    """
 
     metric: str
     since: float
     snapshot: float
+    backfilled: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,17 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(round(seconds, 3), UTC)
 
 
-def look_in(client: PrometheusClient, metric: str) -> Look:
+def look_in(client: Client, metric: str) -> Look:
     """Return a function that finds the run of ``metric`` at a time."""
 
     def look(at: float, back: float) -> Run | None:
         range_text = duration(timedelta(seconds=max(1.0, round(back, 3))))
-        parts = f'{metric}{{{PART}=~"{SINCE}|{SNAPSHOT}"}}[{range_text}]'
+        parts = f'{metric}{{{PART}=~"{SINCE}|{SNAPSHOT}|{BACKFILLED}"}}[{range_text}]'
         answer = client.query(f"max by ({PART}) (last_over_time({parts}))", moment(at))
         found = {sample.labels.get(PART): sample.value for sample in answer.samples}
         if SINCE not in found or SNAPSHOT not in found:
             return None
-        return Run(metric, found[SINCE], found[SNAPSHOT])
+        return Run(metric, found[SINCE], found[SNAPSHOT], found.get(BACKFILLED) == found[SNAPSHOT])
 
     return look
 
@@ -85,7 +89,7 @@ def _run_at(at: float, start: float, look: Look, usual_back: float, rejoin: floa
     """The run that was going on at ``at``, or else the last one before it that reaches into the window."""
     run = look(at, usual_back)
     if run is not None and run.since < at:
-        return Run(run.metric, run.since, at)
+        return replace(run, snapshot=at)
     before = at if run is None else min(at, run.since - rejoin)
     back = max(usual_back, before - start)
     run = look(before, back) if before > start else None

@@ -1,0 +1,169 @@
+"""``asahi-obs rules``: write the Prometheus rules, check them, and fill in the totals from before they ran."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from asahi_alerts import generator
+from asahi_analytics import tiles
+from asahi_analytics.backfill import snapshot_grid, totals_before
+from asahi_analytics.composer.runs import look_in
+from asahi_analytics.demo.servers import find_program
+from asahi_analytics.errors import NotEnoughData, UserInputError
+from asahi_analytics.history import HistorySeries, write_blocks
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.settings import PrometheusSettings
+from asahi_exporter.conventions import FAMILIES, Family
+
+DEFAULT_FOLDER: Final = Path("prometheus/rules")
+HOUR: Final = 3600
+PATIENCE_SECONDS: Final = 120.0
+"""A day of raw samples of a large installation takes a while to read."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command with its actions ``build``, ``check`` and ``backfill``."""
+    parser = subparsers.add_parser("rules", help="write the Prometheus rules, check them, or backfill totals")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="build|check|backfill")
+    build = actions.add_parser("build", help="write every rule file")
+    _add_folder_and_parameters(build)
+    build.set_defaults(run=run_build)
+    check = actions.add_parser("check", help="compare the files with what is built, and ask promtool")
+    _add_folder_and_parameters(check)
+    check.set_defaults(run=run_check)
+    backfill = actions.add_parser(
+        "backfill",
+        help="make the totals from before the rules ran, from raw samples, as blocks for Prometheus",
+    )
+    backfill.add_argument(
+        "output", type=Path, help="a Prometheus data directory, or a folder to move blocks from"
+    )
+    backfill.add_argument("--prometheus-url", default="http://127.0.0.1:9090", help="default: %(default)s")
+    backfill.add_argument("--days", type=float, default=30.0, help="how far back (default: %(default)g)")
+    backfill.add_argument(
+        "--family", action="append", choices=sorted(FAMILIES), help="only this one (repeatable)"
+    )
+    backfill.set_defaults(run=run_backfill)
+
+
+def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
+    defaults = tiles.RuleParameters()
+    parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    for name, text in (
+        ("interval", "between evaluations of counters"),
+        ("histogram_interval", "between evaluations of histograms"),
+        ("scrape_interval", "the shortest scrape interval of an exporter"),
+        ("settle", "how long a scrape may take to be stored"),
+        ("lookback", "how old a sample may be"),
+        ("state_lookback", "how long an interruption may last"),
+    ):
+        default = getattr(defaults, name).total_seconds()
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(
+            option, type=float, metavar="SECONDS", default=default, help=f"{text}; default {default:g} s"
+        )
+
+
+def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the text of every rule file, totals and alerts, by name."""
+    names = ("interval", "histogram_interval", "scrape_interval", "settle", "lookback", "state_lookback")
+    parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
+    return {**tiles.rule_files(parameters), **generator.rule_files()}
+
+
+def run_build(arguments: argparse.Namespace) -> int:
+    """Write the rule files below the folder and name each."""
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for name, text in rule_files(arguments).items():
+        path = arguments.folder / name
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"wrote {path}\n")
+    return 0
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Print which files differ from what is built and what promtool says; return 1 when something is wrong."""
+    problems = differences(arguments.folder, rule_files(arguments)) or promtool_problems(arguments.folder)
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
+    if not problems:
+        sys.stdout.write("rules: nothing to complain about\n")
+    return 1 if problems else 0
+
+
+def differences(folder: Path, built: dict[str, str]) -> list[str]:
+    """Return a sentence for each file that is missing, differs, or is not one of ours."""
+    problems = []
+    for name, text in built.items():
+        path = folder / name
+        if not path.exists():
+            problems.append(f"{path} is missing; write it with: asahi-obs rules build {folder}")
+        elif path.read_text(encoding="utf-8") != text:
+            problems.append(
+                f"{path} differs from what is built; write it with: asahi-obs rules build {folder}"
+            )
+    strangers = {path.name for path in folder.glob("asahi_*.yml")} - set(built)
+    return problems + [
+        f"{folder / name} is not built by asahi-obs any more; remove it" for name in sorted(strangers)
+    ]
+
+
+def promtool_problems(folder: Path) -> list[str]:
+    """Return what ``promtool check rules`` complains about."""
+    files = sorted(str(path) for path in folder.glob("*.yml"))
+    answer = subprocess.run(  # noqa: S603
+        [find_program("promtool"), "check", "rules", *files], capture_output=True, text=True, check=False
+    )
+    return [] if answer.returncode == 0 else [(answer.stderr or answer.stdout).strip()]
+
+
+def run_backfill(arguments: argparse.Namespace) -> int:
+    """Write hourly totals of the days before the rules began, as blocks."""
+    if arguments.days <= 0:
+        raise UserInputError(f"--days must be positive; got {arguments.days:g}")
+    settings = PrometheusSettings(
+        url=arguments.prometheus_url, deadline_seconds=PATIENCE_SECONDS, read_timeout_seconds=PATIENCE_SECONDS
+    )
+    client, rules = PrometheusClient(settings), tiles.RuleParameters()
+    now = datetime.now(UTC)
+    families = [FAMILIES[name] for name in arguments.family or FAMILIES]
+    series = (
+        one
+        for family in families
+        for one in _family_history(client, family, rules, now, timedelta(days=arguments.days))
+    )
+    written = write_blocks(series, arguments.output)
+    sys.stdout.write(
+        f"wrote {written.samples} samples of {written.series} series in {written.blocks} blocks\n"
+    )
+    return 0
+
+
+def _family_history(
+    client: PrometheusClient, family: Family, rules: tiles.RuleParameters, now: datetime, back: timedelta
+) -> Iterator[HistorySeries]:
+    """The totals of ``family`` before its rules began; nothing when there is nothing to fill in."""
+    run = look_in(client, tiles.state_metric(family))(now.timestamp(), rules.state_lookback.total_seconds())
+    if run is None:
+        raise UserInputError(
+            f"{client.settings.url} does not evaluate the rules of {family.name} yet; load the rule files first, "
+            "wait two minutes, then fill in what was before"
+        )
+    begun = datetime.fromtimestamp(run.since, UTC)
+    try:
+        grid = snapshot_grid(now - back, begun, HOUR)
+    except NotEnoughData:
+        sys.stdout.write(f"{family.name}: the rules have run since {begun:%Y-%m-%d %H:%M} UTC\n")
+        return
+    if grid[-1] < run.since * 1000:
+        grid = np.append(grid, round(run.since * 1000))
+    sys.stdout.write(f"{family.name}: {grid.size - 1} hours before {begun:%Y-%m-%d %H:%M} UTC\n")
+    yield from totals_before(client, family, grid, rules)
