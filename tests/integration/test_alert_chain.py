@@ -1,0 +1,211 @@
+"""The whole chain, with real programs: exporter, Prometheus, rules, Alertmanager, a webhook that is told."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from asahi_alerts import generator, thresholds
+from asahi_alerts.alertmanager import Alert, AlertmanagerClient
+from asahi_alerts.dispatcher import Dispatcher
+from asahi_alerts.incidents import anomaly_alert
+from asahi_analytics import tiles
+from asahi_analytics.demo import servers
+from support.webhook import Webhook, listening
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+ROOT = Path(__file__).parents[2]
+# Serves /metrics; each line read is the number of dollars that one more request cost.
+EXPORTER = """
+import sys
+from asahi_exporter import InferenceEvent, MetricsCollector, MetricsConfig
+collector = MetricsCollector(MetricsConfig(state_dir=sys.argv[2]))
+collector.start_http_server(port=int(sys.argv[1]))
+for line in sys.stdin:
+    collector.record_inference(InferenceEvent(model="gpt-4o", task_type="chat", user="team-a", input_tokens=10,
+        output_tokens=10, cost_dollars=float(line), latency_ms=5.0))
+"""
+
+
+class Exporter:
+    """A process that serves the metrics of requests it is told of."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.port = port
+        command = [sys.executable, "-c", EXPORTER, str(port), str(folder / "state")]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+
+    def spend(self, dollars: float) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{dollars}\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextlib.contextmanager
+def spending(exporter: Exporter, dollars: float) -> Iterator[None]:
+    """Spend ``dollars`` ten times a second meanwhile."""
+    enough = threading.Event()
+
+    def spend() -> None:
+        while not enough.wait(0.1):
+            exporter.spend(dollars)
+
+    thread = threading.Thread(target=spend)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def quick_thresholds() -> thresholds.Thresholds:
+    """Everything as shipped, in seconds instead of minutes."""
+    return thresholds.parse(
+        {
+            "evaluation_interval": "1s",
+            "exporter_down": {"for": "1s"},
+            "budget": {
+                "monthly_dollars": 1000,
+                "burn_windows": [
+                    {"burn_rate": 14.4, "short": "5s", "long": "10s", "severity": "critical", "for": "1s"}
+                ],
+            },
+        }
+    )
+
+
+def write_rules(folder: Path) -> list[Path]:
+    second = timedelta(seconds=1)
+    parameters = tiles.RuleParameters(
+        interval=second, histogram_interval=2 * second, settle=second, scrape_interval=second
+    )
+    folder.mkdir()
+    files = {**tiles.rule_files(parameters), **generator.rule_files(quick_thresholds())}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in files]
+
+
+def sample_configuration(webhook: Webhook) -> dict[str, Any]:
+    """The configuration that is shipped, told where the test listens, and in a hurry."""
+    text = (ROOT / "alerts" / "alertmanager.yml").read_text().replace("http://127.0.0.1:9095", webhook.url)
+    configuration = yaml.safe_load(text)
+    for route in (configuration["route"], *configuration["route"]["routes"]):
+        route.update(group_wait="1s", group_interval="1s")
+    return configuration
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with listening() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, webhook: Webhook) -> Iterator[servers.Server]:
+    with servers.running(servers.alertmanager(tmp_path / "am", sample_configuration(webhook))) as server:
+        yield server
+
+
+def test_an_alert_reaches_the_webhook_and_so_does_its_end(
+    tmp_path: Path, webhook: Webhook, alertmanager: servers.Server
+) -> None:
+    exporter = Exporter(tmp_path, servers.free_port())
+    configuration = servers.prometheus_config(
+        targets={"asahi": [f"127.0.0.1:{exporter.port}"]},
+        rule_files=write_rules(tmp_path / "rules"),
+        scrape_interval="1s",
+        evaluation_interval="1s",
+        alertmanagers=[f"127.0.0.1:{alertmanager.port}"],
+    )
+    prometheus = servers.prometheus(
+        tmp_path / "prometheus", configuration, extra_flags=["--rules.alert.resend-delay=1s"]
+    )
+    with servers.running(prometheus):
+        try:
+            with spending(exporter, 0.5):
+                fired = webhook.of("AsahiBudgetBurn", "firing")
+            assert fired.path == "/page"
+            assert fired.group == {"incident": "budget"}
+            assert fired.labels["window"] == "10s"
+            assert "times the pace that lasts the month" in fired.annotations["description"]
+            assert "of a budget of $1000.00" in fired.annotations["description"]
+            assert fired.annotations["runbook_url"].endswith("/AsahiBudgetBurn.md")
+            assert webhook.of("AsahiBudgetBurn", "resolved").path == "/page"
+
+            exporter.process.send_signal(signal.SIGSTOP)
+            down = webhook.of("AsahiExporterDown", "firing")
+            assert down.labels["instance"] == f"127.0.0.1:{exporter.port}"
+            exporter.process.send_signal(signal.SIGCONT)
+            webhook.of("AsahiExporterDown", "resolved")
+            assert {one.labels["alertname"] for one in webhook.received} == {
+                "AsahiBudgetBurn",
+                "AsahiExporterDown",
+            }
+        finally:
+            exporter.kill()
+
+
+def spike(ends_at: datetime | None = None, **changes: Any) -> Alert:
+    values: dict[str, Any] = {
+        "anomaly_type": "cost_spike",
+        "severity": "critical",
+        "message": "gpt-4o costs three times the usual: twice the requests, of one and a half times the size.",
+        "starts_at": datetime.now(UTC) - timedelta(minutes=10),
+        "ends_at": ends_at,
+        "subject": {"model": "gpt-4o"},
+        "runbook_base_url": "http://127.0.0.1:8000/runbooks",
+    }
+    return anomaly_alert(**values | changes)
+
+
+@contextlib.contextmanager
+def dispatching(found: list[Alert], url: str) -> Iterator[Dispatcher]:
+    """Run a dispatcher of whatever ``found`` holds."""
+    dispatcher = Dispatcher(lambda _: list(found), AlertmanagerClient(url), resend_seconds=1.0)
+    stop = threading.Event()
+    thread = threading.Thread(target=dispatcher.run_forever, args=(stop,))
+    thread.start()
+    try:
+        yield dispatcher
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_what_the_service_finds_reaches_the_webhook_through_a_restart(
+    webhook: Webhook, alertmanager: servers.Server
+) -> None:
+    found = [spike(), spike(severity="warning")]
+    with dispatching(found, alertmanager.url) as dispatcher:
+        fired = webhook.of("AsahiAnomaly", "firing")
+        assert fired.path == "/page"
+        assert fired.labels["model"] == "gpt-4o"
+        assert fired.annotations["description"].startswith("gpt-4o costs three times the usual")
+    assert dispatcher.counts.failed == 0
+
+    # the incident ends while no service runs; the next one finds it among those that ended lately
+    found[:] = [spike(datetime.now(UTC)), spike(datetime.now(UTC), severity="warning")]
+    with dispatching(found, alertmanager.url):
+        resolved = webhook.of("AsahiAnomaly", "resolved")
+    assert resolved.path == "/page"
+    assert {one.labels["severity"] for one in webhook.received if one.status == "firing"} == {"critical"}
+    left = requests.get(f"{alertmanager.url}/api/v2/alerts", timeout=5).json()
+    assert left == []
