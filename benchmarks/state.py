@@ -2,9 +2,9 @@
 
 ``python benchmarks/state.py [--restarts N]``
 
-* a service that is killed and started again N times, one process at a time, and the same with eight workers dying together
-* prometheus-client's multi-process mode in the same run: it keeps the files of dead processes, so its scrape grows with them
-  (to a tenth of the restarts only, else it takes minutes)
+* a service that is killed and started again N times: one process at a time, then eight workers dying together
+* prometheus-client's multi-process mode in the same run: it keeps the files of dead processes, so its scrape
+  grows with them (up to a tenth of the restarts, else it takes minutes)
 * the rolling window at its defaults (10 s, 7 days), 100 models busy in every slot
 """
 

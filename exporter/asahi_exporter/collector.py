@@ -100,6 +100,9 @@ class MetricsCollector:
 
     def _after_fork_in_child(self) -> None:
         """Give back what belongs to the parent: a forked process counts in a file of its own."""
+        for server in self._servers:
+            server.disown()
+        self._servers.clear()
         if self._opened is None:
             return
         self._opened.relock()

@@ -68,6 +68,10 @@ class MetricsServer:
         """Where the metrics are."""
         return f"http://{self.addr}:{self.port}/metrics"
 
+    def disown(self) -> None:
+        """Let go of the socket in a forked process: the server's thread, and so the server, stayed with the parent."""
+        self._server.socket.close()
+
     def close(self) -> None:
         """Stop serving and free the port; a second call does nothing."""
         if self._thread.is_alive():

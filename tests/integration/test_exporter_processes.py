@@ -124,14 +124,36 @@ def spend():
 """
 
 
+CONFIG = """
+workers = 2
+preload_app = True
+
+def when_ready(server):
+    from gunicorn_app import collector
+    collector.start_http_server(port={port})
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 class Gunicorn:
-    """gunicorn with two workers on a free port."""
+    """gunicorn with two workers on a free port; the master serves the metrics on another."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "gunicorn_app.py").write_text(APP)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "gunicorn", "gunicorn_app:app", "--workers", "2", "--preload"]
+        self.port, self.metrics_port = free_port(), free_port()
+        (folder / "gunicorn.conf.py").write_text(CONFIG.format(port=self.metrics_port))
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "gunicorn_app:app",
+            "--config",
+            str(folder / "gunicorn.conf.py"),
+        ]
         command += ["--bind", f"127.0.0.1:{self.port}", "--chdir", str(folder), "--log-level", "error"]
         environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder / "multi")}
         self.process = subprocess.Popen(command, env=environment)
@@ -149,8 +171,8 @@ class Gunicorn:
                 return
         raise AssertionError("gunicorn does not answer")
 
-    def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+    def get(self, path: str, port: int | None = None) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=10) as answer:
             return str(answer.read().decode())
 
     def stop(self) -> None:
@@ -175,23 +197,25 @@ def test_gunicorn_workers_together_equal_the_ledger_through_kills_and_a_restart(
 
     try:
         last = 0.0
-        for number in range(300):
+        for number in range(160):
             try:
                 pids.add(spend(number))
             except OSError:  # the worker that was to answer is the one just killed: nothing was recorded
                 continue
-            if number % 60 == 59:
+            if number % 40 == 39:
                 os.kill(int(spend(number)), signal.SIGKILL)
             if number % 20 == 0:
                 now = scraped(server.get("/metrics"), "asahi_cost_dollars_total")
                 assert now >= last
                 last = now
         text = server.get("/metrics")
+        of_master = server.get("/metrics", server.metrics_port)
     finally:
         server.stop()
     assert len(pids) > 2
     assert scraped(text, "asahi_requests_total") == len(ledger)
     assert scraped(text, "asahi_cost_dollars_total") == pytest.approx(sum(ledger), rel=1e-12)
+    assert scraped(of_master, "asahi_cost_dollars_total") == scraped(text, "asahi_cost_dollars_total")
     server = Gunicorn(tmp_path)
     try:
         spend(1)
