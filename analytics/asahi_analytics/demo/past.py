@@ -28,13 +28,13 @@ from asahi_exporter.guard import REASONS
 from asahi_exporter.schema import Schema
 
 FINE: Final = timedelta(minutes=1)
-FINE_DAYS: Final = 2
+FINE_DAYS: Final = 1
 COARSE: Final = timedelta(minutes=5)
 TIERS: Final = (*CACHE_TIERS, NO_CACHE)
 
 
 def scrape_times(end: datetime, days: float) -> Floats:
-    """Return the moments of the scrapes, in seconds: every five minutes, every minute in the last two days."""
+    """Return the moments of the scrapes, in seconds: every five minutes, every minute in the last day."""
     end_s = end.timestamp()
     fine_s = min(days, FINE_DAYS) * 86_400.0
     start_s = end_s - days * 86_400.0

@@ -6,6 +6,7 @@ A server is started on a port of this machine, waited for until it answers, and 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -72,13 +73,18 @@ def answers(url: str, timeout_seconds: float = 1.0) -> bool:
 
 @dataclass
 class Server:
-    """One child process that serves HTTP on loopback."""
+    """One child process that serves HTTP on loopback.
+
+    ``environment`` is what it gets besides our own environment. It runs in a session of its own, so that a Ctrl-C
+    reaches us alone and the servers are stopped in order.
+    """
 
     name: str
     command: Sequence[str]
     port: int
     ready_path: str
     log_path: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -90,7 +96,14 @@ class Server:
         """Start the process and return when it is ready; raise ``ServerError`` with its log's end if it is not."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
+            self.process = subprocess.Popen(  # noqa: S603
+                self.command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
         deadline = time.monotonic() + timeout_seconds
         while not answers(self.url + self.ready_path):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -112,6 +125,12 @@ class Server:
                 self.process.kill()
         self.process.wait()
         self.process = None
+
+    def ended(self) -> str | None:
+        """Return what its log says last if it was started and has ended by itself, else None."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        return f"{self.name} has ended with code {self.process.returncode}; its log ends:\n{self._log_end()}"
 
     def reload(self) -> None:
         """Ask the process to read its configuration again (SIGHUP)."""

@@ -67,7 +67,7 @@ def test_a_burstgpt_row_without_an_answer_is_a_failed_request(read: Reader) -> N
         TraceLabels("ChatGPT", "Conversation log", None),
         TraceLabels("GPT-4", "API log", None),
     )
-    assert trace.length_s == 45
+    assert trace.length_s == 46
 
 
 def test_the_short_header_of_burstgpt_is_enough(read: Reader) -> None:

@@ -1,0 +1,81 @@
+"""Where the demo keeps its files, and the exporter whose counters its history leads up to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from asahi_analytics.demo.intensity import Intensity
+from asahi_analytics.errors import UserInputError
+from asahi_exporter import MetricsCollector, MetricsConfig
+
+MARK: Final = "made-by-asahi-obs-demo"
+"""File that says that a folder is the demo's own and may be removed."""
+SERVICE: Final = "asahi-demo"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of one demo and the places in it."""
+
+    path: Path
+
+    @property
+    def state(self) -> Path:
+        """The exporter's counters."""
+        return self.path / "state"
+
+    @property
+    def data(self) -> Path:
+        """Prometheus' data directory."""
+        return self.path / "prometheus" / "data"
+
+    @property
+    def ended(self) -> datetime | None:
+        """When the history in this folder ended, or None if there is none that is complete."""
+        mark = self.path / MARK
+        text = mark.read_text().strip() if mark.exists() else ""
+        return datetime.fromisoformat(text) if text else None
+
+    def make(self) -> None:
+        """Create the folder, marked as the demo's.
+
+        Raises ``UserInputError`` when it is there, not empty and not the demo's.
+        """
+        if self.path.exists() and not (self.path / MARK).exists() and any(self.path.iterdir()):
+            raise UserInputError(f"{self.path} is not empty and not a demo's folder; pass another --dir")
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / MARK).touch()
+
+    def complete(self, end: datetime) -> None:
+        """Note that the history is written, up to ``end``."""
+        (self.path / MARK).write_text(f"{end.isoformat()}\n")
+
+    def clear(self) -> None:
+        """Remove what an earlier demo left here; raise ``UserInputError`` if it is not a demo's folder."""
+        self.make()
+        shutil.rmtree(self.path)
+        self.make()
+
+
+@contextmanager
+def exporter(folder: Folder, clock_s: float | None = None) -> Iterator[MetricsCollector]:
+    """Open the demo's exporter; its clock stands still at ``clock_s`` when that is given."""
+    config = MetricsConfig(state_dir=folder.state, service=SERVICE)
+    collector = (
+        MetricsCollector(config) if clock_s is None else MetricsCollector(config, clock=lambda: clock_s)
+    )
+    try:
+        yield collector
+    finally:
+        collector.close()
+
+
+def intensity_of(end: datetime, seed: int) -> Intensity:
+    """Return the world whose history ends at ``end``."""
+    return Intensity(end.timestamp(), seed)
