@@ -1,4 +1,4 @@
-"""Every query of every dashboard, asked of a real Prometheus, and exact sums against what was counted."""
+"""Every query of every dashboard on the demo's data in a real Prometheus; exact sums against what was counted."""
 
 from __future__ import annotations
 
@@ -10,61 +10,54 @@ import pytest
 from asahi_analytics import dashboards
 from asahi_analytics.dashboards import check
 from asahi_analytics.dashboards.money import counted
-from asahi_analytics.dashboards.queries import SAMPLE_LABELS
 from asahi_analytics.demo import servers
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.tiles import running_metric
 from asahi_exporter.conventions import FAMILIES
+from support.demo_data import demo_prometheus
 
 pytestmark = pytest.mark.integration
 
-SCRAPE_MS = 60_000
-HOURS = 3
-
-
-def history(until: datetime):
-    """Two series of every metric that the exporter has and of every total recorded, growing by one at every scrape."""
-    end_ms = int(until.timestamp()) * 1000
-    times_ms = np.arange(end_ms - HOURS * 3_600_000, end_ms, SCRAPE_MS, dtype=np.int64)
-    values = np.arange(len(times_ms), dtype=float)
-    for metric, labels in SAMPLE_LABELS.items():
-        for number in ("1", "2"):
-            own = dict.fromkeys(labels, number) | {"job": "asahi", "instance": f"127.0.0.1:900{number}"}
-            yield HistorySeries(metric, own, times_ms, values)
-    for family in FAMILIES.values():
-        yield HistorySeries(running_metric(family), dict.fromkeys(family.labels, "1"), times_ms, values)
-        if family is FAMILIES["cost_dollars"]:
-            born = times_ms[-31:]
-            yield HistorySeries(
-                running_metric(family), dict.fromkeys(family.labels, "2"), born, np.full(31, 2.5)
-            )
-
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dashboards")
-    now = datetime.now(UTC)
-    write_blocks(history(now), folder / "data")
-    server = servers.prometheus(folder, servers.prometheus_config(), data=folder / "data")
-    with servers.running(server):
-        yield PrometheusClient(server.url), now - timedelta(seconds=60)
+def demo(tmp_path_factory):
+    with demo_prometheus(tmp_path_factory.mktemp("demo")) as (server, end):
+        yield PrometheusClient(server.url), end
 
 
 @pytest.mark.parametrize("name", dashboards.DASHBOARDS)
-def test_every_query_returns_series_and_names_only_what_the_exporter_has(prometheus, name):
-    client, now = prometheus
-    answers = list(check.ask(client, dashboards.DASHBOARDS[name](), now, since="now-2h"))
+def test_every_query_returns_series_and_names_only_what_the_exporter_has(demo, name):
+    client, end = demo
+    answers = list(check.ask(client, dashboards.DASHBOARDS[name](), end, since="now-24h"))
     assert len(answers) >= 8
     assert [answer for answer in answers if not answer.good] == []
 
 
-def test_exact_sums_count_births_from_zero_and_each_minute_once(prometheus):
-    client, now = prometheus
+@pytest.fixture(scope="module")
+def totals(tmp_path_factory):
+    """A total that grows by one a minute, and another one that is born half an hour before the end."""
+    folder = tmp_path_factory.mktemp("totals")
+    now = datetime.now(UTC).replace(microsecond=0)
+    times_ms = (int(now.timestamp()) - np.arange(180, -1, -1, dtype=np.int64) * 60) * 1000
+    name = running_metric(FAMILIES["cost_dollars"])
+    series = [
+        HistorySeries(name, {"model": "old"}, times_ms, np.arange(181.0)),
+        HistorySeries(name, {"model": "born"}, times_ms[-31:], np.full(31, 2.5)),
+    ]
+    write_blocks(series, folder / "data")
+    with servers.running(
+        servers.prometheus(folder, servers.prometheus_config(), data=folder / "data")
+    ) as server:
+        yield PrometheusClient(server.url), now
+
+
+def test_exact_sums_count_births_from_zero_and_each_minute_once(totals):
+    client, now = totals
     query = counted("cost_dollars", ("model",), over="3600s")
-    assert {sample.labels["model"]: sample.value for sample in client.query(query, now).samples} == {
-        "1": 60.0,
-        "2": 2.5,
+    assert {one.labels["model"]: one.value for one in client.query(query, now).samples} == {
+        "old": 60.0,
+        "born": 2.5,
     }
     query = counted("cost_dollars", over="60s")
     minutes = (
@@ -73,7 +66,7 @@ def test_exact_sums_count_births_from_zero_and_each_minute_once(prometheus):
     assert minutes.sum() == 60.0 + 2.5
 
 
-def test_a_total_that_began_anew_within_the_range_is_not_shown_as_a_loss(prometheus):
-    client, now = prometheus
+def test_a_total_that_began_anew_within_the_range_is_not_shown_as_a_loss(totals):
+    client, now = totals
     query = counted("cost_dollars", over="3600s").replace("sum", "-sum")
     assert client.query(query, now).samples == ()

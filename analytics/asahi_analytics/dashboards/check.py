@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -17,7 +17,8 @@ from asahi_analytics.prometheus import Matrix, Vector
 DATA_POINTS: Final = 1000
 """About what Grafana asks for on a panel that fills half a screen."""
 _LAST: Final = re.compile(r"now-(\d+)([mhd])")
-_CALENDAR: Final[Mapping[str, dict[str, int]]] = {"now/d": {}, "now/M": {"day": 1}}
+_CALENDAR: Final = {"now/d": 0, "now/M": 1}
+"""The day of the month that a range begins on; 0 is today."""
 SHORTEST: Final = timedelta(minutes=1)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 _ROUND_STEPS: Final = (
@@ -71,7 +72,10 @@ def range_start(since: str, now: datetime) -> datetime:
     Raises ``UserInputError`` for any other form.
     """
     if since in _CALENDAR:
-        return min(now.replace(hour=0, minute=0, second=0, microsecond=0, **_CALENDAR[since]), now - SHORTEST)
+        return min(
+            now.replace(day=_CALENDAR[since] or now.day, hour=0, minute=0, second=0, microsecond=0),
+            now - SHORTEST,
+        )
     if match := _LAST.fullmatch(since):
         return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
     raise UserInputError(f"the time range starts at {since!r}; pass now/d, now/M or now-<number><m|h|d>")

@@ -1,0 +1,66 @@
+"""The page on the real service and a real Prometheus: with the demo's traffic, with nothing, and with none."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from asahi_analytics.api.app import create_app
+from asahi_analytics.demo import servers
+from asahi_analytics.settings import Settings
+from support.demo_data import demo_prometheus
+from support.pages import served
+
+pytestmark = pytest.mark.e2e
+
+
+def service_of(prometheus_url):
+    return create_app(Settings(prometheus={"url": prometheus_url, "retries": 0}))
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory):
+    with demo_prometheus(tmp_path_factory.mktemp("page")) as (server, _):
+        yield server
+
+
+def test_the_page_shows_what_prometheus_holds(prometheus, new_overview):
+    with served(service_of(prometheus.url)) as base:
+        overview = new_overview(base).open()
+        assert overview.statuses() == {"shown"}
+        assert not re.search(r"NaN|undefined|null|Infinity|\[object", overview.text())
+        spent = overview.card("breakdown").inner_text()
+        assert "gpt-4o-mini" in spent
+        overview.page.get_by_label("User").check(force=True)
+        assert "team-" in overview.settled().card("breakdown").inner_text()
+        overview.page.get_by_label("Week").check(force=True)
+        assert "in the last 7 days" in overview.settled().card("breakdown").inner_text()
+        assert overview.statuses() == {"shown"}
+        assert overview.complaints == []
+
+
+def test_every_metric_of_the_chart_can_be_shown(prometheus, new_overview):
+    with served(service_of(prometheus.url)) as base:
+        overview = new_overview(base).open()
+        choice = overview.page.get_by_label("What the chart shows")
+        for metric in choice.locator("option").evaluate_all("all => all.map(each => each.value)"):
+            choice.select_option(metric)
+            overview.settled()
+            assert overview.card("trend").get_attribute("data-status") == "shown", metric
+
+
+def test_an_empty_prometheus_is_no_traffic_and_not_an_error(tmp_path, new_overview):
+    server = servers.prometheus(tmp_path, servers.prometheus_config())
+    with servers.running(server), served(service_of(server.url)) as base:
+        overview = new_overview(base).open()
+        assert "No requests" in overview.card("today").inner_text()
+        assert not re.search(r"NaN|undefined|null|Infinity|\$0", overview.text())
+
+
+def test_a_prometheus_that_is_down_is_told_in_every_card(new_overview):
+    with served(service_of(f"http://127.0.0.1:{servers.free_port()}")) as base:
+        overview = new_overview(base).open()
+        assert overview.statuses() == {"failed"}
+        assert "Prometheus" in overview.card("today").inner_text()
+        assert "Traceback" not in overview.text()
