@@ -20,38 +20,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 LEVEL_VARIANCE: Final = 400.0
 """Prior variance of the level around the mean of the history: wide, so that the data decide."""
+WALK_MEMORY: Final = 400.0
+"""Steps after which the walk is pulled back: far beyond any horizon, yet its variance stays finite."""
+LONG_PERIOD: Final = 12
+"""Periods beyond this are smooth: neighbouring hours resemble each other, neighbouring weekdays need not."""
+SMOOTHNESS: Final = 0.6
+"""How much of a cycle a smooth season's neighbourhood spans."""
 
 
 @dataclass(frozen=True)
 class Kernel:
     """One model: variances relative to the noise, times in steps of the series.
 
-    ``walk`` is the variance that the level gains per step; ``season`` and ``season_memory`` the variance of a
-    repeating pattern and the steps after which it has forgotten itself (0: never); ``slow`` the same for the
-    longer pattern of hourly series; ``memory`` and ``memory_length`` the variance and length of a passing
-    deviation. ``prior`` is the weight before any data.
+    ``walk`` is the variance that the level gains per step; ``season`` that of the repeating pattern; ``memory`` and
+    ``memory_length`` the variance and length of a passing deviation.
     """
 
     walk: float
     season: float
-    season_memory: float
     memory: float
     memory_length: float
-    prior: float = 1.0
-    slow: float = 0.0
-    walk_memory: float = 60.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The models of one frequency: kernels, the season's period and the longer one's (0: none)."""
+    """The models of one frequency and the season's period in steps."""
 
     kernels: tuple[Kernel, ...]
     period: int
-    long_period: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,6 @@ class Factors:
     gram: Array
     future: Array
     log_det: Array
-    log_prior: Array
 
 
 def season_kernel(lags: Array, period: int) -> Array:
@@ -79,35 +78,26 @@ def season_kernel(lags: Array, period: int) -> Array:
     return np.asarray((same - 1.0 / period) * period / (period - 1.0))
 
 
-def smooth_season_kernel(lags: Array, period: int, length: float) -> Array:
-    """Return MacKay's periodic covariance: neighbours within ``length`` of a cycle resemble each other."""
-    angle = np.pi * np.mod(lags, period) / period
-    return np.asarray(np.exp(-2.0 * np.sin(angle) ** 2 / length**2))
+def smooth_season_kernel(lags: Array, period: int) -> Array:
+    """Return MacKay's periodic covariance (1998): neighbours in the cycle resemble each other."""
+    return np.asarray(np.exp(-2.0 * (np.sin(np.pi * lags / period) / SMOOTHNESS) ** 2))
 
 
-def covariance(kernel: Kernel, grid: Grid, times: Array) -> Array:
+def covariance(kernel: Kernel, period: int, times: Array) -> Array:
     """Return the covariance (m, m) of the smooth part at ``times``, relative to the noise."""
     lags = np.abs(times[:, None] - times[None, :])
-    total = LEVEL_VARIANCE + kernel.walk * 0.5 * kernel.walk_memory * np.exp(-lags / kernel.walk_memory)
-    if kernel.season:
-        total = total + kernel.season * _season(kernel, grid, lags)
-    if kernel.memory:
-        total = total + kernel.memory * np.exp(-lags / kernel.memory_length)
-    if kernel.slow and grid.long_period:
-        total = total + kernel.slow * smooth_season_kernel(lags, grid.long_period, 0.4)
-    return np.asarray(total)
+    pattern = season_kernel(lags, period)
+    if period > LONG_PERIOD:
+        pattern = 0.3 * pattern + 0.7 * smooth_season_kernel(lags, period)
+    return np.asarray(
+        LEVEL_VARIANCE
+        + kernel.walk * 0.5 * WALK_MEMORY * np.exp(-lags / WALK_MEMORY)
+        + kernel.season * pattern
+        + kernel.memory * np.exp(-lags / kernel.memory_length)
+    )
 
 
-def _season(kernel: Kernel, grid: Grid, lags: Array) -> Array:
-    pattern = season_kernel(lags, grid.period)
-    if grid.period >= 24:
-        pattern = 0.3 * pattern + 0.7 * smooth_season_kernel(lags, grid.period, 0.6)
-    if kernel.season_memory:
-        pattern = pattern * np.exp(-lags / kernel.season_memory)
-    return pattern
-
-
-def trend_basis(times: Array, step_starts: Array, unit: float) -> Array:
+def trend_basis(times: Array, step_starts: Array, unit: int) -> Array:
     """Return (m, 1 + steps): a slope per ``unit`` steps of time and a step at each of ``step_starts``."""
     slope = times[:, None] / unit
     steps = (times[:, None] >= step_starts[None, :]).astype(float)
@@ -117,11 +107,12 @@ def trend_basis(times: Array, step_starts: Array, unit: float) -> Array:
 @dataclass(frozen=True)
 class Layout:
     """What the factors depend on: which steps were seen (one byte each, 1: seen), the horizon in steps, the
-    places where the level may have stepped, and how a slope fades ahead."""
+    places where the level may have stepped, the steps in which a slope is counted and how it fades ahead."""
 
     seen: bytes
     horizon: int
     steps: tuple[int, ...]
+    slope_unit: int
     damping: float
 
     @property
@@ -134,33 +125,31 @@ class Layout:
         """Return the times ahead, in steps."""
         return len(self.seen) + np.arange(self.horizon, dtype=float)
 
-    def bases(self, unit: float) -> tuple[Array, Array]:
-        """Return the slope (per ``unit`` steps, zero at the last value) and the steps, in the past and ahead."""
+    def bases(self) -> tuple[Array, Array]:
+        """Return the slope (per ``slope_unit`` steps, zero at the last value) and the steps, in the past and ahead."""
         past, steps = self.past, np.array(self.steps, dtype=float)
         last = past[-1]
-        ahead = trend_basis(damped(self.future - last, self.damping), steps - last, unit)
+        ahead = trend_basis(damped(self.future - last, self.damping), steps - last, self.slope_unit)
         ahead[:, 1:] = 1.0
-        return trend_basis(past - last, steps - last, unit), ahead
+        return trend_basis(past - last, steps - last, self.slope_unit), ahead
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=8)
 def factors(grid: Grid, layout: Layout) -> Factors:
     """Return what the models of ``grid`` know for ``layout`` before they see a value."""
-    parts = [_factor(kernel, grid, layout) for kernel in grid.kernels]
-    stacked = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-    prior = np.array([kernel.prior for kernel in grid.kernels])
-    return Factors(log_prior=np.log(prior / prior.sum()), **stacked)
+    parts = [_factor(kernel, grid.period, layout) for kernel in grid.kernels]
+    return Factors(**{name: np.stack([part[name] for part in parts]) for name in parts[0]})
 
 
-def _factor(kernel: Kernel, grid: Grid, layout: Layout) -> dict[str, Array]:
+def _factor(kernel: Kernel, period: int, layout: Layout) -> dict[str, Array]:
     past = layout.past
     n = len(past)
-    joint = covariance(kernel, grid, np.concatenate([past, layout.future]))
+    joint = covariance(kernel, period, np.concatenate([past, layout.future]))
     factor = np.linalg.cholesky(joint[:n, :n] + np.eye(n))
     whiten = np.linalg.inv(factor)
     cross = whiten @ joint[:n, n:]
     project = cross.T @ whiten
-    basis, ahead = layout.bases(float(grid.long_period or grid.period))
+    basis, ahead = layout.bases()
     whitened = whiten @ basis
     return {
         "whiten": whiten,

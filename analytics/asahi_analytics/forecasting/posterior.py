@@ -11,40 +11,66 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtr
+from scipy.special import logsumexp, ndtr, ndtri
 
-from asahi_analytics.forecasting.kernels import Array, Factors
+from asahi_analytics.forecasting.kernels import Array, Factors, Indices
 
 NOISE_GRID: Final = np.exp(np.linspace(-0.35, 0.35, 5))
-KEEP: Final = 250
+KEEP: Final = 150
+"""How many of the models are kept, the likeliest; the rest weigh next to nothing."""
+GRID: Final = np.sinh(np.linspace(-1.0, 1.0, 41) * np.arcsinh(12.0))
+"""Where a distribution function is evaluated, in its standard deviations."""
 LEAST_NOISE: Final = 1e-4
 """Variance of log spend that even a constant series is credited with."""
 
 
 @dataclass(frozen=True)
 class Beliefs:
-    """Absolute prior sizes in log units: slopes a week, their weights, and a step of the level."""
+    """What is believed before the data, in log units: sizes of slopes (a week) and how likely each is, the size of
+    a step of the level and how likely there is one; ``temper`` is the power that the likelihood is raised to."""
 
-    slope_sizes: tuple[float, ...] = (1e-6, 0.015, 0.05)
-    slope_weights: tuple[float, ...] = (0.4, 0.35, 0.25)
-    step_size: float = 0.5
-    step_probability: float = 0.25
-    temper: float = 0.7
-    noise_degrees: float = 4.0
+    slope_sizes: tuple[float, ...]
+    slope_weights: tuple[float, ...]
+    step_size: float
+    step_probability: float
+    temper: float = 1.2
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Weighted models of the future: ``location`` and ``variance`` (m, h) of log spend without noise, ``noise``
-    (m,) its variance, ``shared`` (m, h, h) the covariance, ``weight`` (m,) summing to one."""
+    """Weighted models of the future, ``m`` of them over ``h`` steps; the weights sum to one.
+
+    ``location`` (m, h) is the mean of log spend; its errors are those of a kernel, ``spread`` (k, h, h) relative
+    to the ``noise`` (m,) and chosen by ``kernel`` (m,), plus those of slope and step: ``trend`` (2, m, h) is what
+    a unit of each adds ahead, ``trend_covariance`` (2, 2, m) how uncertain the units are. ``slope`` (m,) is the
+    growth of log spend a week. The noise itself comes on top.
+    """
 
     weight: Array
     location: Array
-    shared: Array
     noise: Array
+    kernel: Indices
+    spread: Array
+    trend: Array
+    trend_covariance: Array
     slope: Array
-    slope_variance: Array
+
+    @property
+    def own(self) -> Array:
+        """Return the variance (m, h) of each step, without noise."""
+        smooth = np.einsum("khh->kh", self.spread)[self.kernel] * self.noise[:, None]
+        return np.asarray(
+            smooth + np.einsum("amh,abm,bmh->mh", self.trend, self.trend_covariance, self.trend)
+        )
+
+    def variance(self, share: Array) -> Array:
+        """Return the variance (m,) of the weighted sum of the first steps, as many as ``share`` has, without noise."""
+        first = len(share)
+        smooth = np.einsum("h,khl,l->k", share, self.spread[:, :first, :first], share)
+        trend = self.trend[:, :, :first] @ share
+        return np.asarray(
+            smooth[self.kernel] * self.noise + np.einsum("am,abm,bm->m", trend, self.trend_covariance, trend)
+        )
 
 
 @dataclass(frozen=True)
@@ -100,7 +126,7 @@ def _marginal(white: Array, parts: Factors, beliefs: Beliefs, n: int) -> _Terms:
         + (squares[:, None, None, None] - explained) / noise
     )
     return _Terms(
-        beliefs.temper * likelihood + _log_prior(parts, beliefs),
+        beliefs.temper * likelihood + _log_prior(parts.gram.shape[1] - 1, beliefs)[None, :, :, None],
         slope,
         step,
         (slope_v * noise, both_v * noise, step_v * noise),
@@ -108,45 +134,42 @@ def _marginal(white: Array, parts: Factors, beliefs: Beliefs, n: int) -> _Terms:
     )
 
 
-def _log_prior(parts: Factors, beliefs: Beliefs) -> Array:
-    steps = parts.gram.shape[1] - 1
+def _log_prior(steps: int, beliefs: Beliefs) -> Array:
+    """Axes: slope size, step (0: none); all kernels are equally likely."""
     step = np.full(steps + 1, beliefs.step_probability / max(steps, 1))
     step[0] = 1.0 - beliefs.step_probability
-    slope = np.log(np.array(beliefs.slope_weights))
-    return np.asarray(
-        parts.log_prior[:, None, None, None] + slope[None, :, None, None] + np.log(step)[None, None, :, None]
-    )
+    return np.asarray(np.log(np.array(beliefs.slope_weights))[:, None] + np.log(step)[None, :])
 
 
-def _collect(values: Array, parts: Factors, terms: _Terms, top: NDArray[np.intp], weight: Array) -> Mixture:
-    model, _, step, _ = np.unravel_index(top, terms.log_weight.shape)
-    means = parts.project @ values
-    slope_ahead, step_ahead = parts.future[model, :, 0], parts.future[model, :, step]
-    slope_v, both_v, step_v = (
-        np.broadcast_to(v, terms.slope.shape).ravel()[top][:, None, None] for v in terms.covariance
-    )
+def _collect(values: Array, parts: Factors, terms: _Terms, top: Indices, weight: Array) -> Mixture:
+    kernel, _, step, _ = np.unravel_index(top, terms.log_weight.shape)
+    trend = np.stack([parts.future[kernel, :, 0], parts.future[kernel, :, step]])
+    slope_v, both_v, step_v = (np.broadcast_to(v, terms.slope.shape).ravel()[top] for v in terms.covariance)
     slope, jump = terms.slope.ravel()[top], terms.step.ravel()[top]
-    noise = terms.noise.ravel()[top]
-    outer = slope_ahead[:, :, None] * step_ahead[:, None, :]
-    shared = (
-        noise[:, None, None] * parts.spread[model]
-        + slope_v * slope_ahead[:, :, None] * slope_ahead[:, None, :]
-        + both_v * (outer + outer.transpose(0, 2, 1))
-        + step_v * step_ahead[:, :, None] * step_ahead[:, None, :]
+    location = (parts.project @ values)[kernel] + slope[:, None] * trend[0] + jump[:, None] * trend[1]
+    return Mixture(
+        weight=weight,
+        location=location,
+        noise=terms.noise.ravel()[top],
+        kernel=kernel,
+        spread=parts.spread,
+        trend=trend,
+        trend_covariance=np.array([[slope_v, both_v], [both_v, step_v]]),
+        slope=slope,
     )
-    location = means[model] + slope[:, None] * slope_ahead + jump[:, None] * step_ahead
-    return Mixture(weight, location, shared, noise, slope, slope_v.ravel())
 
 
 def mixture_quantiles(probabilities: Array, weight: Array, location: Array, scale: Array) -> Array:
-    """Return the quantiles (p, h) of Gaussian mixtures: ``weight`` (m,), ``location`` and ``scale`` (m, h)."""
-    low = (location - 9.0 * scale).min(axis=0)
-    high = (location + 9.0 * scale).max(axis=0)
-    lower = np.repeat(low[None, :], len(probabilities), axis=0)
-    upper = np.repeat(high[None, :], len(probabilities), axis=0)
-    for _ in range(30):
-        middle = 0.5 * (lower + upper)
-        below = np.einsum("m,mph->ph", weight, ndtr((middle[None] - location[:, None]) / scale[:, None]))
-        above = below < probabilities[:, None]
-        lower, upper = np.where(above, middle, lower), np.where(above, upper, middle)
-    return np.asarray(0.5 * (lower + upper))
+    """Return the quantiles (p, h) of Gaussian mixtures: ``weight`` (m,), ``location`` and ``scale`` (m, h).
+
+    The distribution function is evaluated on a grid and inverted by interpolation between normal scores, on
+    which it is almost straight; quantiles rise strictly with the probability.
+    """
+    middle = weight @ location
+    spread = np.sqrt(weight @ (scale**2 + (location - middle) ** 2))
+    points = middle[None, :] + spread[None, :] * GRID[:, None]
+    below = np.tensordot(weight, ndtr((points[None] - location[:, None]) / scale[:, None]), axes=1)
+    scores = np.maximum.accumulate(ndtri(np.clip(below, 1e-15, 1.0 - 1e-15)), axis=0)
+    scores += 1e-9 * np.arange(len(GRID))[:, None]
+    wanted = ndtri(probabilities)
+    return np.stack([np.interp(wanted, scores[:, h], points[:, h]) for h in range(points.shape[1])], axis=1)

@@ -13,8 +13,8 @@ from asahi_analytics.forecasting.history import FEWEST
 from asahi_analytics.forecasting.kernels import Array
 from asahi_analytics.forecasting.posterior import Mixture, mixture_quantiles
 from asahi_analytics.forecasting.series import FEW
-from asahi_analytics.forecasting.sparse import DRIFT, OPENING
-from asahi_analytics.forecasting.structural import LogOutlook, structural_mixture
+from asahi_analytics.forecasting.sparse import level_mixture
+from asahi_analytics.forecasting.structural import DAILY, LogOutlook, structural_mixture
 from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
 
 PRIOR_SPREAD: Final = 0.3
@@ -48,7 +48,7 @@ def forecast_ratio(hits: pd.Series, misses: pd.Series, horizon: int, confidence:
         mixture, centre = _flat(rates[np.isfinite(rates)], horizon)
         method = f"flat: only {seen} days with look-ups"
     else:
-        mixture, centre = structural_mixture(rates, horizon)
+        mixture, centre = structural_mixture(rates, horizon, DAILY)
         method = "structural average on the logit scale"
     tail = (1.0 - confidence) / 2.0
     low, middle, high = _mean_quantiles(mixture, centre, np.array([tail, 0.5, 1.0 - tail]))
@@ -58,18 +58,13 @@ def forecast_ratio(hits: pd.Series, misses: pd.Series, horizon: int, confidence:
 def _flat(rates: Array, horizon: int) -> tuple[Mixture, float]:
     rest = rates - rates.mean()
     noise = (3.0 * PRIOR_SPREAD**2 + float(rest @ rest)) / (2.0 + len(rates))
-    ahead = 1.0 + np.arange(horizon, dtype=float)
-    shared = OPENING + 2.0 * noise / len(rates) + DRIFT * np.minimum(ahead[:, None], ahead[None, :])
-    zero = np.zeros(1)
-    return Mixture(np.ones(1), np.zeros((1, horizon)), shared[None], np.array([noise]), zero, zero), float(
-        rates.mean()
-    )
+    return level_mixture(noise, len(rates), horizon, 0.0), float(rates.mean())
 
 
 def _mean_quantiles(mixture: Mixture, centre: float, probabilities: Array) -> list[float]:
     """Quantiles of the mean over the horizon, taken on the logit scale, where it is a mixture of normals."""
     horizon = mixture.location.shape[1]
     location = mixture.location.mean(axis=1, keepdims=True) + centre
-    variance = mixture.shared.mean(axis=(1, 2)) + mixture.noise / horizon
+    variance = mixture.variance(np.full(horizon, 1.0 / horizon)) + mixture.noise / horizon
     logits = mixture_quantiles(probabilities, mixture.weight, location, np.sqrt(variance)[:, None])
     return [float(value) for value in expit(logits[:, 0])]

@@ -19,7 +19,7 @@ from asahi_analytics.forecasting.kernels import Array
 from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.forecasting.simple import ema, linear
 from asahi_analytics.forecasting.sparse import EndedOutlook, flat, longest_pause, silent_steps
-from asahi_analytics.forecasting.structural import structural
+from asahi_analytics.forecasting.structural import DAILY, HOURLY, structural
 
 Method = Literal["auto", "ema", "linear"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
@@ -100,7 +100,7 @@ def _active(values: Array, horizon: int, *, hourly: bool) -> tuple[Outlook, str]
     count = int(np.isfinite(values).sum())
     if count < FEW:
         return flat(values, horizon), f"flat: only {count} values since the first spend"
-    return structural(values, horizon, hourly=hourly), "structural average"
+    return structural(values, horizon, HOURLY if hourly else DAILY), "structural average"
 
 
 def _answer(history: History, horizon: int, confidence: float, outlook: Outlook, name: str) -> SeriesForecast:

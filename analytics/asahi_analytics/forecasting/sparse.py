@@ -33,11 +33,23 @@ def flat(values: Array, horizon: int) -> LogOutlook:
     level = float(x.mean())
     rest = np.log(np.maximum(x, 0.05 * level) / level)
     noise = (PRIOR_VALUES * PRIOR_SPREAD**2 + float(rest @ rest)) / (PRIOR_VALUES + len(x) - 1.0)
+    return LogOutlook(level_mixture(noise, len(x), horizon, np.log(level) - 0.5 * noise), 0.0)
+
+
+def level_mixture(noise: float, count: int, horizon: int, location: float) -> Mixture:
+    """Return the one model of a flat level at ``location`` that ``count`` values with variance ``noise`` support."""
     ahead = 1.0 + np.arange(horizon, dtype=float)
-    shared = OPENING + 2.0 * noise / len(x) + DRIFT * np.minimum(ahead[:, None], ahead[None, :])
-    location = np.full((1, horizon), np.log(level) - 0.5 * noise)
-    mixture = Mixture(np.ones(1), location, shared[None], np.array([noise]), np.zeros(1), np.zeros(1))
-    return LogOutlook(mixture, 0.0)
+    shared = OPENING + 2.0 * noise / count + DRIFT * np.minimum(ahead[:, None], ahead[None, :])
+    return Mixture(
+        weight=np.ones(1),
+        location=np.full((1, horizon), location),
+        noise=np.array([noise]),
+        kernel=np.zeros(1, dtype=np.intp),
+        spread=shared[None] / noise,
+        trend=np.zeros((2, 1, horizon)),
+        trend_covariance=np.zeros((2, 2, 1)),
+        slope=np.zeros(1),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -13,26 +14,13 @@ from scipy.special import ndtr
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
 from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, mixture_quantiles
 
-DAILY: Final = Grid(
-    tuple(
-        Kernel(walk, season, 0.0, memory, 4.0)
-        for walk in (0.0, 0.003, 0.02, 0.1, 0.4)
-        for season in (0.05, 1.0, 8.0)
-        for memory in (0.0, 1.0)
-    ),
-    period=7,
-)
-HOURLY: Final = Grid(
-    tuple(
-        Kernel(walk, season, 0.0, memory, 5.0, slow=slow)
-        for walk in (0.001, 0.02, 0.2)
-        for season in (0.3, 4.0)
-        for memory in (0.0, 2.0)
-        for slow in (0.0, 1.0)
-    ),
-    period=24,
-    long_period=168,
-)
+
+def _grid(
+    period: int, walks: Sequence[float], seasons: Sequence[float], memories: Sequence[tuple[float, float]]
+) -> Grid:
+    """Return every combination of the parts, all equally likely beforehand; a memory is its variance and length."""
+    combinations = product(walks, seasons, memories)
+    return Grid(tuple(Kernel(walk, season, *memory) for walk, season, memory in combinations), period)
 
 
 @dataclass(frozen=True)
@@ -40,24 +28,56 @@ class Options:
     """Constants of the method; `docs/forecasting.md` says how they were chosen.
 
     ``max_history`` in steps; ``steps`` how many places a step of the level may have; ``damping`` of the slope a
-    step; ``clip`` in robust standard deviations and ``floor`` in medians hold single values; a level shift during
-    the horizon has ``shift_probability`` and the size ``shift_size`` (log units); ``inflate`` scales variances.
+    step; ``clip`` in robust standard deviations and ``floor`` in medians hold single values; ``inflate`` scales the
+    variance of the level; a spike lasts ``spike_length`` steps; with ``tail_probability`` the future is as uncertain
+    as ``tail_scale`` times what the models say.
     """
 
-    beliefs: Beliefs = field(default_factory=Beliefs)
-    max_history: int = 180
-    max_history_hourly: int = 336
+    grid: Grid
+    beliefs: Beliefs
+    max_history: int
+    slope_unit: int
+    damping: float
+    floor: float
+    inflate: float
+    tail_probability: float
+    tail_scale: float
+    spike_length: float = 8.0
     steps: int = 16
-    damping: float = 0.98
     clip: float = 3.5
-    floor: float = 0.05
-    tail_probability: float = 0.1
-    tail_scale: float = 2.0
-    spikes: float = 1.0
-    inflate: float = 1.0
 
 
-DEFAULT: Final = Options()
+DAILY: Final = Options(
+    grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
+    beliefs=Beliefs(
+        slope_sizes=(0.005, 0.02, 0.05),
+        slope_weights=(0.15, 0.35, 0.5),
+        step_size=0.15,
+        step_probability=0.22,
+    ),
+    max_history=180,
+    slope_unit=7,
+    damping=0.99,
+    floor=0.35,
+    inflate=0.85,
+    tail_probability=0.06,
+    tail_scale=2.3,
+)
+HOURLY: Final = Options(
+    grid=_grid(24, (0.002, 0.02, 0.15), (0.3, 4.0), ((0.0, 1.0), (2.0, 5.0), (3.0, 20.0))),
+    beliefs=Beliefs(slope_sizes=(0.005, 0.05), slope_weights=(0.7, 0.3), step_size=0.3, step_probability=0.2),
+    max_history=336,
+    slope_unit=168,
+    damping=0.999,
+    floor=0.1,
+    inflate=1.4,
+    tail_probability=0.1,
+    tail_scale=2.5,
+)
+STEP_MODELS: Final = 50
+"""How many models the intervals of single steps are made from."""
+MOST_VARIANCE: Final = 4.0
+"""Where the correction from median to mean stops growing: beyond it the log-normal's mean means nothing."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +87,14 @@ class LogOutlook:
     mixture: Mixture
     centre: float
     spikes: float = 0.0
-    options: Options = DEFAULT
+    options: Options = DAILY
 
     def steps(self, probabilities: Sequence[float]) -> Array:
         """Return the quantiles (p, horizon) of each step."""
         mixture = self.mixture
-        best = np.argsort(mixture.weight)[::-1][:60]
+        best = np.argsort(mixture.weight)[::-1][:STEP_MODELS]
         weight = mixture.weight[best] / mixture.weight[best].sum()
-        scale = np.sqrt(np.einsum("mhh->mh", mixture.shared[best]) + mixture.noise[best, None])
+        scale = np.sqrt(self.options.inflate * mixture.own[best] + mixture.noise[best, None] + self.spikes)
         logs = mixture_quantiles(
             np.asarray(probabilities, dtype=float), weight, mixture.location[best], scale
         )
@@ -102,50 +122,51 @@ class LogOutlook:
     def _sum(self, first: int) -> tuple[Array, Array, Array]:
         """Return weight, location and scale (m,) of the log-normals of the total (Fenton 1960), twice over:
         without and with a shift of the level on the way."""
-        mixture = self.mixture
-        shared = mixture.shared[:, :first, :first] * self.options.inflate
+        mixture, options = self.mixture, self.options
         location = mixture.location[:, :first] + self.centre
-        own, noise = np.einsum("mhh->mh", shared), mixture.noise[:, None]
+        noise = mixture.noise[:, None]
+        half = 0.5 * np.minimum(options.inflate * mixture.own[:, :first] + noise, MOST_VARIANCE)
         peak = location.max()
-        means = np.exp(location - peak + 0.5 * np.minimum(own + noise, 4.0))
+        means = np.exp(location - peak + half)
         total = means.sum(axis=1)
         share = means / total[:, None]
-        spread = np.einsum("mh,mhk,mk->m", share, np.expm1(np.minimum(shared, 4.0)), share)
-        spread += (
-            share**2 * (np.expm1(np.minimum(noise, 4.0)) + self.spikes) * np.exp(np.minimum(own, 4.0))
-        ).sum(axis=1)
-        variance = np.log1p(spread)
-        middle = np.log(total) + peak - 0.5 * variance
-        p, widen = self.options.tail_probability, self.options.tail_scale
+        typical = mixture.weight @ share
+        alone = (share**2).sum(axis=1) * (
+            np.expm1(np.minimum(mixture.noise, MOST_VARIANCE)) + options.spike_length * self.spikes
+        )
+        variance = options.inflate * mixture.variance(typical) + alone
+        middle = np.log(total) + peak - 0.5 * np.minimum(variance, MOST_VARIANCE)
+        p = options.tail_probability
         return (
             np.concatenate([(1.0 - p) * mixture.weight, p * mixture.weight]),
             np.tile(middle, 2),
-            np.sqrt(np.concatenate([variance, variance * widen**2])),
+            np.sqrt(np.concatenate([variance, variance * options.tail_scale**2])),
         )
 
 
-def structural(values: Array, horizon: int, *, hourly: bool, options: Options = DEFAULT) -> LogOutlook:
+def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
     """Return what is to come after ``values`` (NaN: missing, none negative, at least one positive)."""
-    grid = HOURLY if hourly else DAILY
-    values = values[-(options.max_history_hourly if hourly else options.max_history) :]
+    values = values[-options.max_history :]
     seen = np.isfinite(values)
     logs = np.full(len(values), np.nan)
-    logs[seen] = clipped_logs(values, grid.period, options)
-    mixture, middle = structural_mixture(logs, horizon, hourly=hourly, options=options)
-    spikes = options.spikes * _spikes(values[seen], logs[seen])
-    return LogOutlook(mixture, middle + _lost(values[seen], logs[seen]), spikes, options)
+    logs[seen] = clipped_logs(values, options)
+    mixture, middle = structural_mixture(logs, horizon, options)
+    centre = middle + _lost(values[seen], logs[seen])
+    return LogOutlook(mixture, centre, _spikes(values[seen], logs[seen]), options)
 
 
-def structural_mixture(
-    logs: Array, horizon: int, *, hourly: bool = False, options: Options = DEFAULT
-) -> tuple[Mixture, float]:
+def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mixture, float]:
     """Return the mixture for ``logs`` (any real values, NaN: missing) and the mean that its locations lie around."""
     seen = np.isfinite(logs)
     middle = float(logs[seen].mean())
-    places = _step_places(len(logs), options.steps)
-    layout = Layout(seen.astype(np.uint8).tobytes(), horizon, places, options.damping)
-    known = factors(HOURLY if hourly else DAILY, layout)
-    return infer(logs[seen] - middle, known, options.beliefs), middle
+    layout = Layout(
+        seen=seen.astype(np.uint8).tobytes(),
+        horizon=horizon,
+        steps=_step_places(len(logs), options.steps),
+        slope_unit=options.slope_unit,
+        damping=options.damping,
+    )
+    return infer(logs[seen] - middle, factors(options.grid, layout), options.beliefs), middle
 
 
 def _step_places(n: int, count: int) -> tuple[int, ...]:
@@ -153,13 +174,13 @@ def _step_places(n: int, count: int) -> tuple[int, ...]:
     return tuple(int(start) for start in starts)
 
 
-def clipped_logs(values: Array, period: int, options: Options) -> Array:
+def clipped_logs(values: Array, options: Options) -> Array:
     """Return the logarithm of the seen values, held within reach of their own recent pattern."""
     seen = np.isfinite(values)
     x = values[seen]
     floor = options.floor * np.median(x[x > 0])
     logs = np.log(np.maximum(x, floor))
-    fit = _rough_fit(logs, np.flatnonzero(seen).astype(float), period)
+    fit = _rough_fit(logs, np.flatnonzero(seen).astype(float), options.grid.period)
     rest = logs - fit
     spread = 1.4826 * np.median(np.abs(rest - np.median(rest))) + 0.02
     return np.asarray(fit + np.clip(rest, -options.clip * spread, options.clip * spread))
@@ -187,6 +208,6 @@ def _lost(x: Array, logs: Array) -> float:
 
 
 def _spikes(x: Array, logs: Array) -> float:
-    """Return the relative variance per step that clipping hid: of values beyond the clip, capped at threefold."""
+    """Return the relative variance of a step that clipping hid, values beyond four times the clipped one held there."""
     beyond = np.minimum(x, 4.0 * np.exp(logs)) / np.exp(logs) - 1.0
     return float(np.mean(beyond**2))

@@ -36,10 +36,10 @@ def trend_of(outlook: Outlook) -> TrendEstimate:
     or a step of the level, so that drift is not taken for a trend: increasing means that more than 95 % of the
     probability lies above +0.25 % a week.
     """
-    if not isinstance(outlook, LogOutlook) or not outlook.mixture.slope_variance.any():
+    if not isinstance(outlook, LogOutlook) or not outlook.mixture.trend_covariance.any():
         return STABLE
     mixture = outlook.mixture
-    spread = np.sqrt(mixture.slope_variance) + 1e-12
+    spread = np.sqrt(mixture.trend_covariance[0, 0]) + 1e-12
     up = float(mixture.weight @ ndtr((mixture.slope - SMALLEST) / spread))
     down = float(mixture.weight @ ndtr((-SMALLEST - mixture.slope) / spread))
     growth = 100.0 * float(np.expm1(mixture.weight @ mixture.slope))
