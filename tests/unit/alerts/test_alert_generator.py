@@ -101,9 +101,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not(name: str) -> N
     assert any(not case.get("exp_alerts") for case in cases)
     fired = [alert for case in cases for alert in case.get("exp_alerts", [])]
     assert fired
-    assert all(
-        set(alert["exp_annotations"]) == {"summary", "description", "runbook_url"} for alert in fired
-    )
+    assert all(set(alert["exp_annotations"]) == {"summary", "description", "runbook_url"} for alert in fired)
     severities = {alert.severity for alert in ALERTS if alert.name == name}
     assert {alert["exp_labels"]["severity"] for alert in fired} == severities
 

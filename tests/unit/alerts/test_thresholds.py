@@ -92,14 +92,14 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, content: str, wo
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ThresholdsError, match="cannot read thresholds from .*nowhere.yml"):
+    with pytest.raises(ThresholdsError, match=r"cannot read thresholds from .*nowhere.yml"):
         thresholds.load(tmp_path / "nowhere.yml")
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "binary.yml"
     path.write_bytes(b"\xff\xfe\x00cost")
-    with pytest.raises(ThresholdsError, match="cannot read thresholds from .*binary.yml"):
+    with pytest.raises(ThresholdsError, match=r"cannot read thresholds from .*binary.yml"):
         thresholds.load(path)
 
 
@@ -128,7 +128,9 @@ def test_parsing_leaves_its_argument_alone() -> None:
     assert values == before
 
 
-@pytest.mark.parametrize(("duration", "expected"), [("90s", 90), ("15m", 900), ("6h", 21_600), ("3d", 259_200)])
+@pytest.mark.parametrize(
+    ("duration", "expected"), [("90s", 90), ("15m", 900), ("6h", 21_600), ("3d", 259_200)]
+)
 def test_durations_are_seconds(duration: str, expected: int) -> None:
     assert thresholds.seconds(duration) == expected
 
