@@ -18,7 +18,8 @@ from asahi_exporter.conventions import CACHE_TIERS, NO_CACHE
 
 Counts = npt.NDArray[np.int64]
 LONGEST_STEP_SECONDS: Final = 30.0
-"""What is made up for at most after the process was held up."""
+"""What is recorded at once at most, after the process was held up."""
+LONGEST_GAP_SECONDS: Final = 900.0
 
 
 class LiveTraffic:
@@ -32,6 +33,12 @@ class LiveTraffic:
         self._latency = {model.name: model for model in world.MODELS}
         self._until_s = now_s
         self.requests = 0
+
+    def make_up(self, now_s: float) -> None:
+        """Record all that would have happened up to ``now_s``, but no more than ``LONGEST_GAP_SECONDS`` of it."""
+        self._until_s = max(self._until_s, now_s - LONGEST_GAP_SECONDS)
+        while self._until_s < now_s:
+            self.catch_up(min(self._until_s + LONGEST_STEP_SECONDS, now_s))
 
     def catch_up(self, now_s: float) -> None:
         """Record what happens up to ``now_s``, in seconds since 1970."""

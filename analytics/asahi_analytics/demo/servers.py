@@ -62,6 +62,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on ``port`` of the loopback interface now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
 def answers(url: str, timeout_seconds: float = 1.0) -> bool:
     """Tell whether ``url`` answers with a status below 300."""
     try:
@@ -142,9 +153,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(server: Server) -> Iterator[Server]:
+def running(server: Server, timeout_seconds: float = 60.0) -> Iterator[Server]:
     """Start ``server``, yield it, and end it whatever happens."""
-    server.start()
+    server.start(timeout_seconds)
     try:
         yield server
     finally:

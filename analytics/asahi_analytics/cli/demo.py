@@ -1,0 +1,133 @@
+"""``asahi-obs demo``: traffic with weeks of history, Prometheus, Alertmanager and the service, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from asahi_analytics.cli.progress import Narrator
+from asahi_analytics.demo import servers
+from asahi_analytics.demo.build import HistoryPlan, build_history
+from asahi_analytics.demo.check import check_all
+from asahi_analytics.demo.only_live import run_only_live
+from asahi_analytics.demo.servers import LOOPBACK
+from asahi_analytics.demo.stack import Ports, Stack, stack, watch
+from asahi_analytics.demo.store import Folder
+from asahi_analytics.traffic.live import stopping
+
+DEFAULT_FOLDER: Final = Path(".demo")
+_PROGRAMS: Final = ("prometheus", "promtool", "alertmanager")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("demo", help="bring everything up with weeks of made-up traffic")
+    ports = Ports()
+    parser.add_argument("--days", type=float, default=30.0, help="days of history (default: 30)")
+    parser.add_argument("--seed", type=int, default=1, help="of the made-up traffic (default: 1)")
+    parser.add_argument(
+        "--dir", type=Path, default=DEFAULT_FOLDER, help="where its files go (default: .demo)"
+    )
+    parser.add_argument(
+        "--port", type=int, help=f"of the service, or of /metrics with --live-only ({ports.service})"
+    )
+    parser.add_argument("--prometheus-port", type=int, default=ports.prometheus, help=f"({ports.prometheus})")
+    parser.add_argument(
+        "--alertmanager-port", type=int, default=ports.alertmanager, help=f"({ports.alertmanager})"
+    )
+    parser.add_argument("--exporter-port", type=int, default=ports.exporter, help=f"({ports.exporter})")
+    reuse = parser.add_mutually_exclusive_group()
+    reuse.add_argument(
+        "--keep", action="store_true", help="go on with the history that is there, if there is one"
+    )
+    reuse.add_argument("--fresh", action="store_true", help="make the history anew (the default)")
+    parser.add_argument(
+        "--check", "--once", action="store_true", help="ask everything once, then end; for CI"
+    )
+    parser.add_argument(
+        "--live-only", action="store_true", help="only traffic from now on, on /metrics; no servers"
+    )
+    parser.add_argument(
+        "--addr", default=LOOPBACK, help="address of /metrics with --live-only (default: 127.0.0.1)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Bring up what the options ask for, and stay until Ctrl-C or SIGTERM."""
+    narrator = Narrator(sys.stdout)
+    if arguments.live_only:
+        return run_only_live(arguments.addr, arguments.port, arguments.seed, narrator)
+    ports = Ports(
+        Ports.service if arguments.port is None else arguments.port,
+        arguments.prometheus_port,
+        arguments.alertmanager_port,
+        arguments.exporter_port,
+    )
+    ports.check()
+    for program in _PROGRAMS:
+        servers.find_program(program)
+    started = time.monotonic()
+    folder = Folder(arguments.dir.resolve())
+    end = history(arguments, folder, ports, narrator)
+    narrator.say("Starting the servers")
+    with (
+        stopping() as stop,
+        stack(folder, end, arguments.seed, ports, lambda text: narrator.say(f"  {text}")) as up,
+    ):
+        narrator.say(f"Ready after {time.monotonic() - started:.0f} s. {addresses(up)}")
+        if arguments.check:
+            return check(up, narrator)
+        watch(up, stop)
+        narrator.say("Stopping the servers")
+    return 0
+
+
+def history(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrator: Narrator) -> datetime:
+    """Return when the demo's history ends: the one that is there with ``--keep``, else one made now."""
+    if arguments.keep and (there := folder.ended):
+        narrator.say(f"Going on with the history in {folder.path}, which ends {there.isoformat()}")
+        return there
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
+    plan = HistoryPlan(end, arguments.days, arguments.seed, f"{LOOPBACK}:{ports.exporter}")
+    narrator.say(f"Making {arguments.days:g} days of history in {folder.path}")
+    folder.clear()
+    written = build_history(plan, folder, narrator)
+    narrator.say(f"  {written.samples:,} samples of {written.series:,} series")
+    return end
+
+
+def addresses(up: Stack) -> str:
+    """Return where to look, and what to try."""
+    url = up.service.url
+    return f"""Everything is up:
+
+  overview page    {url}/
+  API              {url}/openapi.json
+  Prometheus       {up.prometheus.url}
+  Alertmanager     {up.alertmanager.url}
+  exporter         {up.exporter_url}
+
+Try:
+  curl '{url}/analytics/cost-breakdown?period=week&group_by=model'
+  curl '{url}/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=50000'
+  curl '{url}/analytics/anomalies'
+  curl '{url}/analytics/recommendations'
+
+Ctrl-C stops it all."""
+
+
+def check(up: Stack, narrator: Narrator) -> int:
+    """Ask everything, say how it went, and return the exit code."""
+    failed = 0
+    for finding in check_all(up):
+        failed += not finding.ok
+        narrator.say(
+            f"  {'ok  ' if finding.ok else 'FAIL'} {finding.milliseconds:8.0f} ms  {finding.name}: {finding.words}"
+        )
+    narrator.say("All is well." if not failed else f"{failed} of the answers are not what they must be.")
+    return 1 if failed else 0

@@ -1,0 +1,125 @@
+"""Asks everything that the demo has brought up, once, and says whether each answer holds data."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from asahi_analytics.demo.stack import Stack
+
+TIMEOUT_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 120.0
+"""For what takes a scrape or an evaluation to be there."""
+DATA: Final[Mapping[str, tuple[str, ...]]] = {
+    "/analytics/cost-breakdown?period=month&group_by=model": ("total_cost", "breakdown"),
+    "/analytics/cost-breakdown?period=month&group_by=task_type": ("total_cost", "breakdown"),
+    "/analytics/cost-breakdown?period=month&group_by=user": ("total_cost", "breakdown"),
+    "/analytics/cost-breakdown?period=hour&group_by=tier": ("breakdown",),
+    "/analytics/trends?metric=cost&period=day&intervals=30": ("points",),
+    "/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=50000": ("predicted_cost",),
+    "/analytics/anomalies": ("anomalies",),
+    "/analytics/recommendations": ("recommendations",),
+    "/analytics/baseline": ("baseline_cost", "savings"),
+    "/analytics/top-cost-drivers": ("drivers",),
+    "/analytics/cache-performance": ("overall_hit_rate",),
+    "/analytics/latency-percentiles": ("p50", "p99"),
+}
+"""Address below the service, and the fields of its answer that must not be empty."""
+PLAIN: Final = ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was asked: how it ended, in a few words, and in how many milliseconds."""
+
+    name: str
+    ok: bool
+    words: str
+    milliseconds: float
+
+
+def check_all(up: Stack) -> Iterator[Finding]:
+    """Ask the service's endpoints, Prometheus' targets, rules and totals, and Alertmanager."""
+    yield _finding("Prometheus targets are up", partial(_wait, partial(_targets_up, up)))
+    yield _finding("Prometheus rules are healthy", partial(_wait, partial(_rules_healthy, up)))
+    yield _finding("Alertmanager answers", partial(_size, f"{up.alertmanager.url}/api/v2/status"))
+    for path in PLAIN:
+        yield _finding(path, partial(_size, up.service.url + path))
+    for path, fields in DATA.items():
+        yield _finding(path, partial(_wait, partial(_filled, up.service.url + path, fields)))
+
+
+def _finding(name: str, ask: Callable[[], str]) -> Finding:
+    started = time.monotonic()
+    try:
+        words, ok = ask(), True
+    except urllib.error.HTTPError as error:
+        words, ok = f"status {error.code}: {error.read(300).decode(errors='replace')}", False
+    except (OSError, ValueError, LookupError) as error:
+        words, ok = str(error), False
+    return Finding(name, ok, words, (time.monotonic() - started) * 1000.0)
+
+
+def _wait(ask: Callable[[], str]) -> str:
+    """Ask until there is data, as long as ``PATIENCE_SECONDS`` allow; a refusal is not waited for."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except LookupError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(2.0)
+
+
+def _body(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  (always http://127.0.0.1)
+        return bytes(answer.read())
+
+
+def _size(url: str) -> str:
+    return f"{len(_body(url)):,} bytes"
+
+
+def _json(url: str) -> Any:
+    return json.loads(_body(url))
+
+
+def _filled(url: str, fields: tuple[str, ...]) -> str:
+    answer = _json(url)
+    empty = [field for field in fields if not answer.get(field)]
+    if empty:
+        raise LookupError(f"{empty[0]} is empty")
+    first = answer[fields[0]]
+    return (
+        f"{fields[0]}: {len(first)} entries"
+        if isinstance(first, list | dict)
+        else f"{fields[0]}: {first:,.4g}"
+    )
+
+
+def _targets_up(up: Stack) -> str:
+    targets = _json(f"{up.prometheus.url}/api/v1/targets?state=active")["data"]["activeTargets"]
+    down = [target["labels"]["job"] for target in targets if target["health"] != "up"]
+    if down:
+        raise LookupError(f"not up: {', '.join(down)}")
+    return f"{len(targets)} targets"
+
+
+def _rules_healthy(up: Stack) -> str:
+    groups = _json(f"{up.prometheus.url}/api/v1/rules")["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    wrong = [
+        f"{rule['name']} {rule['health']} {rule.get('lastError', '')}"
+        for rule in rules
+        if rule["health"] != "ok"
+    ]
+    if wrong:
+        raise LookupError(f"{len(wrong)} of {len(rules)} rules: {wrong[0]}")
+    return f"{len(rules)} rules in {len(groups)} groups"
