@@ -18,6 +18,8 @@ from asahi_analytics.anomaly.usual import usual, weekly_factor
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
 RECENT_HOURS: Final = 3.0
+SLOW_HOURS: Final = 4.0
+"""The lower of the medians of both counts, so that an incident does not soon become its own reference."""
 REGIME_HOURS: Final = 24.0
 LULL_TRUST: Final = 0.6
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
@@ -25,8 +27,6 @@ LULL_FLOOR: Final = 0.2
 """A deeper lull lowers it no further: recovering from one is not a spike."""
 OUTAGE_RATIO: Final = 0.05
 """Below this share of the usual a bin says nothing about the level to come."""
-SLACK: Final = 1.05
-"""The expectation stays within this factor of the larger of the usual value and the recent median."""
 NOISE_HOURS: Final = 7 * 24.0
 NOISE_QUANTILE: Final = 0.88
 NOISE_Z: Final = 1.175
@@ -59,16 +59,23 @@ class Spikes:
 
 @dataclass(frozen=True)
 class _Reference:
-    """What a bin can be held against: each the same length as the series."""
+    """What a bin can be held against: each the same length as the series.
+
+    ``base`` is the profile of this weekday, ``ratio`` each bin against it, ``regime`` how far above it the traffic
+    has run for most of ``REGIME_HOURS``.
+    """
 
     profile: Floats
+    base: Floats
+    ratio: Floats
+    regime: Floats
     recent: Floats
     day_mean: Floats
 
     @property
     def largest(self) -> Floats:
         """Return the larger of the usual value and the recent median: whoever doubles it has doubled anything."""
-        return np.fmax(self.profile, self.recent)
+        return np.fmax(self.profile * self.regime, self.recent)
 
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
@@ -78,12 +85,7 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
 
 
 def _judge(bins: Bins, rule: SpikeRule, left_out: Bools) -> Spikes:
-    recent_bins = bins.within(RECENT_HOURS, 3)
-    reference = _Reference(
-        profile=usual(bins.values, left_out, bins, rule.profile_days),
-        recent=past(bins.values, recent_bins, "median", recent_bins // 3),
-        day_mean=past(bins.values, bins.within(rule.mean_hours), "mean", bins.within(rule.min_history_hours)),
-    )
+    reference = _reference(bins, rule, left_out)
     expected = _expected(bins, reference)
     threshold = np.maximum(
         _noise_aware(bins, rule.ratio, expected, reference), expected + rule.excess_share * reference.day_mean
@@ -91,19 +93,39 @@ def _judge(bins: Bins, rule: SpikeRule, left_out: Bools) -> Spikes:
     return Spikes(expected, threshold, persistent(bins.values > threshold))
 
 
-def _expected(bins: Bins, reference: _Reference) -> Floats:
-    """Return the profile moved by the level; where there is no profile, the rolling mean or the recent median."""
-    base = reference.profile * weekly_factor(bins, reference.profile)
-    level_bins = bins.within(LEVEL_HOURS, 2)
+def _reference(bins: Bins, rule: SpikeRule, left_out: Bools) -> _Reference:
+    profile = usual(bins.values, left_out, bins, rule.profile_days)
+    base = profile * weekly_factor(bins, profile)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = bins.values / base
     ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 2, 2))
-    regime = np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0))
-    level = past(ratio, level_bins, "median", max(1, level_bins // 3)) / regime
-    moved = base * regime * _followed(np.where(np.isnan(level), 1.0, level))
-    moved = np.minimum(moved, SLACK * reference.largest)
-    return np.where(np.isnan(base), np.fmax(reference.day_mean, reference.recent), moved)
+    return _Reference(
+        profile=profile,
+        base=base,
+        ratio=ratio,
+        regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
+        recent=_recent(bins, ~np.isnan(profile)),
+        day_mean=past(bins.values, bins.within(rule.mean_hours), "mean", bins.within(rule.min_history_hours)),
+    )
+
+
+def _recent(bins: Bins, with_profile: Bools) -> Floats:
+    """Return the recent median; where there is a profile to fall back on, one that is slow to rise."""
+    quick, slow = (
+        past(bins.values, width, "median", width // 3)
+        for width in (bins.within(RECENT_HOURS, 3), bins.within(SLOW_HOURS, 3))
+    )
+    return np.where(with_profile, np.fmin(quick, slow), quick)
+
+
+def _expected(bins: Bins, reference: _Reference) -> Floats:
+    """Return the profile moved by the level; where there is no profile, the rolling mean or the recent median."""
+    level_bins = bins.within(LEVEL_HOURS, 2)
+    level = past(reference.ratio, level_bins, "median", max(1, level_bins // 3)) / reference.regime
+    moved = reference.base * reference.regime * _followed(np.where(np.isnan(level), 1.0, level))
+    moved = np.minimum(moved, reference.largest)
+    return np.where(np.isnan(reference.base), np.fmax(reference.day_mean, reference.recent), moved)
 
 
 def _followed(level: Floats) -> Floats:
