@@ -36,7 +36,7 @@ from asahi_analytics.models import (
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.quantiles import histogram_quantiles
 from asahi_analytics.settings import Settings
-from asahi_analytics.trends import METRICS
+from asahi_analytics.trends import METRICS, values_of
 from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Period, Window, trailing
 from asahi_exporter import conventions as names
@@ -150,7 +150,7 @@ class AnalyticsEngine:
         span = Window(last.end - intervals * last.length, last.end)
         definition = METRICS[metric]
         series = [self.composer.series(family, by, span, last.length) for family, by in definition.sources]
-        values = definition.finish([each.frame for each in series])
+        values = values_of(definition, series, last.length)
         starts = [span.start + number * last.length for number in range(intervals)]
         return Trend(
             start=span.start,

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from asahi_analytics.composer import SumSeries
+from asahi_analytics.composer.values import TOTAL
 from asahi_analytics.quantiles import histogram_quantiles
 
 Floats = npt.NDArray[np.float64]
@@ -29,6 +32,17 @@ class TrendMetric:
     finish: Callable[[Sequence[pd.DataFrame]], Floats]
 
 
+def known(sums: SumSeries, step: timedelta) -> pd.DataFrame:
+    """Return the frame of sums over every label; without any counter zeros, NaN where nothing was scraped."""
+    if len(sums.frame.columns):
+        return sums.frame
+    starts = pd.DatetimeIndex(sums.frame.index)
+    values = np.full(len(starts), 0.0 if sums.trust.scraped_ratio else np.nan)
+    for gap in sums.trust.gaps:
+        values[(starts >= pd.Timestamp(gap.start)) & (starts <= pd.Timestamp(gap.end - step))] = np.nan
+    return pd.DataFrame({TOTAL: values}, index=starts)
+
+
 def total(frame: pd.DataFrame) -> Floats:
     """Return the sum of the columns for each bin; NaN where every column is NaN or there is none."""
     return frame.sum(axis=1, min_count=1).to_numpy(np.float64)
@@ -37,6 +51,15 @@ def total(frame: pd.DataFrame) -> Floats:
 def ratio(above: Floats, below: Floats) -> Floats:
     """Return ``above / below``; NaN where ``below`` is not positive."""
     return np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
+
+
+def values_of(metric: TrendMetric, sums: Sequence[SumSeries], step: timedelta) -> Floats:
+    """Return the value of each bin; ``sums`` are those of ``metric.sources``, in their order."""
+    whole = [
+        known(each, step) if not by else each.frame
+        for each, (_, by) in zip(sums, metric.sources, strict=True)
+    ]
+    return metric.finish(whole)
 
 
 def _sum_of(family: str, unit: str) -> TrendMetric:

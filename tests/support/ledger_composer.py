@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 
 from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
-from asahi_analytics.windows import Window
 from asahi_exporter.conventions import LATENCY_MS_BUCKETS
 
 
@@ -35,7 +35,7 @@ class LedgerComposer:
         self.asked.append(Ask(family, by, window, where))
         sums: dict[tuple[str, ...], float] = {}
         for entry in self._matching(family, window, where):
-            key = tuple(entry.labels[label] for label in by)
+            key = _key(entry, by)
             sums[key] = sums.get(key, 0.0) + entry.value
         return Sums(_series(sums, by), window, self.trust)
 
@@ -43,13 +43,13 @@ class LedgerComposer:
         return [self.total(ask.family, ask.by, ask.window, ask.where) for ask in asks]
 
     def series(self, family, by, window, step: timedelta, where=None) -> SumSeries:
-        starts = []
-        moment = window.start
-        while moment < window.end:
-            starts.append(moment)
-            moment += step
-        rows = [self.total(family, by, Window(start, start + step), where).values for start in starts]
-        frame = pd.DataFrame(rows, index=pd.DatetimeIndex(starts)).fillna(0.0)
+        count = round(window.length / step)
+        starts = pd.DatetimeIndex([window.start + number * step for number in range(count)])
+        keys = sorted({_key(entry, by) for entry in self._matching(family, window, where)})
+        frame = pd.DataFrame(0.0, index=starts, columns=_index(keys, by))
+        for entry in self._matching(family, window, where):
+            number = math.ceil((entry.at - window.start) / step) - 1
+            frame.iloc[number, keys.index(_key(entry, by))] += entry.value
         return SumSeries(frame, window, self.trust)
 
     def _matching(self, family, window, where) -> Iterable[Entry]:
@@ -60,15 +60,22 @@ class LedgerComposer:
                 yield entry
 
 
-def _series(sums: Mapping[tuple[str, ...], float], by: Sequence[str]) -> pd.Series:
-    if not sums:
-        return pd.Series(dtype=float)
+def _key(entry: Entry, by: Sequence[str]) -> tuple[str, ...]:
+    return tuple(entry.labels[label] for label in by)
+
+
+def _index(keys: Sequence[tuple[str, ...]], by: Sequence[str]) -> pd.Index:
     if not by:
-        return pd.Series([sum(sums.values())], index=["total"])
+        return pd.Index(["total"] * len(keys), dtype=object)
     if len(by) == 1:
-        return pd.Series({key[0]: value for key, value in sums.items()})
-    index = pd.MultiIndex.from_tuples(list(sums), names=list(by))
-    return pd.Series(list(sums.values()), index=index)
+        return pd.Index([key[0] for key in keys], name=by[0], dtype=object)
+    return pd.MultiIndex.from_arrays(
+        [[key[number] for key in keys] for number in range(len(by))], names=list(by)
+    )
+
+
+def _series(sums: Mapping[tuple[str, ...], float], by: Sequence[str]) -> pd.Series:
+    return pd.Series(list(sums.values()), index=_index(list(sums), by), dtype=float)
 
 
 def request(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from asahi_analytics import windows
+from asahi_analytics.anomaly import AnomalyReport
 from asahi_analytics.api.answers import Recommendations
 from asahi_analytics.api.parameters import (
     BaselineParameters,
@@ -89,6 +90,11 @@ def hit_rate_forecast(service: Service, given: HitRateForecastParameters) -> Hit
     return service.forecasting.predict_cache_hit_rate(given.horizon_days, given.confidence, given.tier)
 
 
+def anomalies(service: Service, _given: Parameters) -> AnomalyReport:
+    """Answer ``/analytics/anomalies``."""
+    return service.detector.report()
+
+
 def recommendations(service: Service, _given: Parameters) -> Recommendations:
     """Answer ``/analytics/recommendations``."""
     now = service.engine.clock()
@@ -146,5 +152,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         HitRateForecast,
         hit_rate_forecast,
     ),
+    Endpoint("/analytics/anomalies", "What just went wrong, and why", Parameters, AnomalyReport, anomalies),
     Endpoint("/analytics/recommendations", "What to change", Parameters, Recommendations, recommendations),
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from asahi_analytics.anomaly import AnomalyDetector
 from asahi_analytics.api.service_metrics import ServiceMetrics
 from asahi_analytics.cache import SingleFlight, TtlCache
 from asahi_analytics.composer import Composer
@@ -33,6 +34,7 @@ class Service:
     metrics: ServiceMetrics
     engine: AnalyticsEngine
     forecasting: ForecastingModel
+    detector: AnomalyDetector
     recommendations: RecommendationEngine
     answers: TtlCache[str, Body]
     flights: SingleFlight[str, Body] = field(default_factory=SingleFlight)
@@ -57,6 +59,7 @@ def build(
         metrics=metrics,
         engine=engine,
         forecasting=ForecastingModel(engine),
+        detector=AnomalyDetector(engine),
         recommendations=RecommendationEngine(engine),
         answers=TtlCache(settings.cache.max_bytes // 4),
     )
