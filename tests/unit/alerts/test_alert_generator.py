@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -86,6 +87,7 @@ def test_every_key_of_the_thresholds_stands_in_the_docs() -> None:
     assert missing == []
 
 
+@functools.cache
 def cases_by_alert() -> dict[str, list[dict[str, Any]]]:
     cases = defaultdict(list)
     for path in (ROOT / "prometheus" / "tests").glob("asahi_alerts*_test.yml"):
@@ -213,3 +215,17 @@ def test_anomalies_belong_to_the_incidents_of_the_rules() -> None:
 
 def test_metrics_of_the_service_are_not_the_exporters() -> None:
     assert not {metric.name for metric in SERVICE_METRICS} & set(conventions.BY_NAME)
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda page: page.stem
+)
+def test_every_name_in_a_runbook_exists(page: Path) -> None:
+    known = {metric.name for metric in (*METRICS, *SERVICE_METRICS)} | recorded() | OF_PROMETHEUS
+    known |= {running(family) for family in FAMILIES}
+    names = set(
+        re.findall(
+            r"\basahi_[\w:]+_total\b|\basahi[\w]*:[\w:]+|\basahi_(?:cache|budget)_\w+", page.read_text()
+        )
+    )
+    assert names - known == set()
