@@ -15,6 +15,7 @@ segment, and nothing else.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import mmap
@@ -116,6 +117,18 @@ def _record_at(data: bytes | mmap.mmap, offset: int, end: int) -> Record | None:
     return Record(json.loads(description), first_cell, cells)
 
 
+def _allocate(fd: int, start: int) -> None:
+    """Take the disk blocks of a segment; zeros are written where the system has no call for it.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, start, SEGMENT_BYTES)
+    elif os.pwrite(fd, bytes(SEGMENT_BYTES), start) < SEGMENT_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 class _Mapping:
     """One segment, mapped for writing."""
 
@@ -168,7 +181,7 @@ class CellFile:
     def _grow(self) -> None:
         """Add a segment, its disk blocks first: a store to a page without one would kill the process."""
         number = len(self._segments)
-        os.posix_fallocate(self._fd, number * SEGMENT_BYTES, SEGMENT_BYTES)
+        _allocate(self._fd, number * SEGMENT_BYTES)
         mapping = _Mapping(self._fd, number)
         mapping.used = _SEGMENT_HEAD.size
         self._segments.append(mapping)

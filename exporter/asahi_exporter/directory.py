@@ -21,16 +21,18 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import fsum
 from pathlib import Path
 from typing import Final
 
 from asahi_exporter.cellfile import CellFile
-from asahi_exporter.cells import Block
+from asahi_exporter.cells import Block, BlockKey
 from asahi_exporter.errors import StateDirectoryError
 from asahi_exporter.quiet import logger
 from asahi_exporter.reader import FileReading
@@ -188,7 +190,7 @@ class StateDirectory:
                 temporary.place(block)
             temporary.sync()
             if readings[-1].path == folded and readings[-1].damaged:
-                os.link(folded, self.path / f"folded-{secrets.token_hex(4)}{DAMAGED}")
+                shutil.copyfile(folded, self.path / f"folded-{secrets.token_hex(4)}{DAMAGED}")
             temporary.path.replace(folded)
         finally:
             temporary.close()
@@ -233,20 +235,25 @@ class _Surplus:
         self.readings.clear()
 
 
+def expansion(values: Iterable[float]) -> list[float]:
+    """Return a few floats, the largest first, whose sum is exactly that of ``values``; mostly one or two."""
+    rest, parts = list(values), list[float]()
+    while part := fsum(rest):
+        parts.append(part)
+        rest.append(-part)
+    return parts
+
+
 def _folded_blocks(rows: Iterable[Row]) -> Iterator[Block]:
-    """Yield the sum of ``rows`` by key, exactly: what rounding takes off follows in a second block of the same key."""
-    gathered: dict[tuple[object, ...], list[Row]] = {}
-    for row in rows:
-        if not row[0][0].live:
-            gathered.setdefault(row[0], []).append(row)
-    for same in gathered.values():
-        key = same[0][0]
-        columns = list(zip(*(cells for _, cells in same), strict=True))
-        sums = [fsum(column) for column in columns]
-        rests = [fsum((*column, -total)) for column, total in zip(columns, sums, strict=True)]
-        yield Block(*key, sums)
-        if any(rests):
-            yield Block(*key, rests)
+    """Yield the sum of ``rows`` by key, exactly: what rounding takes off follows in further blocks of the same key."""
+    gathered: dict[BlockKey, list[list[float]]] = {}
+    for key, cells in rows:
+        if not key[0].live:
+            gathered.setdefault(key, []).append(cells)
+    for key, same in gathered.items():
+        parts = [expansion(column) for column in zip(*same, strict=True)]
+        for values in list(zip_longest(*parts, fillvalue=0.0)) or [(0.0,) * len(parts)]:
+            yield Block(*key, list(values))
 
 
 def _read_identity(path: Path) -> Identity:

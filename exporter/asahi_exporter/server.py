@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import threading
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,10 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a client that went away is no news to the host program."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(WSGIRequestHandler):
@@ -66,7 +71,8 @@ class MetricsServer:
     @property
     def url(self) -> str:
         """Where the metrics are."""
-        return f"http://{self.addr}:{self.port}/metrics"
+        host = f"[{self.addr}]" if ":" in self.addr else self.addr
+        return f"http://{host}:{self.port}/metrics"
 
     def disown(self) -> None:
         """Let go of the socket in a forked process: the server's thread, and so the server, stayed with the parent."""
@@ -82,7 +88,7 @@ class MetricsServer:
 
 def _listen(port: int, addr: str) -> _Server:
     try:
-        return _Server((addr, port), _Handler)
+        return (_Server6 if ":" in addr else _Server)((addr, port), _Handler)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(

@@ -76,7 +76,7 @@ class Tally:
         return Packed(self, ids)
 
 
-WATCHED: Final = (schema.REQUEST, schema.LATENCY, schema.QUALITY, schema.CACHE, schema.ERROR)
+WATCHED: Final = frozenset({schema.REQUEST, schema.LATENCY, schema.QUALITY, schema.CACHE, schema.ERROR})
 """Schemas of the blocks that a tally is made of."""
 
 

@@ -149,6 +149,13 @@ def test_the_port_of_the_config_is_the_default() -> None:
     again.close()
 
 
+def test_an_address_of_ip_6_is_served_on(collector: MetricsCollector) -> None:
+    server = collector.start_http_server(port=0, addr="::1")
+    assert server is not None
+    assert server.url == f"http://[::1]:{server.port}/metrics"
+    assert get(server.url)[0] == 200
+
+
 def test_a_flask_blueprint_serves_under_any_prefix(collector: MetricsCollector) -> None:
     app = Flask("host")
     app.register_blueprint(collector.flask_blueprint(), url_prefix="/internal")

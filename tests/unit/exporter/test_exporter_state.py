@@ -306,6 +306,16 @@ def test_a_directory_that_cannot_be_written_is_told(
     assert files(state, "*.new") == []
 
 
+def test_a_system_without_allocation_writes_zeros(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    one = collector(state)
+    one.record_inference(inference())
+    assert total(one, "asahi_requests_total") == 1
+    monkeypatch.setattr(os, "pwrite", lambda *_args: 0)
+    with pytest.raises(StateDirectoryError, match="No space left"):
+        collector(state)
+
+
 def test_a_lock_that_is_held_too_long_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asahi_exporter.directory._LOCK_SECONDS", 0.02)
     one = collector(state)
