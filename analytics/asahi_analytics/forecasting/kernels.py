@@ -18,6 +18,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -83,18 +84,29 @@ def smooth_season_kernel(lags: Array, period: int) -> Array:
     return np.asarray(np.exp(-2.0 * (np.sin(np.pi * lags / period) / SMOOTHNESS) ** 2))
 
 
-def covariance(kernel: Kernel, period: int, times: Array) -> Array:
-    """Return the covariance (m, m) of the smooth part at ``times``, relative to the noise."""
-    lags = np.abs(times[:, None] - times[None, :])
-    pattern = season_kernel(lags, period)
-    if period > LONG_PERIOD:
-        pattern = 0.3 * pattern + 0.7 * smooth_season_kernel(lags, period)
-    return np.asarray(
-        LEVEL_VARIANCE
-        + kernel.walk * 0.5 * WALK_MEMORY * np.exp(-lags / WALK_MEMORY)
-        + kernel.season * pattern
-        + kernel.memory * np.exp(-lags / kernel.memory_length)
-    )
+class Covariances:
+    """The covariance (m, m) of any kernel at ``times``; what kernels have in common is computed once."""
+
+    def __init__(self, times: Array, period: int) -> None:
+        """Take the ``times`` (m,) and the season's ``period``, all in steps."""
+        self._lags = np.abs(times[:, None] - times[None, :])
+        self._walk = 0.5 * WALK_MEMORY * np.exp(-self._lags / WALK_MEMORY)
+        self._season = season_kernel(self._lags, period)
+        if period > LONG_PERIOD:
+            self._season = 0.3 * self._season + 0.7 * smooth_season_kernel(self._lags, period)
+        self._passing: dict[float, Array] = {}
+
+    def of(self, kernel: Kernel) -> Array:
+        """Return the covariance of the smooth part, relative to the noise."""
+        total = LEVEL_VARIANCE + kernel.walk * self._walk + kernel.season * self._season
+        if kernel.memory:
+            total += kernel.memory * self._decay(kernel.memory_length)
+        return np.asarray(total)
+
+    def _decay(self, length: float) -> Array:
+        if length not in self._passing:
+            self._passing[length] = np.exp(-self._lags / length)
+        return self._passing[length]
 
 
 def trend_basis(times: Array, step_starts: Array, unit: int) -> Array:
@@ -137,19 +149,19 @@ class Layout:
 @lru_cache(maxsize=8)
 def factors(grid: Grid, layout: Layout) -> Factors:
     """Return what the models of ``grid`` know for ``layout`` before they see a value."""
-    parts = [_factor(kernel, grid.period, layout) for kernel in grid.kernels]
+    past, bases = layout.past, layout.bases()
+    covariances = Covariances(np.concatenate([past, layout.future]), grid.period)
+    parts = [_factor(covariances.of(kernel), len(past), bases) for kernel in grid.kernels]
     return Factors(**{name: np.stack([part[name] for part in parts]) for name in parts[0]})
 
 
-def _factor(kernel: Kernel, period: int, layout: Layout) -> dict[str, Array]:
-    past = layout.past
-    n = len(past)
-    joint = covariance(kernel, period, np.concatenate([past, layout.future]))
+def _factor(joint: Array, n: int, bases: tuple[Array, Array]) -> dict[str, Array]:
+    """Return the factors of one model from its covariance over the ``n`` times seen and the ones ahead."""
     factor = np.linalg.cholesky(joint[:n, :n] + np.eye(n))
-    whiten = np.linalg.inv(factor)
+    whiten = solve_triangular(factor, np.eye(n), lower=True, check_finite=False)
     cross = whiten @ joint[:n, n:]
     project = cross.T @ whiten
-    basis, ahead = layout.bases()
+    basis, ahead = bases
     whitened = whiten @ basis
     return {
         "whiten": whiten,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,7 +21,9 @@ from asahi_analytics.forecasting.answers import (
 from asahi_analytics.forecasting.backtest import backtest
 from asahi_analytics.forecasting.daily import DAY, DailyHistory, read_daily
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence
+from asahi_analytics.forecasting.months import MonthReader
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
+from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import METHODS, Method, SeriesForecast, forecast_series
 from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
 from asahi_analytics.models import GroupBy
@@ -120,6 +123,30 @@ class ForecastingModel:
         )
         ratio = forecast_ratio(hits.total, misses.total, horizon_days, confidence)
         return _ratio_answer(question, hits, misses, ratio, tier)
+
+    def detect_budget_risk(
+        self,
+        monthly_budget: float,
+        confidence: float = 0.95,
+        group_by: GroupBy | None = None,
+        name: str | None = None,
+    ) -> BudgetRisk:
+        """Say whether ``monthly_budget`` dollars last the running calendar month of the configured time zone.
+
+        With ``group_by`` and ``name`` the budget is that of one model, task type, tier or user.
+        """
+        Question(confidence=confidence, group_by=group_by, name=name)
+        if group_by is not None and name is None:
+            raise UserInputError(f"a budget by {group_by} needs the name of the one that it is for")
+        plan = Plan(name or names.WHOLE_BUDGET, check_budget(monthly_budget), group_by, name)
+        return self.budget_risks([plan], confidence)[0]
+
+    def budget_risks(self, plans: Sequence[Plan], confidence: float = 0.95) -> list[BudgetRisk]:
+        """Return where each budget stands in the running calendar month, in the order of ``plans``."""
+        histories = {
+            group_by: self.daily_cost(group_by) for group_by in {plan.group_by: None for plan in plans}
+        }
+        return MonthReader(self.engine, histories).risks(plans, confidence) if plans else []
 
     def daily_cost(self, group_by: GroupBy | None = None, name: str | None = None) -> DailyHistory:
         """Return the dollars of each whole day that a forecast learns from, by ``group_by`` if given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,18 +14,21 @@ from asahi_analytics.forecasting.kernels import Array
 
 
 class Outlook(Protocol):
-    """The future as one method sees it; dollars, none negative, quantiles rising with the probability."""
+    """The future as one method sees it; dollars, none negative, quantiles rising with the probability.
+
+    ``shares`` says how much of each of the first steps counts (0-1, at least one above 0); None: all of every step.
+    """
 
     def steps(self, probabilities: Sequence[float]) -> Array:
         """Return the quantiles (p, horizon) of each step."""
         ...
 
-    def total(self, probabilities: Sequence[float], first: int | None = None) -> Array:
-        """Return the quantiles (p,) of the sum of the ``first`` steps (None: all)."""
+    def total(self, probabilities: Sequence[float], shares: Sequence[float] | None = None) -> Array:
+        """Return the quantiles (p,) of the sum of the steps, each counted by its share."""
         ...
 
-    def exceeds(self, dollars: float, first: int | None = None) -> float:
-        """Return the probability that the sum of the ``first`` steps is above ``dollars``."""
+    def exceeds(self, dollars: float, shares: Sequence[float] | None = None) -> float:
+        """Return the probability that the sum, each step counted by its share, is above ``dollars``."""
         ...
 
 
@@ -40,21 +44,23 @@ class GaussianOutlook:
         spread = np.sqrt(np.diag(self.covariance))
         return np.maximum(self.centre + _normal(probabilities)[:, None] * spread, 0.0)
 
-    def total(self, probabilities: Sequence[float], first: int | None = None) -> Array:
-        """Return the quantiles (p,) of the sum of the ``first`` steps (None: all)."""
-        mean, spread = self._sum(first)
+    def total(self, probabilities: Sequence[float], shares: Sequence[float] | None = None) -> Array:
+        """Return the quantiles (p,) of the sum of the steps, each counted by its share."""
+        mean, spread = self._sum(shares)
         return np.maximum(mean + _normal(probabilities) * spread, 0.0)
 
-    def exceeds(self, dollars: float, first: int | None = None) -> float:
-        """Return the probability that the sum of the ``first`` steps is above ``dollars``."""
-        mean, spread = self._sum(first)
+    def exceeds(self, dollars: float, shares: Sequence[float] | None = None) -> float:
+        """Return the probability that the sum, each step counted by its share, is above ``dollars``."""
+        mean, spread = self._sum(shares)
         if spread == 0.0:
             return float(mean > dollars)
         return float(ndtr((mean - dollars) / spread))
 
-    def _sum(self, first: int | None) -> tuple[float, float]:
-        part = self.covariance[:first, :first]
-        return float(np.maximum(self.centre[:first], 0.0).sum()), float(np.sqrt(max(part.sum(), 0.0)))
+    def _sum(self, shares: Sequence[float] | None) -> tuple[float, float]:
+        weights = np.ones(len(self.centre)) if shares is None else np.asarray(shares, dtype=float)
+        part = self.covariance[: len(weights), : len(weights)]
+        mean = np.maximum(self.centre[: len(weights)], 0.0) @ weights
+        return float(mean), math.sqrt(max(float(weights @ part @ weights), 0.0))
 
 
 def _normal(probabilities: Sequence[float]) -> Array:

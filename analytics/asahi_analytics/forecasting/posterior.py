@@ -18,7 +18,7 @@ from asahi_analytics.forecasting.kernels import Array, Factors, Indices
 NOISE_GRID: Final = np.exp(np.linspace(-0.35, 0.35, 5))
 KEEP: Final = 150
 """How many of the models are kept, the likeliest; the rest weigh next to nothing."""
-GRID: Final = np.sinh(np.linspace(-1.0, 1.0, 41) * np.arcsinh(12.0))
+GRID: Final = np.sinh(np.linspace(-1.0, 1.0, 33) * np.arcsinh(12.0))
 """Where a distribution function is evaluated, in its standard deviations."""
 LEAST_NOISE: Final = 1e-4
 """Variance of log spend that even a constant series is credited with."""

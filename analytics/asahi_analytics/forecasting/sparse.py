@@ -68,19 +68,19 @@ class EndedOutlook:
             result[beyond > 0] = self.active.steps(list(beyond[beyond > 0]))
         return result
 
-    def total(self, probabilities: Sequence[float], first: int | None = None) -> Array:
-        """Return the quantiles (p,) of the sum of the ``first`` steps (None: all)."""
+    def total(self, probabilities: Sequence[float], shares: Sequence[float] | None = None) -> Array:
+        """Return the quantiles (p,) of the sum of the steps, each counted by its share."""
         result = np.zeros(len(probabilities))
         beyond = self._beyond(probabilities)
         if self.active is not None and (beyond > 0).any():
-            result[beyond > 0] = self.active.total(list(beyond[beyond > 0]), first)
+            result[beyond > 0] = self.active.total(list(beyond[beyond > 0]), shares)
         return result
 
-    def exceeds(self, dollars: float, first: int | None = None) -> float:
-        """Return the probability that the sum of the ``first`` steps is above ``dollars``."""
+    def exceeds(self, dollars: float, shares: Sequence[float] | None = None) -> float:
+        """Return the probability that the sum, each step counted by its share, is above ``dollars``."""
         if self.active is None or dollars < 0.0:
             return float(dollars < 0.0)
-        return self.resumes * self.active.exceeds(dollars, first)
+        return self.resumes * self.active.exceeds(dollars, shares)
 
     def _beyond(self, probabilities: Sequence[float]) -> Array:
         """Return the probabilities within the case that it goes on; 0 where it stays at nothing."""

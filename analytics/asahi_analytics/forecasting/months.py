@@ -1,0 +1,161 @@
+"""Budgets in the running month: reads what was spent, forecasts the rest, and puts both against the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from asahi_analytics.composer import Ask, Sums, Trust
+from asahi_analytics.engine import GROUPS, AnalyticsEngine
+from asahi_analytics.forecasting.daily import DailyHistory
+from asahi_analytics.forecasting.history import FEWEST
+from asahi_analytics.forecasting.outlook import Outlook
+from asahi_analytics.forecasting.risk import (
+    BudgetRisk,
+    Exhaustion,
+    Month,
+    Plan,
+    Rest,
+    rest_of_month,
+    status_of,
+)
+from asahi_analytics.forecasting.series import forecast_series
+from asahi_analytics.models import GroupBy
+from asahi_analytics.trusts import merged
+from asahi_analytics.windows import Window, day_bounds, local_date, month_to_date
+
+NO_HISTORY: Final = "none: too little history"
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What one budget has seen: dollars so far, the daily history and the day on which it was spent, if it is."""
+
+    so_far: float
+    history: DailyHistory
+    spent_by: datetime | None
+    trust: Trust
+
+
+def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> BudgetRisk:
+    """Return where ``plan`` stands in ``month``; too little history gives null forecasts and a warning."""
+    outlook, method = _outlook(spending.history, plan.value, month.steps)
+    rest = rest_of_month(month, plan.dollars - spending.so_far, outlook, confidence)
+    exhaustion = rest.exhaustion if spending.spent_by is None else _spent_on(spending.spent_by, month)
+    window = month.window
+    planned = plan.dollars * ((month.now - window.start) / window.length)
+    return BudgetRisk(
+        name=plan.name,
+        group_by=plan.group_by,
+        value=plan.value,
+        timezone=month.tz.key,
+        month=f"{local_date(month.now, month.tz):%Y-%m}",
+        start=window.start,
+        end=window.end,
+        as_of=month.now,
+        budget=plan.dollars,
+        spent=spending.so_far,
+        spent_ratio=spending.so_far / plan.dollars,
+        planned=planned,
+        pace_ratio=spending.so_far / planned if planned > 0 else None,
+        forecast_total=_plus(spending.so_far, rest.total),
+        forecast_low=_plus(spending.so_far, rest.low),
+        forecast_high=_plus(spending.so_far, rest.high),
+        confidence=confidence,
+        overrun_probability=_probability(plan, spending, rest),
+        exhaustion_at=exhaustion.at,
+        exhaustion_day=None if exhaustion.at is None else local_date(exhaustion.at, month.tz),
+        exhaustion_earliest=exhaustion.earliest,
+        exhaustion_latest=exhaustion.latest,
+        status=status_of(spending.so_far, plan.dollars, rest.probability),
+        levels_reached=[level for level in plan.warn_at if spending.so_far >= level * plan.dollars],
+        warning=_warning(spending, outlook),
+        method=method,
+        trust=spending.trust,
+    )
+
+
+def _outlook(history: DailyHistory, value: str | None, steps: int) -> tuple[Outlook | None, str]:
+    used = history.active(value)
+    if used.count() < FEWEST:
+        return None, NO_HISTORY
+    forecast = forecast_series(used, steps)
+    return forecast.outlook, forecast.method
+
+
+def _plus(so_far: float, rest: float | None) -> float | None:
+    return None if rest is None else so_far + rest
+
+
+def _probability(plan: Plan, spending: Spending, rest: Rest) -> float | None:
+    return 1.0 if spending.so_far > plan.dollars else rest.probability
+
+
+def _spent_on(moment: datetime, month: Month) -> Exhaustion:
+    day = local_date(moment, month.tz)
+    return Exhaustion(moment, day, day)
+
+
+def _warning(spending: Spending, outlook: Outlook | None) -> str | None:
+    words = []
+    if outlook is None:
+        count = int(spending.history.total.count())
+        words.append(f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}.")
+    if spending.trust.unpriced_ratio:
+        words.append(
+            f"{100 * spending.trust.unpriced_ratio:.2g} % of requests had no price and are not in these dollars."
+        )
+    return " ".join(words) or None
+
+
+class MonthReader:
+    """Reads the running month of each budget; budgets of one label share their queries."""
+
+    def __init__(self, engine: AnalyticsEngine, histories: dict[GroupBy | None, DailyHistory]) -> None:
+        """Take the daily ``histories`` by label, one for each that a budget is limited to."""
+        self.engine = engine
+        self.histories = histories
+        self.month = Month(engine.clock(), engine.settings.zone)
+
+    def risks(self, plans: Sequence[Plan], confidence: float) -> list[BudgetRisk]:
+        """Return where each of ``plans`` stands, in their order."""
+        window = month_to_date(self.month.now, self.month.tz)
+        asks = [_ask(group_by, window) for group_by in self.histories]
+        sums = dict(zip(self.histories, self.engine.composer.totals(asks), strict=True))
+        return [
+            assess(plan, self._spending(plan, sums[plan.group_by]), self.month, confidence) for plan in plans
+        ]
+
+    def _spending(self, plan: Plan, sums: Sums) -> Spending:
+        history = self.histories[plan.group_by]
+        so_far = _of(sums, plan.value)
+        spent_by = self._spent_by(plan) if so_far >= plan.dollars else None
+        return Spending(so_far, history, spent_by, merged([sums.trust, history.trust]))
+
+    def _spent_by(self, plan: Plan) -> datetime:
+        """The last moment of the calendar day on which the budget was used up, or now when that is today."""
+        today = local_date(self.month.now, self.month.tz)
+        days = [today.replace(day=number) for number in range(1, today.day + 1)]
+        ends = [
+            min(day_bounds(day, self.month.tz).end - timedelta(seconds=1), self.month.now) for day in days
+        ]
+        asks = [_ask(plan.group_by, day_bounds(day, self.month.tz)) for day in days[:-1]]
+        total = 0.0
+        for end, sums in zip(ends, self.engine.composer.totals(asks) if asks else [], strict=False):
+            total += _of(sums, plan.value)
+            if total >= plan.dollars:
+                return end
+        return ends[-1]
+
+
+def _ask(group_by: GroupBy | None, window: Window) -> Ask:
+    if group_by is None:
+        return Ask("cost_dollars", (), window)
+    group = GROUPS[group_by]
+    return Ask(group.cost, (group.label,), window)
+
+
+def _of(sums: Sums, value: str | None) -> float:
+    return float(sums.values.sum() if value is None else sums.values.get(value, 0.0))
