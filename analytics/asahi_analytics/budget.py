@@ -162,9 +162,7 @@ class BudgetCollector(Collector):
         families = _families()
         for risk in self._risks():
             _add_budget(families, risk)
-        for bound, value in zip(
-            names.FORECAST_BOUNDS, _answer(self._bounds, (None, None, None)), strict=True
-        ):
+        for bound, value in zip(names.FORECAST_BOUNDS, self._bounds(), strict=True):
             _add(families, names.FORECAST_COST, value, bound)
         yield from (family for family in families.values() if family.samples)
 
