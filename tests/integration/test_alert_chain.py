@@ -124,6 +124,14 @@ def alertmanager(tmp_path: Path, webhook: Webhook) -> Iterator[servers.Server]:
         yield server
 
 
+def unhealthy_rules(url: str) -> dict[str, str]:
+    """Return what Prometheus says of each rule that it could not evaluate."""
+    groups = requests.get(f"{url}/api/v1/rules", timeout=5).json()["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) > 60
+    return {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"}
+
+
 def test_an_alert_reaches_the_webhook_and_so_does_its_end(
     tmp_path: Path, webhook: Webhook, alertmanager: servers.Server
 ) -> None:
@@ -149,6 +157,8 @@ def test_an_alert_reaches_the_webhook_and_so_does_its_end(
             assert "of a budget of $1000.00" in fired.annotations["description"]
             assert fired.annotations["runbook_url"].endswith("/AsahiBudgetBurn.md")
             assert webhook.of("AsahiBudgetBurn", "resolved").path == "/page"
+
+            assert unhealthy_rules(prometheus.url) == {}
 
             exporter.process.send_signal(signal.SIGSTOP)
             down = webhook.of("AsahiExporterDown", "firing")
