@@ -17,6 +17,7 @@ from asahi_analytics.remote_write import RemoteWriter
 from asahi_analytics.traffic.live import LivePlay, play_live
 from asahi_analytics.traffic.player import start_of
 from asahi_analytics.traffic.scraped import Scrapes, end_of, scrape_trace
+from asahi_analytics.traffic.totals import totals_of
 from asahi_analytics.traffic.traces import Trace, read_trace
 
 DEFAULT_PORT: Final = 9464
@@ -42,6 +43,7 @@ def add_parser(subparsers: Any) -> None:
     _add_outputs(parser)
     _add_prices(parser)
     _add_times(parser)
+    _add_totals(parser)
     _add_labels(parser)
     parser.set_defaults(run=run)
 
@@ -100,6 +102,12 @@ def _add_times(parser: argparse.ArgumentParser) -> None:
         default=60.0,
         metavar="S",
         help="history: seconds between scrapes (default: 60)",
+    )
+
+
+def _add_totals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-totals", action="store_true", help="history: only what was scraped, no running totals"
     )
 
 
@@ -177,6 +185,8 @@ def write_history(arguments: argparse.Namespace, trace: Trace, book: PriceBook, 
 def _series(arguments: argparse.Namespace, scrapes: Scrapes) -> Iterator[HistorySeries]:
     raw = list(scrapes.series({"job": arguments.job, "instance": arguments.instance}))
     yield from raw
+    if not arguments.no_totals:
+        yield from totals_of(raw)
 
 
 def _write(arguments: argparse.Namespace, series: Iterable[HistorySeries], narrator: Narrator) -> Written:
