@@ -93,6 +93,11 @@ def test_every_card_shows_its_figures_and_nothing_complains(base, new_overview):
     assert not re.search(r"NaN|undefined|null|Infinity|\[object", text)
     assert "Five days of history are missing." in text
     assert "since Sun 1 Mar, 11:00" in text
+    overview.card("anomalies").get_by_text("What moved").first.click()
+    assert overview.card("anomalies").get_by_role("row").all_inner_texts()[1:3] == [
+        "volume\t+$4.50",
+        "hit rate\t-$0.50",
+    ]
     assert overview.complaints == []
 
 
@@ -178,7 +183,8 @@ def test_gaps_and_missing_prices_are_told_at_the_top(base, new_overview):
         return full(endpoint, asked)
 
     answer_with(overview, service)
-    trust = overview.open().card("trust").inner_text().replace("\u00a0", " ")
+    overview.open().card("trust").get_by_text("Details").click()
+    trust = overview.card("trust").inner_text().replace("\u00a0", " ")
     for words in ("95.0 %", "20 min from Sun", "lost counts: 2", "1.2 % of the requests", "One store"):
         assert words in trust
 

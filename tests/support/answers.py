@@ -165,7 +165,8 @@ def anomaly_report(*messages, trust=COMPLETE):
             peak_value=6.0,
             end=END,
             ongoing=number == 0,
-            causes=[Cause(factor="volume", change=4.0, text="+$4.00 from more requests")],
+            causes=[Cause(factor="volume", change=4.5, text="+$4.50 from more requests")],
+            parts={"volume": 4.5, "hit_rate": -0.5},
         )
         for number, message in enumerate(messages)
     ]

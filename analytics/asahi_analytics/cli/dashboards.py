@@ -33,6 +33,9 @@ def add_parser(subparsers: Any) -> None:
     checking.add_argument(
         "--since", help="start of the time range, such as now-7d (default: each dashboard's own)"
     )
+    checking.add_argument(
+        "--at", type=_moment, help="end of the time range, such as 2026-03-01T12:00:00Z (default: now)"
+    )
     checking.set_defaults(run=run_check)
 
 
@@ -74,9 +77,16 @@ def differences(folder: Path) -> list[str]:
     return problems
 
 
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text} has no time zone; end it with Z or +02:00")
+    return moment.astimezone(UTC)
+
+
 def _ask(arguments: argparse.Namespace) -> list[str]:
     client = PrometheusClient(arguments.prometheus_url)
-    now = datetime.now(UTC)
+    now = arguments.at or datetime.now(UTC)
     answers = [
         answer
         for build in dashboards.DASHBOARDS.values()

@@ -31,13 +31,14 @@ RECENT: Final = "15m"
 CARRIED: Final = "1d"
 """How far before the start of a range its running total is looked for."""
 MOST_BARS: Final = 15
-EXACT: Final = "From recorded running totals: exact, over all jobs and instances."
+EXACT: Final = "From recorded running totals of all jobs and instances: exact, up to the last full minute."
 
 
 def _total(family: str, by: tuple[str, ...], window: str, offset: str = "") -> str:
     """The running total of ``family`` by labels, as last recorded within ``window``."""
     recorded = running_metric(names.FAMILIES[family])
-    return f"sum {by_clause(by)} (last_over_time({recorded}[{window}]{offset}))"
+    clause = f" {by_clause(by)} " if by else ""
+    return f"sum{clause}(last_over_time({recorded}[{window}]{offset}))"
 
 
 def counted(family: str, by: tuple[str, ...] = (), over: str = "$__range") -> str:

@@ -27,7 +27,7 @@ class FakePrometheus:
         self.ranges: list[tuple[str, timedelta, timedelta]] = []
 
     def query(self, promql, at):
-        assert at == NOW or at > NOW
+        assert at >= NOW
         self.instant.append(promql)
         return Vector(tuple(Sample({}, value) for value in self.values))
 
@@ -139,3 +139,17 @@ def test_check_with_an_address_prints_the_table_and_fails_on_an_empty_panel(tmp_
     monkeypatch.setattr(command, "PrometheusClient", lambda _: FakePrometheus())
     assert run("check", tmp_path, "--prometheus-url", "http://prometheus") == 1
     assert "panel 'Error Rate': nothing to show" in capsys.readouterr().err
+
+
+def test_check_asks_as_of_the_moment_given(tmp_path, monkeypatch):
+    run("build", tmp_path)
+    fake = FakePrometheus(1.0)
+    monkeypatch.setattr(command, "PrometheusClient", lambda _: fake)
+    assert run("check", tmp_path, "--prometheus-url", "http://x", "--at", "2026-03-01T15:30:00+00:00") == 0
+    assert "[55800s])" in fake.instant[0]
+
+
+def test_a_moment_without_a_time_zone_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("check", tmp_path, "--at", "2026-03-01T15:30:00")
+    assert "has no time zone; end it with Z" in capsys.readouterr().err

@@ -58,7 +58,7 @@ function render(card, content, status) {
   const body = bodyOf(card);
   const open = [...body.querySelectorAll("details")].map((each) => each.open);
   const focused = document.activeElement?.matches(".plot") && body.contains(document.activeElement);
-  body.replaceChildren(...[content].flat().filter(Boolean));
+  body.replaceChildren(...[content].flat(Infinity).filter(Boolean));
   body.querySelectorAll("details").forEach((each, index) => { each.open = open[index] ?? false; });
   if (focused) body.querySelector(".plot")?.focus();
   document.getElementById(card.id).dataset.status = status;

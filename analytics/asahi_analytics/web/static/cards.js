@@ -4,7 +4,8 @@
 import { meter, outlook, rows, stacked } from "./charts.js";
 import { h, spoken, table } from "./dom.js";
 import {
-  ago, change, compact, count, dollars, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, words,
+  ago, change, compact, count, dollars, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, signedDollars,
+  words,
 } from "./format.js";
 import { share } from "./scales.js";
 import { METRICS, trendChart } from "./trend.js";
@@ -20,7 +21,9 @@ export const PERIODS = {
 export const GROUPS = { model: "model", task_type: "task", user: "user", tier: "cache tier" };
 const HORIZON_DAYS = 30;
 const MOST_ROWS = 8;
+const MOST_FINDINGS = 4;
 
+const byValue = (amounts) => Object.entries(amounts).sort(([, a], [, b]) => b - a);
 const noTraffic = ({ period }) => `No requests ${PERIODS[period].said}.`;
 const breakdown = (parameters) => (api) => api.get("analytics/cost-breakdown", { group_by: "model", ...parameters });
 const big = (text, ...notes) => [h("p", { class: "big" }, text), h("p", { class: "note" }, ...notes)];
@@ -72,7 +75,7 @@ const where = {
 };
 
 function breakdownRows({ breakdown: parts, total_cost: total }, by) {
-  const names = Object.entries(parts).sort(([, a], [, b]) => b - a);
+  const names = byValue(parts);
   const shown = names.slice(0, MOST_ROWS).map(([name, value]) => (
     { name: labelName(name, by), value, shown: dollars(value), note: percent(share(value, total)) }));
   const rest = names.slice(MOST_ROWS).reduce((sum, [, value]) => sum + value, 0);
@@ -98,7 +101,7 @@ const savings = {
 };
 
 function savingsParts(data) {
-  const phases = Object.entries(data.savings_by_phase).sort(([, a], [, b]) => b - a);
+  const phases = byValue(data.savings_by_phase);
   const parts = [
     { name: "Spent", value: data.actual_cost, kind: "part-0" },
     ...phases.map(([phase, value], index) => ({ name: `Saved by ${words(phase)}`, value, kind: `part-${1 + (index % 6)}` })),
@@ -181,8 +184,8 @@ const anomalies = {
   ask: (api) => api.get("analytics/anomalies"),
   empty: () => "Nothing unusual: cost, latency, errors, caches and quality behave as expected.",
   show: ({ anomalies: found, findings }) => found.length + findings.length > 0 && [
-    h("ul", { class: "findings" }, found.map(anomalyItem)),
-    findings.map((each) => h("p", { class: "note" }, each.message)),
+    list(found.map(anomalyItem)),
+    list(findings.map((each) => h("li", { class: "note" }, each.message))),
   ],
 };
 
@@ -190,8 +193,8 @@ const anomalyItem = (each) => h("li", {},
   h("p", { class: "title" }, badge(each.severity), sentence(each.anomaly_type),
     h("time", { datetime: each.detected_at, title: moment(each.detected_at) }, ongoing(each))),
   h("p", {}, each.message),
-  each.causes.length > 0 && h("details", {}, h("summary", {}, "What moved"),
-    h("ul", { class: "causes" }, each.causes.map((cause) => h("li", {}, cause.text)))));
+  Object.keys(each.parts).length > 0 && h("details", {}, h("summary", {}, "What moved"),
+    table("Parts of the change", ["Part", "Dollars"], byValue(each.parts).map(([part, value]) => [words(part), signedDollars(value)]))));
 
 const ongoing = (each) => (each.ongoing ? `since ${moment(each.start)}` : `ended ${ago(each.end)}`);
 
@@ -200,15 +203,26 @@ const recommendations = {
   uses: [],
   ask: (api) => api.get("analytics/recommendations"),
   empty: () => "No advice: either all is well, or there is too little traffic to judge.",
-  show: ({ recommendations: found }) => found.length > 0 && h("ul", { class: "findings" }, found.map((each) => h("li", {},
-    h("p", { class: "title" }, badge(each.priority), each.title,
-      h("b", { class: "good" }, `${roughDollars(each.estimated_savings)} a month`)),
-    h("p", {}, each.action),
-    h("details", {}, h("summary", {}, "Why"), h("p", {}, each.description),
-      isNumber(each.savings_low) && h("p", { class: "note" },
-        `Between ${roughDollars(each.savings_low)} and ${roughDollars(each.savings_high)} a month; confidence ${each.confidence}.`),
-      each.quality_guard && h("p", { class: "note" }, each.quality_guard))))),
+  show: ({ recommendations: found }) => found.length > 0 && list(found.map(adviceItem)),
 };
+
+const adviceItem = (each) => h("li", {},
+  h("p", { class: "title" }, badge(each.priority), each.title,
+    h("b", { class: "good" }, `${roughDollars(each.estimated_savings)} a month`)),
+  h("p", {}, each.action),
+  h("details", {}, h("summary", {}, "Why"), h("p", {}, each.description),
+    h("p", { class: "note" }, `Between ${roughDollars(each.savings_low)} and ${roughDollars(each.savings_high)} `
+      + `a month; confidence ${each.confidence}.`),
+    each.quality_guard && h("p", { class: "note" }, each.quality_guard)));
+
+/** The first items, and the rest behind a line that says how many there are. */
+function list(items) {
+  const rest = items.slice(MOST_FINDINGS);
+  return items.length > 0 && [
+    h("ul", { class: "findings" }, items.slice(0, MOST_FINDINGS)),
+    rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more`), h("ul", { class: "findings" }, rest)),
+  ];
+}
 
 const badge = (level) => h("span", { class: `badge ${level}` }, spoken("Level: "), level);
 

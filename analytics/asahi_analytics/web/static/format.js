@@ -24,6 +24,9 @@ export function dollars(value) {
   return value !== 0 && Math.abs(value) < 0.01 ? TINY.format(value) : CENTS.format(value);
 }
 
+/** Dollars with their sign: +$4.00. */
+export const signedDollars = (value) => (value > 0 ? `+${dollars(value)}` : dollars(value));
+
 /** Dollars without cents from a hundred on: for estimates, where cents would pretend. */
 export function roughDollars(value) {
   if (!isNumber(value)) return DASH;

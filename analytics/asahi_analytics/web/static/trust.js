@@ -16,7 +16,7 @@ function gapsText(gaps) {
 
 /** The reasons for doubt, as sentences; none when the window was seen whole and everything had a price. */
 export function doubts(trust) {
-  const gaps = trust.gaps ?? [];
+  const { gaps } = trust;
   const found = [];
   if (!isNumber(trust.scraped_ratio)) found.push("It is not known how much of the time was scraped.");
   else if (trust.scraped_ratio < SEEN_ENOUGH) {
@@ -28,12 +28,17 @@ export function doubts(trust) {
   if (trust.repaired_ratio > 0) {
     found.push(`${percent(trust.repaired_ratio)} of the time was summed from raw samples, as recorded totals lack.`);
   }
-  return [...found, ...(trust.warnings ?? [])];
+  return found;
 }
 
-/** The line itself. */
+/** The line itself, and behind it what the service has to say in its own words. */
 export function trustLine(trust, said) {
-  const found = doubts(trust);
+  const notes = [...trust.warnings, trust.source && `Summed from ${trust.source}.`].filter(Boolean);
+  return [line(doubts(trust), said), trust.warnings.length > 0
+    && h("details", {}, h("summary", {}, "Details"), h("ul", {}, notes.map((note) => h("li", {}, note))))];
+}
+
+function line(found, said) {
   if (found.length === 0) {
     return h("p", { class: "sure" }, h("b", {}, "Complete. "),
       `All scrapes arrived ${said}, no gaps, and every request had a price.`);
