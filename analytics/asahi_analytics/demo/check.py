@@ -115,11 +115,10 @@ def _targets_up(up: Stack) -> str:
 def _rules_healthy(up: Stack) -> str:
     groups = _json(f"{up.prometheus.url}/api/v1/rules")["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    wrong = [
-        f"{rule['name']} {rule['health']} {rule.get('lastError', '')}"
-        for rule in rules
-        if rule["health"] != "ok"
-    ]
-    if wrong:
-        raise LookupError(f"{len(wrong)} of {len(rules)} rules: {wrong[0]}")
+    failing = [rule for rule in rules if rule["health"] == "err"]
+    if failing or not any(rule["health"] == "ok" for rule in rules):
+        first = (failing or rules)[0]
+        raise LookupError(
+            f"{len(failing)} of {len(rules)} rules fail: {first['name']} {first.get('lastError', '')}"
+        )
     return f"{len(rules)} rules in {len(groups)} groups"
