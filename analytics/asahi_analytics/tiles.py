@@ -195,8 +195,8 @@ class Terms:
 
     def broken(self) -> str:
         """Evaluations were missed while there were plain processes, whose last words may have gone unheard."""
-        known = self.carried(MEMORY, f'{STORE}=""')
-        return f"max by () ({self.carried(SNAPSHOT)} < {self.due} and on () count({known}))"
+        created = f'{STORE_CREATED.name}{{{STORE}=""}}[{duration(self.reach.seen)}]'
+        return f"max by () ({self.carried(SNAPSHOT)} < {self.due} and on () count(last_over_time({created})))"
 
     def certificate(self) -> str:
         """When this unbroken run began; after a break at the next snapshot, when all is scraped again."""

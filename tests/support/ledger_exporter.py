@@ -1,6 +1,6 @@
 """An exporter process that writes each dollar to a ledger of its own before it records it, and kills itself.
 
-Run as a program: PORT LEDGER SEED [STATE_DIR]. It ends by SIGKILL, between two records, when its standard input says so.
+Run as a program: PORT LEDGER SEED [STATE_DIR]. It ends by SIGKILL, between two records, when its input says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 

@@ -33,9 +33,9 @@ class Plan:
     """How long, how fast and with which faults; times in seconds. ``scrapes``: an interval for each exporter."""
 
     stored: bool
-    seconds: float = 40.0
-    scrapes: tuple[float, ...] = (0.5, 0.5, 1.0)
-    outages: tuple[tuple[float, float], ...] = ((12.0, 4.0), (24.0, 8.0))
+    seconds: float = 34.0
+    scrapes: tuple[float, ...] = (1.0, 1.0, 2.0)
+    outages: tuple[tuple[float, float], ...] = ((12.0, 3.0), (20.0, 7.0))
     blackout: tuple[float, float] = (6.0, 3.0)
     kill_every: float = 4.0
     seed: int = 1
@@ -46,7 +46,7 @@ class Plan:
             settle=timedelta(seconds=1),
             lookback=timedelta(seconds=60),
             state_lookback=timedelta(seconds=300),
-            scrape_interval=timedelta(milliseconds=500),
+            scrape_interval=timedelta(seconds=1),
         )
     )
 
@@ -152,7 +152,9 @@ def family_of(label: str) -> str:
 
 def _by_lives(series: Series, life: Series) -> float:
     """The naive twin: walk over the samples, one at a time."""
-    born = {round(at, 3): created for at, created in zip(life.times.tolist(), life.values.tolist(), strict=True)}
+    born = {
+        round(at, 3): created for at, created in zip(life.times.tolist(), life.values.tolist(), strict=True)
+    }
     total, before, created = 0.0, 0.0, None
     for at, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
         now_created = born[round(at, 3)]
@@ -171,7 +173,9 @@ def worst(found: Dollars, truth: Dollars) -> float:
 def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
     """Run ``plan`` and yield its outcome while Prometheus still answers."""
     started = time.time()
-    exporters = [Exporter(folder, number, stored=plan.stored, started=started) for number in range(len(plan.scrapes))]
+    exporters = [
+        Exporter(folder, number, stored=plan.stored, started=started) for number in range(len(plan.scrapes))
+    ]
     server = _server(folder, plan, exporters)
     try:
         server.start()
@@ -226,7 +230,7 @@ def _await_rules(server: Server, rules: RuleParameters) -> None:
 def _faults(plan: Plan, server: Server, exporters: list[Exporter]) -> None:
     """Kill exporters, keep one dark for a while, and take Prometheus down, as ``plan`` says."""
     rng, begun = random.Random(plan.seed), time.monotonic()
-    next_kill, back = plan.kill_every, {exporter: 0.0 for exporter in exporters}
+    next_kill, back = plan.kill_every, dict.fromkeys(exporters, 0.0)
     dark_from, dark_for = plan.blackout
     dark = exporters[0]
     while (now := time.monotonic() - begun) < plan.seconds:

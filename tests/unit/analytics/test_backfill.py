@@ -1,0 +1,87 @@
+"""Recorded history adds up, begins at zero, and lets the rules go on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from asahi_analytics.backfill import CounterSamples, recorded_history, snapshot_grid
+from asahi_analytics.errors import NotEnoughData, UserInputError
+from asahi_analytics.tiles import RuleParameters
+from asahi_exporter.conventions import FAMILIES
+
+SAVINGS = FAMILIES["savings_dollars"]
+GRID = np.arange(1, 6, dtype=np.int64) * 60_000
+
+
+def counter(values, store="s", phase="routing", times=None):
+    times = np.asarray(times or [60_000 * (1 + number) for number in range(len(values))], dtype=np.int64)
+    labels = {"phase": phase, "job": "j", "instance": "i", **({"store": store} if store else {})}
+    return CounterSamples(labels, times, np.asarray(values, dtype=float), 1.5)
+
+
+def recorded(*counters):
+    found = recorded_history(SAVINGS, counters, GRID, RuleParameters())
+    return {(series.name, *sorted(series.labels.items())): series.values.tolist() for series in found}
+
+
+RUNNING = ("asahi:savings_dollars:running", ("phase", "routing"))
+
+
+def test_a_birth_counts_from_zero_and_stores_are_summed():
+    assert recorded(counter([1, 2, 4, 4, 9]), counter([5], store="t", times=[150_000]))[RUNNING] == [
+        1,
+        2,
+        9,
+        9,
+        14,
+    ]
+
+
+def test_a_restart_of_a_plain_counter_counts_in_full_and_a_smaller_stored_one_counts_nothing():
+    assert recorded(counter([3, 5, 2, 3, 3], store=""))[RUNNING] == [3, 5, 7, 8, 8]
+    assert recorded(counter([3, 5, 2, 3, 3]))[RUNNING] == [3, 5, 5, 6, 6]
+
+
+def test_the_last_snapshot_holds_what_the_rules_need_to_go_on():
+    found = recorded(counter([1, 2, 3, 4, 5]))
+    name = "asahi:savings_dollars:state"
+    assert found[(name, ("part", "seen"), ("phase", "routing"), ("store", "s"))] == [5]
+    assert found[(name, ("part", "memory"), ("store", "s"))] == [1.5]
+    assert found[(name, ("part", "since"))] == [60.0] * 5
+    assert (
+        found[(name, ("part", "snapshot"))]
+        == found[(name, ("part", "backfilled"))]
+        == [60, 120, 180, 240, 300]
+    )
+
+
+def test_a_plain_counter_is_known_by_its_life():
+    found = recorded(counter([1, 2], store=""))
+    seen = [key for key in found if ("part", "seen") in key]
+    assert seen == [
+        (
+            "asahi:savings_dollars:state",
+            ("instance", "i"),
+            ("job", "j"),
+            ("life", "1.5"),
+            ("part", "seen"),
+            ("phase", "routing"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("wrong", [GRID[:1], GRID + 1, GRID[::-1]])
+def test_a_grid_that_the_rules_could_not_have_is_refused(wrong):
+    with pytest.raises(UserInputError):
+        list(recorded_history(SAVINGS, [], wrong, RuleParameters()))
+
+
+def test_the_grid_holds_whole_steps_inside_the_time_asked_for():
+    start = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+    grid = snapshot_grid(start, start + timedelta(hours=3), 3600)
+    assert [datetime.fromtimestamp(at / 1000, UTC).hour for at in grid] == [1, 2, 3]
+    with pytest.raises(NotEnoughData):
+        snapshot_grid(start, start + timedelta(minutes=40), 3600)

@@ -1,0 +1,73 @@
+"""A window is cut into what recorded totals certify and what they do not."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from asahi_analytics.composer.ledger import add, amounts_of, series_of, subtract
+from asahi_analytics.composer.runs import Piece, Run, pieces
+from asahi_analytics.prometheus import Sample
+
+REJOIN = 120.0
+BACK = 7200.0
+
+
+def look_among(*runs: tuple[float, float]):
+    """Runs as (since, last snapshot); evaluations every 60 s, 15 s after each snapshot."""
+
+    def look(at: float, back: float) -> Run | None:
+        found = [
+            Run("m", since, min(last, (at - 15) // 60 * 60))
+            for since, last in runs
+            if since + 15 <= at and min(last, (at - 15) // 60 * 60) + 15 >= at - back
+        ]
+        return max(found, key=lambda run: run.since, default=None)
+
+    return look
+
+
+def spans(found: list[Piece]) -> list[tuple[float, float, bool]]:
+    return [(piece.start, piece.end, piece.run is not None) for piece in found]
+
+
+def test_one_run_certifies_a_window_inside_it():
+    found = pieces(10_000.0, 50_030.0, look_among((600.0, 90_000.0)), BACK, REJOIN)
+    assert spans(found) == [(10_000.0, 50_030.0, True)]
+
+
+def test_what_lies_before_the_first_run_comes_from_samples():
+    found = pieces(0.0, 50_000.0, look_among((6_000.0, 90_000.0)), BACK, REJOIN)
+    assert spans(found) == [(0.0, 6_000.0, False), (6_000.0, 50_000.0, True)]
+
+
+def test_an_interruption_between_two_runs_comes_from_samples():
+    found = pieces(1_200.0, 50_000.0, look_among((600.0, 6_000.0), (30_000.0, 90_000.0)), BACK, REJOIN)
+    assert spans(found) == [(1_200.0, 6_000.0, True), (6_000.0, 30_000.0, False), (30_000.0, 50_000.0, True)]
+
+
+def test_without_any_rules_everything_comes_from_samples():
+    assert spans(pieces(0.0, 5_000.0, look_among(), BACK, REJOIN)) == [(0.0, 5_000.0, False)]
+
+
+def test_a_window_is_covered_without_holes_or_overlaps():
+    runs = look_among((600.0, 6_000.0), (30_000.0, 36_000.0), (60_000.0, 90_000.0))
+    for start in range(0, 70_000, 1_700):
+        found = pieces(float(start), 80_010.0, runs, BACK, REJOIN)
+        assert found[0].start == start
+        assert found[-1].end == 80_010.0
+        assert all(left.end == right.start for left, right in pairwise(found))
+
+
+def test_amounts_add_and_subtract_by_key_and_are_never_negative():
+    samples = [Sample({"model": "a"}, 1.0), Sample({"model": "a"}, 2.0), Sample({}, 4.0)]
+    amounts = amounts_of(samples, ["model"])
+    assert amounts == {("a",): 3.0, ("",): 4.0}
+    assert add(amounts, {("b",): 1.0}) == {("a",): 3.0, ("",): 4.0, ("b",): 1.0}
+    assert subtract({("a",): 3.0}, {("a",): 3.0000001, ("b",): 1.0}) == {("a",): 0.0, ("b",): 0.0}
+
+
+def test_series_have_the_index_that_sums_promise():
+    assert series_of({("x",): 1.0}, ["model"]).to_dict() == {"x": 1.0}
+    assert series_of({(): 1.0}, []).to_dict() == {"total": 1.0}
+    assert series_of({("x", "y"): 1.0}, ["model", "phase"]).to_dict() == {("x", "y"): 1.0}
+    assert series_of({}, []).empty
