@@ -44,15 +44,26 @@ def growth(family: str, by: Sequence[str], window: str) -> str:
     down, the rules were just installed), counting starts with the first total after that: too little rather than
     too much. A total that fell was begun anew, because Prometheus was down for hours, and counts in full.
     """
-    total = running(family)
+    return aggregated("sum", by, _grown(running(family), window))
+
+
+def grown_total(family: str, window: str) -> str:
+    """Return what was added to the whole of ``family`` within ``window``: the same, from one series."""
+    return _grown(total_running(family), window)
+
+
+def total_running(family: str) -> str:
+    """Return the name of the running total over all label sets of ``family``, which the alert rules record."""
+    return f"asahi_total:{FAMILIES[family].name}:running"
+
+
+def _grown(total: str, window: str) -> str:
     now, before = f"last_over_time({total}[{RECENT}])", _before(total, window)
-    return aggregated(
-        "sum",
-        by,
+    return (
         f"(\n  {now}\n  - (\n    {before}\n"
         f"    or {now} * 0 and on () group({_before(running('requests'), window)})\n"
         f"    or {_first(total, window)}\n  )\n) >= 0\n"
-        f"or {now} and {before}",
+        f"or {now} and {before}"
     )
 
 

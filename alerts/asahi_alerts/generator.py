@@ -69,7 +69,7 @@ def runbook_url(alert_name: str, limits: Thresholds) -> str:
 def _group(group: Group, limits: Thresholds) -> dict[str, Any]:
     return {
         "name": group.name,
-        "interval": limits.evaluation_interval,
+        "interval": group.interval or limits.evaluation_interval,
         "rules": [
             _record(rule) if isinstance(rule, Record) else _alert(rule, limits) for rule in group.rules
         ],

@@ -15,13 +15,15 @@ from asahi_alerts.expressions import (
     asked_label,
     both,
     exporters,
+    grown_total,
     growth,
+    indented,
     label,
     one_line,
-    running,
+    total_running,
     value,
 )
-from asahi_alerts.rule import Alert, Group, Record, usual_record
+from asahi_alerts.rule import Alert, Group, Record, total_record, usual_record
 from asahi_alerts.thresholds import BurnWindow, Severity, Thresholds, seconds
 from asahi_exporter.conventions import (
     BOUND,
@@ -66,7 +68,8 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
 
 def _spend_records(thresholds: Thresholds) -> tuple[Record, ...]:
     windows = dict.fromkeys((thresholds.cost_spike.window, *_burn_windows(thresholds)))
-    return tuple(Record(_sum(window), growth("cost_dollars", (), window)) for window in windows)
+    sums = (Record(_sum(window), grown_total("cost_dollars", window)) for window in windows)
+    return (total_record("cost_dollars"), *sums)
 
 
 def _burn_windows(thresholds: Thresholds) -> tuple[str, ...]:
@@ -82,7 +85,6 @@ def _sum(window: str) -> str:
 def _budget_records(thresholds: Thresholds) -> tuple[Record, ...]:
     return (
         Record(ALLOWED, _allowed(thresholds.budget.monthly_dollars)),
-        Record(f"{COST}:running", f"sum({running('cost_dollars')})"),
         Record(MONTH_TO_DATE, _month_to_date()),
         *(Record(_burn_rate(window), _burn_rate_of(window)) for window in _burn_windows(thresholds)),
     )
@@ -101,7 +103,7 @@ def _month_to_date() -> str:
     of this month. Where nothing was recorded around that time, the count starts with the first record; where the
     total fell it was begun anew, and the count starts there.
     """
-    total = f"{COST}:running"
+    total = total_running("cost_dollars")
     midnight = "on () (day_of_month() == 1) and on () (hour() == 0)"
     month_start = f"max_over_time((last_over_time({total}[6h]) and {midnight})[31d:1h])"
     return f"({total} - ({month_start} or min_over_time({total}[31d]))) >= 0\nor {total}"
@@ -251,10 +253,13 @@ def _savings_records(thresholds: Thresholds) -> tuple[Record, ...]:
     window = thresholds.savings_zero.window
     ratio = f"{SAVINGS}:ratio{window}"
     return (
-        Record(f"asahi_total:baseline_dollars:sum{window}", growth("baseline_dollars", (), window)),
+        total_record("baseline_dollars"),
+        total_record("savings_dollars"),
+        Record(f"asahi_total:baseline_dollars:sum{window}", grown_total("baseline_dollars", window)),
         Record(
             ratio,
-            f"{growth('savings_dollars', (), window)}\n/ (asahi_total:baseline_dollars:sum{window} > 0)",
+            f"(\n{indented(grown_total('savings_dollars', window))}\n)\n"
+            f"/ (asahi_total:baseline_dollars:sum{window} > 0)",
         ),
         usual_record(f"{SAVINGS}:usual_ratio{window}", ratio, (), window, pick="min", thresholds=thresholds),
     )

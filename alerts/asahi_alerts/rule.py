@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from asahi_alerts.expressions import usual
+from asahi_alerts.expressions import running, total_running, usual
 from asahi_alerts.thresholds import Severity, Thresholds
 
 
@@ -43,6 +43,7 @@ class Group:
 
     name: str
     rules: tuple[Record | Alert, ...]
+    interval: str | None = None  # that of the thresholds when None
 
 
 def usual_record(
@@ -61,3 +62,8 @@ def usual_record(
             history=thresholds.usual.min_history,
         ),
     )
+
+
+def total_record(family: str) -> Record:
+    """Return the rule that records the running total over the whole of ``family``: windows then read one series."""
+    return Record(total_running(family), f"sum({running(family)})")

@@ -88,6 +88,7 @@ class CostSpike(_Kept):
 class LatencySpike(_Kept):
     """Latency far above the usual."""
 
+    interval: Duration
     quantile: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     min_requests: Count
     min_excess_ms: NotNegative

@@ -14,13 +14,14 @@ from asahi_alerts.expressions import (
     asked_label,
     both,
     exporters,
+    grown_total,
     growth,
     indented,
     label,
     one_line,
     value,
 )
-from asahi_alerts.rule import Alert, Group, Record, usual_record
+from asahi_alerts.rule import Alert, Group, Record, total_record, usual_record
 from asahi_alerts.thresholds import Severity, Thresholds
 from asahi_exporter.conventions import CACHE_TIER, COMPONENT, ERROR_TYPE, MODEL, TIER
 
@@ -35,11 +36,10 @@ QUALITY: Final = "asahi_model:quality_score"
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     """Return the groups of rules about traffic."""
     return (
-        Group("asahi_alerts_latency", _latency_rules(thresholds)),
-        Group("asahi_alerts_errors", _error_rules(thresholds)),
+        Group("asahi_alerts_latency", _latency_rules(thresholds), thresholds.latency_spike.interval),
+        Group("asahi_alerts_requests", (*_silence_rules(thresholds), *_error_rules(thresholds))),
         Group("asahi_alerts_cache", _cache_rules(thresholds)),
         Group("asahi_alerts_quality", _quality_rules(thresholds)),
-        Group("asahi_alerts_silence", _silence_rules(thresholds)),
     )
 
 
@@ -93,6 +93,7 @@ def _error_rules(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
     windows = (thresholds.error_rate.short_window, thresholds.error_rate.window)
     rate = thresholds.error_rate_threshold
     return (
+        total_record("errors"),
         *(record for window in windows for record in _error_records(window)),
         _error_alert(thresholds, rate, "warning"),
         _error_alert(thresholds, rate * thresholds.error_rate.critical_factor, "critical"),
@@ -103,8 +104,8 @@ def _error_records(window: str) -> tuple[Record, ...]:
     """Return errors, attempts and their ratio; where errors outnumber the requests answered, they are the attempts."""
     errors, attempts = f"{ERRORS}:sum{window}", f"{ATTEMPTS}:sum{window}"
     return (
-        Record(errors, growth("errors", (), window)),
-        Record(attempts, f"{growth('requests', (), window)} >= {errors}\nor {errors}"),
+        Record(errors, grown_total("errors", window)),
+        Record(attempts, f"(\n{indented(grown_total('requests', window))}\n) >= {errors}\nor {errors}"),
         Record(f"{ERRORS}:ratio{window}", f"{errors} / ({attempts} > 0)"),
     )
 
@@ -223,7 +224,8 @@ def _silence_rules(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
     silent = thresholds.exporter_silent
     now, usually = f"{REQUESTS}:sum{silent.window}", f"{REQUESTS}:usual{silent.window}"
     return (
-        Record(now, growth("requests", (), silent.window)),
+        total_record("requests"),
+        Record(now, grown_total("requests", silent.window)),
         usual_record(usually, now, (), silent.window, pick="min", thresholds=thresholds),
         Alert(
             name="AsahiExporterSilent",
