@@ -2,7 +2,8 @@
 
 ``python benchmarks/state.py [--restarts N]``
 
-* a service that is killed and started again N times: one process at a time, then eight workers dying together
+* a service that is killed and started again N times: one process at a time, then a tenth of it with eight
+  workers dying together; "first" is the scrape of a directory in its first generation, measured in turns
 * prometheus-client's multi-process mode in the same run: it keeps the files of dead processes, so its scrape
   grows with them (up to a tenth of the restarts, else it takes minutes)
 * the rolling window at its defaults (10 s, 7 days), 100 models busy in every slot
@@ -63,10 +64,29 @@ def live_and_die(state: Path, together: int) -> None:
         os.waitpid(pid, 0)
 
 
+def scrapes(collector: MetricsCollector, together: int) -> tuple[float, float]:
+    """Return the scrape time of ``collector`` and of one whose directory saw a single generation, taking turns."""
+    with tempfile.TemporaryDirectory(prefix="asahi-bench-") as folder:
+        live_and_die(Path(folder), together)
+        fresh = MetricsCollector(MetricsConfig(state_dir=Path(folder)))
+        old_ms, fresh_ms = [], []
+        for _ in range(9):
+            old_ms.append(milliseconds(collector.get_prometheus_metrics, 1))
+            fresh_ms.append(milliseconds(fresh.get_prometheus_metrics, 1))
+        fresh.close()
+    return statistics.median(old_ms), statistics.median(fresh_ms)
+
+
+def counted(collector: MetricsCollector) -> float:
+    """Return the requests that the collector exposes."""
+    samples = (sample for family in collector.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name == "asahi_requests_total")
+
+
 def restarts(times: int, together: int) -> None:
     """Print scrape time, start time and files while processes come and go."""
     print(f"\nkilled and started again, {together} at a time")
-    print(f"{'restarts':>9} {'files':>6} {'KiB':>8} {'start ms':>9} {'scrape ms':>10} {'requests':>10}")
+    print(f"{'restarts':>9} {'files':>6} {'KiB':>8} {'start ms':>9} {'scrape ms':>10} {'first ms':>9}")
     with tempfile.TemporaryDirectory(prefix="asahi-bench-") as folder:
         state, done = Path(folder), 0
         for mark in (together, times // 100, times // 10, times):
@@ -76,19 +96,12 @@ def restarts(times: int, together: int) -> None:
             started = time.perf_counter()
             collector = MetricsCollector(MetricsConfig(state_dir=state))
             start_ms = (time.perf_counter() - started) * 1e3
-            scrape_ms = milliseconds(collector.get_prometheus_metrics)
+            assert counted(collector) == done * len(LABEL_SETS)
+            scrape_ms, first_ms = scrapes(collector, together)
             files = list(state.glob("*.cells"))
             size = sum(path.stat().st_size for path in files) / 1024
-            requests = sum(
-                sample.value
-                for family in collector.collect()
-                for sample in family.samples
-                if sample.name == "asahi_requests_total"
-            )
-            assert requests == done * len(LABEL_SETS)
-            print(
-                f"{done:>9} {len(files):>6} {size:>8.0f} {start_ms:>9.1f} {scrape_ms:>10.1f} {requests:>10.0f}"
-            )
+            figures = f"{start_ms:>9.1f} {scrape_ms:>10.1f} {first_ms:>9.1f}"
+            print(f"{done:>9} {len(files):>6} {size:>8.0f} {figures}", flush=True)
             collector.close()
 
 
@@ -177,7 +190,7 @@ def main() -> None:
     parser.add_argument("--restarts", type=int, default=10_000)
     args = parser.parse_args()
     restarts(args.restarts, 1)
-    restarts(args.restarts, 8)
+    restarts(args.restarts // 10, 8)
     peer(args.restarts)
     window_memory()
 
