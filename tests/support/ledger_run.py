@@ -110,6 +110,7 @@ class Outcome:
     rules: RuleParameters
     window: Window
     ledgers: tuple[Path, ...]
+    stored: bool
 
     def ledger(self, label: str) -> Counter[str]:
         """Dollars by ``label`` as the processes wrote them down."""
@@ -192,7 +193,7 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
             exporter.pause()
         time.sleep(2.5 * max(plan.scrapes))
         ledgers = tuple(exporter.ledger for exporter in exporters)
-        yield Outcome(server, plan.rules, Window(begun, datetime.now(UTC)), ledgers)
+        yield Outcome(server, plan.rules, Window(begun, datetime.now(UTC)), ledgers, plan.stored)
     finally:
         for exporter in exporters:
             exporter.end()
