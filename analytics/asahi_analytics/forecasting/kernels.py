@@ -61,14 +61,16 @@ class Factors:
 
     ``whiten`` (n, n) turns observations into independent ones; ``project`` (h, n) gives the mean of the
     future; ``spread`` (h, h) its covariance relative to the noise; ``basis`` (n, b) the whitened slope and
-    steps, ``gram`` their products, ``future`` (h, b) what of them the future holds; ``log_det`` of each model.
+    steps, ``norm`` (b,) their squares and ``product`` (b,) with the slope, ``future`` (h, b) what of them the future
+    holds; ``log_det`` of each model.
     """
 
     whiten: Array
     project: Array
     spread: Array
     basis: Array
-    gram: Array
+    norm: Array
+    product: Array
     future: Array
     log_det: Array
 
@@ -168,7 +170,8 @@ def _factor(joint: Array, n: int, bases: tuple[Array, Array]) -> dict[str, Array
         "project": project,
         "spread": joint[n:, n:] - cross.T @ cross,
         "basis": whitened,
-        "gram": whitened.T @ whitened,
+        "norm": np.einsum("nb,nb->b", whitened, whitened),
+        "product": whitened[:, 0] @ whitened,
         "future": ahead - project @ basis,
         "log_det": 2.0 * np.log(np.diag(factor)).sum(),
     }

@@ -16,6 +16,8 @@ from scipy.special import logsumexp, ndtr, ndtri
 from asahi_analytics.forecasting.kernels import Array, Factors, Indices
 
 NOISE_GRID: Final = np.exp(np.linspace(-0.35, 0.35, 5))
+PLACES: Final = 8
+"""At how many places, the likeliest, a step of the level is considered."""
 KEEP: Final = 150
 """How many of the models are kept, the likeliest; the rest weigh next to nothing."""
 GRID: Final = np.sinh(np.linspace(-1.0, 1.0, 33) * np.arcsinh(12.0))
@@ -26,13 +28,13 @@ LEAST_NOISE: Final = 1e-4
 
 @dataclass(frozen=True)
 class Beliefs:
-    """What is believed before the data, in log units: sizes of slopes (a week) and how likely each is, the size of
-    a step of the level and how likely there is one; ``temper`` is the power that the likelihood is raised to."""
+    """What is believed before the data, in log units: sizes of slopes (a week) and of steps of the level, and how
+    likely each is (steps: the rest is no step); ``temper`` is the power that the likelihood is raised to."""
 
     slope_sizes: tuple[float, ...]
     slope_weights: tuple[float, ...]
-    step_size: float
-    step_probability: float
+    step_sizes: tuple[float, ...]
+    step_weights: tuple[float, ...]
     temper: float = 1.2
 
 
@@ -84,34 +86,75 @@ class _Terms:
     noise: Array
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """What the data say in whitened form: ``squares`` (k,), ``inner`` (k, b) with the basis, ``noise`` (k,) guessed."""
+
+    count: int
+    squares: Array
+    inner: Array
+    noise: Array
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps considered: their ``column`` of the basis, ``size`` and ``log_prior``; the first is none at all."""
+
+    column: Indices
+    size: Array
+    log_prior: Array
+
+
 def infer(values: Array, parts: Factors, beliefs: Beliefs) -> Mixture:
     """Return the mixture that ``values`` (n,), log spend around its mean, makes of the models in ``parts``."""
-    white = parts.whiten @ values
-    terms = _marginal(white, parts, beliefs, len(values))
+    evidence = _evidence(values, parts)
+    steps = _likely_steps(evidence, parts, beliefs)
+    terms = _marginal(evidence, parts, beliefs, steps)
     flat = terms.log_weight.ravel()
     count = min(KEEP, flat.size)
     top = np.argpartition(flat, -count)[-count:]
     weight = np.exp(flat[top] - logsumexp(flat[top]))
     top, weight = top[weight > 1e-4], weight[weight > 1e-4]
-    return _collect(values, parts, terms, top, weight / weight.sum())
+    return _collect(values, parts, terms, steps, _Choice(top, weight / weight.sum()))
 
 
-def _marginal(white: Array, parts: Factors, beliefs: Beliefs, n: int) -> _Terms:
-    """Axes: model, slope size, step (0: none), noise."""
-    squares = np.einsum("jn,jn->j", white, white)
-    inner = np.einsum("jnb,jn->jb", parts.basis, white)
-    fitted = inner[:, :1] ** 2 / parts.gram[:, :1, 0]
-    base = (squares - 0.9 * fitted[:, 0]) / n + LEAST_NOISE
-    noise = (base[:, None] * NOISE_GRID[None, :] ** 2)[:, None, None, :]
+def _evidence(values: Array, parts: Factors) -> _Evidence:
+    white = parts.whiten @ values
+    squares = np.einsum("kn,kn->k", white, white)
+    inner = np.einsum("knb,kn->kb", parts.basis, white)
+    rest = squares - 0.9 * inner[:, 0] ** 2 / parts.norm[:, 0]
+    return _Evidence(len(values), squares, inner, rest / len(values) + LEAST_NOISE)
+
+
+def _likely_steps(evidence: _Evidence, parts: Factors, beliefs: Beliefs) -> _Steps:
+    """Return no step and the likeliest places of one, each in every size; places left out weigh next to nothing."""
+    places = parts.norm.shape[1] - 1
+    noise = evidence.noise[:, None]
+    precision = noise / beliefs.step_sizes[-1] ** 2
+    gain = evidence.inner[:, 1:] ** 2 / (parts.norm[:, 1:] + precision) / noise
+    occam = np.log1p(parts.norm[:, 1:] / precision)
+    kernel = evidence.count * np.log(noise) + parts.log_det[:, None] + evidence.squares[:, None] / noise
+    score = logsumexp(0.5 * (gain - occam - kernel), axis=0)
+    chosen = 1 + np.sort(np.argsort(score)[-PLACES:])
+    sizes, weights = np.array(beliefs.step_sizes), np.array(beliefs.step_weights)
+    prior = np.concatenate([[1.0 - weights.sum()], np.repeat(weights, len(chosen)) / places])
+    return _Steps(
+        column=np.concatenate([[0], np.tile(chosen, len(sizes))]),
+        size=np.concatenate([[0.0], np.repeat(sizes, len(chosen))]),
+        log_prior=np.log(prior),
+    )
+
+
+def _marginal(evidence: _Evidence, parts: Factors, beliefs: Beliefs, steps: _Steps) -> _Terms:
+    """Axes: model, slope size, step, noise."""
+    noise = (evidence.noise[:, None] * NOISE_GRID[None, :] ** 2)[:, None, None, :]
     slope_d = (np.array(beliefs.slope_sizes) ** 2)[None, :, None, None] / noise
-    present = np.ones(parts.gram.shape[1])
-    present[0] = 0.0
-    step_d = (beliefs.step_size**2 * present)[None, None, :, None] / noise
-    slope_b = inner[:, 0][:, None, None, None]
-    step_b = inner[:, None, :, None]
-    a = parts.gram[:, 0, 0][:, None, None, None]
-    b = parts.gram[:, 0, :][:, None, :, None]
-    c = np.diagonal(parts.gram, axis1=1, axis2=2)[:, None, :, None]
+    step_d = (steps.size**2)[None, None, :, None] / noise
+    slope_b = evidence.inner[:, 0][:, None, None, None]
+    step_b = evidence.inner[:, None, steps.column, None]
+    a = parts.norm[:, 0][:, None, None, None]
+    b = parts.product[:, None, steps.column, None]
+    c = parts.norm[:, None, steps.column, None]
     determinant = (1.0 + slope_d * a) * (1.0 + step_d * c) - slope_d * step_d * b**2
     slope_v = slope_d * (1.0 + step_d * c) / determinant
     step_v = step_d * (1.0 + slope_d * a) / determinant
@@ -120,13 +163,14 @@ def _marginal(white: Array, parts: Factors, beliefs: Beliefs, n: int) -> _Terms:
     step = both_v * slope_b + step_v * step_b
     explained = slope * slope_b + step * step_b
     likelihood = -0.5 * (
-        n * np.log(noise)
+        evidence.count * np.log(noise)
         + parts.log_det[:, None, None, None]
         + np.log(determinant)
-        + (squares[:, None, None, None] - explained) / noise
+        + (evidence.squares[:, None, None, None] - explained) / noise
     )
+    prior = np.log(np.array(beliefs.slope_weights))[:, None] + steps.log_prior[None, :]
     return _Terms(
-        beliefs.temper * likelihood + _log_prior(parts.gram.shape[1] - 1, beliefs)[None, :, :, None],
+        beliefs.temper * likelihood + prior[None, :, :, None],
         slope,
         step,
         (slope_v * noise, both_v * noise, step_v * noise),
@@ -134,21 +178,23 @@ def _marginal(white: Array, parts: Factors, beliefs: Beliefs, n: int) -> _Terms:
     )
 
 
-def _log_prior(steps: int, beliefs: Beliefs) -> Array:
-    """Axes: slope size, step (0: none); all kernels are equally likely."""
-    step = np.full(steps + 1, beliefs.step_probability / max(steps, 1))
-    step[0] = 1.0 - beliefs.step_probability
-    return np.asarray(np.log(np.array(beliefs.slope_weights))[:, None] + np.log(step)[None, :])
+@dataclass(frozen=True)
+class _Choice:
+    """Which of all the models are kept, by their flat index, and their weights."""
+
+    index: Indices
+    weight: Array
 
 
-def _collect(values: Array, parts: Factors, terms: _Terms, top: Indices, weight: Array) -> Mixture:
+def _collect(values: Array, parts: Factors, terms: _Terms, steps: _Steps, choice: _Choice) -> Mixture:
+    top = choice.index
     kernel, _, step, _ = np.unravel_index(top, terms.log_weight.shape)
-    trend = np.stack([parts.future[kernel, :, 0], parts.future[kernel, :, step]])
+    trend = np.stack([parts.future[kernel, :, 0], parts.future[kernel, :, steps.column[step]]])
     slope_v, both_v, step_v = (np.broadcast_to(v, terms.slope.shape).ravel()[top] for v in terms.covariance)
     slope, jump = terms.slope.ravel()[top], terms.step.ravel()[top]
     location = (parts.project @ values)[kernel] + slope[:, None] * trend[0] + jump[:, None] * trend[1]
     return Mixture(
-        weight=weight,
+        weight=choice.weight,
         location=location,
         noise=terms.noise.ravel()[top],
         kernel=kernel,

@@ -27,7 +27,7 @@ def _grid(
 class Options:
     """Constants of the method; `docs/forecasting.md` says how they were chosen.
 
-    ``max_history`` in steps; ``steps`` how many places a step of the level may have; ``damping`` of the slope a
+    ``max_history`` in steps; a step of the level may come ``step_every`` so many steps; ``damping`` of the slope a
     step; ``clip`` in robust standard deviations and ``floor`` in medians hold single values; ``inflate`` scales the
     variance of the level; a spike lasts ``spike_length`` steps; with ``tail_probability`` the future is as uncertain
     as ``tail_scale`` times what the models say.
@@ -42,18 +42,18 @@ class Options:
     inflate: float
     tail_probability: float
     tail_scale: float
+    step_every: int
     spike_length: float = 8.0
-    steps: int = 16
     clip: float = 3.5
 
 
 DAILY: Final = Options(
-    grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
+    grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.02, 0.05),
         slope_weights=(0.15, 0.35, 0.5),
-        step_size=0.15,
-        step_probability=0.22,
+        step_sizes=(0.15, 0.8),
+        step_weights=(0.17, 0.05),
     ),
     max_history=180,
     slope_unit=7,
@@ -62,10 +62,13 @@ DAILY: Final = Options(
     inflate=0.85,
     tail_probability=0.06,
     tail_scale=2.3,
+    step_every=1,
 )
 HOURLY: Final = Options(
-    grid=_grid(24, (0.002, 0.02, 0.15), (0.3, 4.0), ((0.0, 1.0), (2.0, 5.0), (3.0, 20.0))),
-    beliefs=Beliefs(slope_sizes=(0.005, 0.05), slope_weights=(0.7, 0.3), step_size=0.3, step_probability=0.2),
+    grid=_grid(24, (0.002, 0.02, 0.15), (0.3, 4.0, 60.0), ((0.0, 1.0), (2.0, 5.0), (3.0, 20.0))),
+    beliefs=Beliefs(
+        slope_sizes=(0.005, 0.05), slope_weights=(0.7, 0.3), step_sizes=(0.3,), step_weights=(0.2,)
+    ),
     max_history=336,
     slope_unit=168,
     damping=0.999,
@@ -73,6 +76,7 @@ HOURLY: Final = Options(
     inflate=1.4,
     tail_probability=0.1,
     tail_scale=2.5,
+    step_every=6,
 )
 STEP_MODELS: Final = 24
 """How many models the intervals of single steps are made from."""
@@ -167,16 +171,15 @@ def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mix
     layout = Layout(
         seen=seen.astype(np.uint8).tobytes(),
         horizon=horizon,
-        steps=_step_places(len(logs), options.steps),
+        steps=_step_places(len(logs), options.step_every),
         slope_unit=options.slope_unit,
         damping=options.damping,
     )
     return infer(logs[seen] - middle, factors(options.grid, layout), options.beliefs), middle
 
 
-def _step_places(n: int, count: int) -> tuple[int, ...]:
-    starts = np.unique(np.linspace(4, n - 4, count).astype(int)) if n >= 14 else np.array([n // 2])
-    return tuple(int(start) for start in starts)
+def _step_places(n: int, every: int) -> tuple[int, ...]:
+    return tuple(range(4, n - 3, every)) if n >= 14 else (n // 2,)
 
 
 def clipped_logs(values: Array, options: Options) -> Array:

@@ -1,0 +1,72 @@
+"""A composer over hourly ledgers: sums what lies in a window, hour by hour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
+from asahi_analytics.settings import Settings
+from asahi_analytics.windows import Window
+
+HOURS = 24
+
+
+def hourly(start: datetime, daily: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Return a ledger whose days from ``start`` on hold the given sums, spread evenly over their hours."""
+    length = max(len(values) for values in daily.values())
+    index = pd.date_range(start, periods=length * HOURS, freq="h")
+    return pd.DataFrame(
+        {name: np.repeat(values, HOURS) / HOURS for name, values in daily.items()}, index=index
+    )
+
+
+@dataclass
+class DailyComposer:
+    """Answers for ``ledgers``: by family, columns are the values of its one label."""
+
+    ledgers: Mapping[str, pd.DataFrame]
+    trust: Trust = field(default_factory=Trust)
+    asked: list[str] = field(default_factory=list)
+
+    def totals(self, asks: Sequence[Ask]) -> list[Sums]:
+        self.asked += [ask.family for ask in asks]
+        return [Sums(self._sum(ask), ask.window, self.trust) for ask in asks]
+
+    def series(
+        self,
+        family: str,
+        by: Sequence[str],
+        window: Window,
+        step: timedelta,
+        where: Mapping[str, Sequence[str]] | None = None,
+    ) -> SumSeries:
+        self.asked.append(family)
+        starts = [window.start + number * step for number in range(round(window.length / step))]
+        rows = [self._sum(Ask(family, by, Window(start, start + step), where)) for start in starts]
+        frame = pd.DataFrame(rows, index=pd.DatetimeIndex(starts)).fillna(0.0)
+        return SumSeries(frame, window, self.trust)
+
+    def _sum(self, ask: Ask) -> pd.Series:
+        ledger = self.ledgers[ask.family]
+        for wanted in (ask.where or {}).values():
+            ledger = ledger[[name for name in ledger if name in wanted]]
+        rows = ledger[(ledger.index >= ask.window.start) & (ledger.index < ask.window.end)]
+        sums = rows.sum()
+        return sums if ask.by else pd.Series({"total": sums.sum()})
+
+
+@dataclass
+class LedgerEngine:
+    """What the forecasts need of an engine."""
+
+    composer: DailyComposer
+    now: datetime
+    settings: Settings = field(default_factory=Settings)
+
+    def clock(self) -> datetime:
+        return self.now
