@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from asahi_analytics.errors import AnalyticsError, NotEnoughData
+
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -117,3 +119,56 @@ class SingleFlight(Generic[Key, Value]):
     def _land(self, key: Key) -> None:
         with self._lock:
             del self._flights[key]
+
+
+class Refreshed(Generic[Value]):
+    """A value that is worked out beside the requests that read it, at most every ``every_seconds``.
+
+    Reading never waits: it returns the last value and, when that is old, starts one thread that makes a new one.
+    An error of ``work`` that is an ``AnalyticsError`` leaves no value, and is raised to readers.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[], Value],
+        every_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        start: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        """Work out nothing yet; ``start`` replaces the thread."""
+        self._work = work
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._start = start or _in_thread
+        self._outcome: Value | AnalyticsError = NotEnoughData("not worked out yet; ask again in a moment")
+        self._next = -float("inf")
+        self._lock = threading.Lock()
+
+    def get(self) -> Value:
+        """Return the last value; raise ``NotEnoughData`` before there is one."""
+        if self._is_due():
+            self._start(self._refresh)
+        outcome = self._outcome
+        if isinstance(outcome, AnalyticsError):
+            raise outcome
+        return outcome
+
+    def _is_due(self) -> bool:
+        with self._lock:
+            due = self._clock() >= self._next
+            if due:
+                self._next = float("inf")
+            return due
+
+    def _refresh(self) -> None:
+        try:
+            self._outcome = self._work()
+        except AnalyticsError as error:
+            self._outcome = error
+        finally:
+            self._next = self._clock() + self._every_seconds
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, daemon=True, name="refresh").start()

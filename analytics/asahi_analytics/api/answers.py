@@ -6,7 +6,16 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from asahi_analytics.forecasting import BudgetRisk, Forecast
 from asahi_analytics.recommendations import Recommendation
+
+
+class CostForecast(Forecast):
+    """What will be spent, and whether a monthly budget lasts."""
+
+    budget_risk: BudgetRisk | None = Field(
+        description="Where monthly_budget stands; null when it was not given."
+    )
 
 
 class Recommendations(BaseModel):

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from asahi_analytics import windows
 from asahi_analytics.anomaly import AnomalyReport
-from asahi_analytics.api.answers import Recommendations
+from asahi_analytics.api.answers import CostForecast, Recommendations
 from asahi_analytics.api.parameters import (
     BaselineParameters,
+    BudgetParameters,
     CostBreakdownParameters,
     DriverParameters,
     ForecastParameters,
@@ -22,7 +23,8 @@ from asahi_analytics.api.parameters import (
     WindowParameters,
 )
 from asahi_analytics.api.service import Service
-from asahi_analytics.forecasting import Forecast, HitRateForecast
+from asahi_analytics.budget import BudgetReport
+from asahi_analytics.forecasting import HitRateForecast
 from asahi_analytics.models import (
     BaselineComparison,
     CachePerformance,
@@ -78,11 +80,20 @@ def latency_percentiles(service: Service, given: WindowParameters) -> LatencyPer
     return service.engine.latency_percentiles(given.period, _window(service, given))
 
 
-def forecast(service: Service, given: ForecastParameters) -> Forecast:
+def forecast(service: Service, given: ForecastParameters) -> CostForecast:
     """Answer ``/analytics/forecast``."""
-    return service.forecasting.predict_cost(
-        given.horizon_days, given.confidence, given.group_by, given.name, given.method
-    )
+    model = service.forecasting
+    found = model.predict_cost(given.horizon_days, given.confidence, given.group_by, given.name, given.method)
+    risk = None
+    if given.monthly_budget is not None:
+        group_by = given.group_by if given.name is not None else None
+        risk = model.detect_budget_risk(given.monthly_budget, given.confidence, group_by, given.name)
+    return CostForecast(**dict(found), budget_risk=risk)
+
+
+def budgets(service: Service, given: BudgetParameters) -> BudgetReport:
+    """Answer ``/analytics/budgets``."""
+    return service.budgets.report(given.confidence)
 
 
 def hit_rate_forecast(service: Service, given: HitRateForecastParameters) -> HitRateForecast:
@@ -144,7 +155,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         LatencyPercentiles,
         latency_percentiles,
     ),
-    Endpoint("/analytics/forecast", "What will be spent", ForecastParameters, Forecast, forecast),
+    Endpoint("/analytics/forecast", "What will be spent", ForecastParameters, CostForecast, forecast),
     Endpoint(
         "/analytics/forecast/cache-hit-rate",
         "What share of cache look-ups will hit",
@@ -152,6 +163,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         HitRateForecast,
         hit_rate_forecast,
     ),
+    Endpoint("/analytics/budgets", "Do the month's budgets last?", BudgetParameters, BudgetReport, budgets),
     Endpoint("/analytics/anomalies", "What just went wrong, and why", Parameters, AnomalyReport, anomalies),
     Endpoint("/analytics/recommendations", "What to change", Parameters, Recommendations, recommendations),
 )

@@ -92,6 +92,17 @@ class ForecastParameters(Parameters):
         description="Forecast this one model, task type, tier or user only.",
     )
     method: Method = Field("auto", description="How to forecast; auto is the most accurate.")
+    monthly_budget: float | None = Field(
+        None, gt=0, le=1e12, description="Dollars a calendar month: says whether they last, too."
+    )
+
+
+class BudgetParameters(Parameters):
+    """Of ``/analytics/budgets``."""
+
+    confidence: float = Field(
+        0.95, gt=0, lt=1, description="Probability that the interval is meant to hold, between 0 and 1."
+    )
 
 
 class HitRateForecastParameters(Parameters):

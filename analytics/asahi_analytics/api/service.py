@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from asahi_analytics.anomaly import AnomalyDetector
 from asahi_analytics.api.service_metrics import ServiceMetrics
-from asahi_analytics.cache import SingleFlight, TtlCache
+from asahi_analytics.budget import BudgetCollector, Budgets, load_plans
+from asahi_analytics.cache import Refreshed, SingleFlight, TtlCache
 from asahi_analytics.composer import Composer
 from asahi_analytics.engine import AnalyticsEngine, stepped, utc_now
 from asahi_analytics.forecasting import ForecastingModel
@@ -16,6 +18,9 @@ from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.recommendations import RecommendationEngine
 from asahi_analytics.settings import Settings
 from asahi_analytics.transport import Transport
+
+GAUGES_SECONDS: Final = 60.0
+"""How often budgets and the forecast on ``/metrics`` are worked out anew."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Service:
     engine: AnalyticsEngine
     forecasting: ForecastingModel
     detector: AnomalyDetector
+    budgets: Budgets
     recommendations: RecommendationEngine
     answers: TtlCache[str, Body]
     flights: SingleFlight[str, Body] = field(default_factory=SingleFlight)
@@ -54,11 +60,17 @@ def build(
     )
     now = stepped(clock, settings.cache.recent_ttl_seconds)
     engine = AnalyticsEngine(client, composer=composer, settings=settings, clock=now)
+    forecasting = ForecastingModel(engine)
+    budgets = Budgets(forecasting, load_plans(settings.budgets_file))
+    report = Refreshed(budgets.report, GAUGES_SECONDS)
+    forecast = Refreshed(forecasting.predict_cost, GAUGES_SECONDS)
+    metrics.collectors.append(BudgetCollector(report.get, forecast.get))
     return Service(
         settings=settings,
         metrics=metrics,
         engine=engine,
-        forecasting=ForecastingModel(engine),
+        forecasting=forecasting,
+        budgets=budgets,
         detector=AnomalyDetector(engine),
         recommendations=RecommendationEngine(engine),
         answers=TtlCache(settings.cache.max_bytes // 4),

@@ -11,6 +11,7 @@ from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -22,6 +23,7 @@ class ServiceMetrics:
 
     def __init__(self) -> None:
         """Start at zero, in a registry of its own."""
+        self.collectors: list[Collector] = []
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "asahi_service_requests_total",
@@ -70,8 +72,15 @@ class ServiceMetrics:
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in the text format."""
-        if not os.environ.get(MULTIPROCESS_VARIABLE):
-            return generate_latest(self.registry)
+        several = bool(os.environ.get(MULTIPROCESS_VARIABLE))
+        registry = CollectorRegistry() if several else self.registry
+        if several:
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no annotations
+        return generate_latest(registry) + self._collected()
+
+    def _collected(self) -> bytes:
+        """What is asked for anew at each scrape: the same whichever worker answers."""
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no annotations
+        for collector in self.collectors:
+            registry.register(collector)
         return generate_latest(registry)

@@ -164,8 +164,10 @@ def test_an_endpoint_without_such_a_parameter_says_so(client) -> None:
         (AnalyticsError("something else"), 500),
     ],
 )
-def test_what_prometheus_does_not_give_becomes_a_problem(error, status) -> None:
-    made = app(composer=Failing(error)).test_client()
+def test_what_prometheus_does_not_give_becomes_a_problem(tmp_path, error, status) -> None:
+    file = tmp_path / "budgets.yml"
+    file.write_text("budgets: [{monthly_dollars: 10}]\n")
+    made = app(composer=Failing(error), settings=Settings(budgets_file=file)).test_client()
     for path in PATHS:
         response = made.get(path)
         assert response.status_code == status
@@ -322,3 +324,29 @@ def test_the_document_tells_enumerations_limits_and_defaults(client) -> None:
     assert all(
         "503" in operation["get"]["responses"] for path, operation in paths.items() if "analytics" in path
     )
+
+
+def test_a_monthly_budget_is_judged_beside_the_forecast(client) -> None:
+    answer = client.get("/analytics/forecast?monthly_budget=100").json
+    assert answer["budget_risk"]["budget"] == 100.0
+    assert answer["budget_risk"]["spent"] == 4.0
+    assert client.get("/analytics/forecast").json["budget_risk"] is None
+    by_name = client.get("/analytics/forecast?monthly_budget=2&group_by=user&name=ann").json["budget_risk"]
+    assert (by_name["spent"], by_name["status"]) == (3.0, "exhausted")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "much", "1e13"])
+def test_a_budget_that_is_no_amount_is_refused(client, value) -> None:
+    assert (
+        "monthly_budget must be"
+        in problem(client.get(f"/analytics/forecast?monthly_budget={value}"))["detail"]
+    )
+
+
+def test_the_budgets_of_the_file_are_answered(tmp_path) -> None:
+    file = tmp_path / "budgets.yml"
+    file.write_text("budgets: [{model: gpt-4o, monthly_dollars: 10}]\n")
+    made = app(settings=Settings(budgets_file=file)).test_client()
+    (budget,) = made.get("/analytics/budgets").json["budgets"]
+    assert (budget["name"], budget["spent"]) == ("gpt-4o", 3.0)
+    assert app().test_client().get("/analytics/budgets").json == {"budgets": []}

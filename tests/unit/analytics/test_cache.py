@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from asahi_analytics.cache import SingleFlight, TtlCache
+from asahi_analytics.cache import Refreshed, SingleFlight, TtlCache
+from asahi_analytics.errors import NotEnoughData, PrometheusUnreachable
 
 
 class Clock:
@@ -76,3 +79,60 @@ def test_an_error_ends_the_flight() -> None:
     with pytest.raises(ValueError, match="no"):
         flights.do("a", fail)
     assert flights.do("a", lambda: 3) == 3
+
+
+def refreshed(work, clock: Clock, queue: list) -> Refreshed:
+    return Refreshed(work, 60.0, clock=clock, start=queue.append)
+
+
+def test_a_refreshed_value_never_makes_a_reader_wait() -> None:
+    clock, queue, values = Clock(), [], iter([1, 2])
+    made = refreshed(lambda: next(values), clock, queue)
+    with pytest.raises(NotEnoughData, match="ask again in a moment"):
+        made.get()
+    with pytest.raises(NotEnoughData):
+        made.get()
+    assert len(queue) == 1
+    queue.pop()()
+    assert made.get() == 1
+    clock.now = 59.9
+    assert (made.get(), queue) == (1, [])
+    clock.now = 60.0
+    assert made.get() == 1
+    queue.pop()()
+    assert made.get() == 2
+
+
+def test_an_error_of_the_work_reaches_the_readers_until_it_is_over() -> None:
+    clock, queue, outcomes = Clock(), [], iter([PrometheusUnreachable("down"), None])
+
+    def work() -> int:
+        if error := next(outcomes):
+            raise error
+        return 7
+
+    made = refreshed(work, clock, queue)
+    with pytest.raises(NotEnoughData):
+        made.get()
+    queue.pop()()
+    with pytest.raises(PrometheusUnreachable):
+        made.get()
+    clock.now = 60.0
+    with pytest.raises(PrometheusUnreachable):
+        made.get()
+    queue.pop()()
+    assert made.get() == 7
+
+
+def test_without_a_replacement_the_work_is_done_by_a_thread() -> None:
+    go_on, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        assert go_on.wait(5)
+        done.set()
+
+    made = Refreshed(work, 60.0)
+    with pytest.raises(NotEnoughData):
+        made.get()
+    go_on.set()
+    assert done.wait(5)
