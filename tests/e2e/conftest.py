@@ -33,7 +33,7 @@ class Overview:
         self.page.wait_for_function(
             "() => [...document.querySelectorAll('section')].every("
             "each => each.dataset.status && !each.hasAttribute('aria-busy'))",
-            timeout=30_000,
+            timeout=180_000,
         )
         return self
 

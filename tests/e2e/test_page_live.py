@@ -20,34 +20,35 @@ def service_of(prometheus_url):
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory):
-    with demo_prometheus(tmp_path_factory.mktemp("page")) as (server, _):
-        yield server
+def demo(tmp_path_factory):
+    """The address of a service over the demo's data; one for all tests, so that it remembers what it asked."""
+    with (
+        demo_prometheus(tmp_path_factory.mktemp("page")) as (server, _),
+        served(service_of(server.url)) as base,
+    ):
+        yield base
 
 
-def test_the_page_shows_what_prometheus_holds(prometheus, new_overview):
-    with served(service_of(prometheus.url)) as base:
-        overview = new_overview(base).open()
-        assert overview.statuses() == {"shown"}
-        assert not re.search(r"NaN|undefined|null|Infinity|\[object", overview.text())
-        spent = overview.card("breakdown").inner_text()
-        assert "gpt-4o-mini" in spent
-        overview.page.get_by_label("User").check(force=True)
-        assert "team-" in overview.settled().card("breakdown").inner_text()
-        overview.page.get_by_label("Week").check(force=True)
-        assert "in the last 7 days" in overview.settled().card("breakdown").inner_text()
-        assert overview.statuses() == {"shown"}
-        assert overview.complaints == []
+def test_the_page_shows_what_prometheus_holds(demo, new_overview):
+    overview = new_overview(demo).open()
+    assert overview.statuses() == {"shown"}
+    assert not re.search(r"NaN|undefined|null|Infinity|\[object", overview.text())
+    assert "gpt-4o-mini" in overview.card("breakdown").inner_text()
+    overview.page.get_by_label("User").check(force=True)
+    assert "team-" in overview.settled().card("breakdown").inner_text()
+    overview.page.get_by_label("Week").check(force=True)
+    assert "in the last 7 days" in overview.settled().card("breakdown").inner_text()
+    assert overview.statuses() == {"shown"}
+    assert overview.complaints == []
 
 
-def test_every_metric_of_the_chart_can_be_shown(prometheus, new_overview):
-    with served(service_of(prometheus.url)) as base:
-        overview = new_overview(base).open()
-        choice = overview.page.get_by_label("What the chart shows")
-        for metric in choice.locator("option").evaluate_all("all => all.map(each => each.value)"):
-            choice.select_option(metric)
-            overview.settled()
-            assert overview.card("trend").get_attribute("data-status") == "shown", metric
+def test_every_metric_of_the_chart_can_be_shown(demo, new_overview):
+    overview = new_overview(demo).open()
+    choice = overview.page.get_by_label("What the chart shows")
+    for metric in choice.locator("option").evaluate_all("all => all.map(each => each.value)"):
+        choice.select_option(metric)
+        overview.settled()
+        assert overview.card("trend").get_attribute("data-status") == "shown", metric
 
 
 def test_an_empty_prometheus_is_no_traffic_and_not_an_error(tmp_path, new_overview):
