@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -47,6 +47,14 @@ class Traffic:
     lookups: pd.DataFrame
     score: pd.DataFrame
     gaps: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def within(self, window: Window) -> Traffic:
+        """Return the traffic of the window alone."""
+        inside = {
+            name: (frame := getattr(self, name))[(frame.index >= window.start) & (frame.index < window.end)]
+            for name in ("users", "latency", "errors", "hits", "lookups", "score")
+        }
+        return replace(self, leaves=self.leaves[self.at(window.start, window.end)], **inside)
 
     def at(self, start: datetime, end: datetime) -> np.ndarray:
         """Return which bins of the leaves lie in a window."""
@@ -121,7 +129,7 @@ class FakeComposer:
     ) -> SumSeries:
         assert step == STEP
         self.asked.append(family)
-        long = self._long(family, where)
+        long = self._long(family, where, window)
         frame = _grouped(long, by)
         times = pd.date_range(window.start, window.end - step, freq=step)
         frame = frame.reindex(times)
@@ -138,13 +146,12 @@ class FakeComposer:
         return [self._total(ask) for ask in asks]
 
     def _total(self, ask: Ask) -> Sums:
-        frame = _grouped(self._long(ask.family, ask.where), ask.by)
-        inside = (frame.index >= ask.window.start) & (frame.index < ask.window.end)
-        return Sums(frame[inside].sum(), ask.window, Trust(source="fake"))
+        frame = _grouped(self._long(ask.family, ask.where, ask.window), ask.by)
+        return Sums(frame.sum(), ask.window, Trust(source="fake"))
 
-    def _long(self, family: str, where: Mapping[str, Sequence[str]] | None) -> pd.DataFrame:
+    def _long(self, family: str, where: Mapping[str, Sequence[str]] | None, window: Window) -> pd.DataFrame:
         """Return one row for each time and label set, with ``value``."""
-        long = _FAMILIES[family](self.source).reset_index()
+        long = _FAMILIES[family](self.source.within(window)).reset_index()
         for name, allowed in (where or {}).items():
             long = long[long[name].isin(list(allowed))]
         return long

@@ -33,6 +33,8 @@ LEAF: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
 TRAFFIC_COLUMNS: Final = ("requests", "input_tokens", "output_tokens", "cost")
 OUTPUT_WEIGHT: Final = 4.0
 """What an output token costs against an input token where the traffic does not tell."""
+TINY: Final = 1e-12
+"""Amounts below this count as nothing, so that no ratio overflows."""
 WEIGHT_RANGE: Final = (0.5, 20.0)
 
 
@@ -78,7 +80,7 @@ def _aligned(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, p
         table.reindex(index).reindex(columns=list(TRAFFIC_COLUMNS)).fillna(0.0).astype(np.float64)
         for table in (before, after)
     )
-    return first, second
+    return first.where(first >= TINY, 0.0), second.where(second >= TINY, 0.0)
 
 
 def log_mean(after: Floats, before: Floats) -> Floats:

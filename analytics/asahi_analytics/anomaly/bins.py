@@ -15,6 +15,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 DAY_SECONDS: Final = 86_400.0
+UTC_NAMES: Final = ("UTC", "UTC+00:00", "Etc/UTC", "GMT", "Z", "tzutc()")
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def bins_of(values: pd.Series, name: str = "values") -> Bins:
 def _step_seconds(index: pd.Index, name: str) -> float:
     if not isinstance(index, pd.DatetimeIndex):
         raise UserInputError(f"{name} must have a DatetimeIndex, got {type(index).__name__}")
-    if index.tz is None or index.tz.utcoffset(None if len(index) == 0 else index[0].to_pydatetime()) is None:
-        raise UserInputError(f"{name} must be in UTC, got an index without a time zone")
+    if index.tz is None or str(index.tz) not in UTC_NAMES:
+        raise UserInputError(f"{name} must be in UTC, got {'no time zone' if index.tz is None else index.tz}")
     if len(index) < 2:
         return 600.0
     times = index.as_unit("ns").asi8

@@ -132,7 +132,7 @@ def latency_causes(before: pd.DataFrame, after: pd.DataFrame) -> list[Cause]:
     Both tables are indexed by model and cache tier and hold ``p50`` and ``p95`` in ms and ``requests``. A median
     that moved at least half as much as p95, in ratio, is a queue.
     """
-    both = before.join(after, lsuffix="_before", rsuffix="_after", how="inner")
+    both = before.add_suffix("_before").join(after.add_suffix("_after"), how="inner")
     with np.errstate(divide="ignore", invalid="ignore"):
         slower = (both["p95_after"] - both["p95_before"]) * both["requests_after"]
     slower = slower[slower > 0].sort_values(ascending=False)

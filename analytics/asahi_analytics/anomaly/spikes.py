@@ -21,6 +21,7 @@ RECENT_HOURS: Final = 3.0
 SLOW_HOURS: Final = 4.0
 """The lower of the medians of both counts, so that an incident does not soon become its own reference."""
 REGIME_HOURS: Final = 24.0
+MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.6
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
 LULL_FLOOR: Final = 0.2
@@ -32,7 +33,7 @@ NOISE_QUANTILE: Final = 0.88
 NOISE_Z: Final = 1.175
 """The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
 NOISE_SIGMAS: Final = 4.0
-ERRATIC_SIGMA: Final = 0.35
+ERRATIC_SIGMA: Final = 0.3
 """Noise (of the logarithm) from which on a doubling is everyday, and the peaks of the past week are the measure."""
 PEAK_FACTOR: Final = 1.3
 
@@ -106,7 +107,12 @@ def _reference(bins: Bins, rule: SpikeRule, left_out: Bools) -> _Reference:
         ratio=ratio,
         regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
         recent=_recent(bins, ~np.isnan(profile)),
-        day_mean=past(bins.values, bins.within(rule.mean_hours), "mean", bins.within(rule.min_history_hours)),
+        day_mean=past(
+            bins.values,
+            bins.within(rule.mean_hours, MEAN_MIN_BINS),
+            "mean",
+            bins.within(rule.min_history_hours),
+        ),
     )
 
 
@@ -125,7 +131,8 @@ def _expected(bins: Bins, reference: _Reference) -> Floats:
     level = past(reference.ratio, level_bins, "median", max(1, level_bins // 3)) / reference.regime
     moved = reference.base * reference.regime * _followed(np.where(np.isnan(level), 1.0, level))
     moved = np.minimum(moved, reference.largest)
-    return np.where(np.isnan(reference.base), np.fmax(reference.day_mean, reference.recent), moved)
+    short = np.where(np.isnan(reference.day_mean), np.nan, np.fmax(reference.day_mean, reference.recent))
+    return np.where(np.isnan(reference.base), short, moved)
 
 
 def _followed(level: Floats) -> Floats:

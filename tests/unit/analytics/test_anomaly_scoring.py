@@ -1,0 +1,235 @@
+"""The contract of score_series: causal, missing is not anomalous, arguments unchanged, clear errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from asahi_alerts import thresholds
+from asahi_analytics.anomaly import KINDS, AnomalyConfig, score_outage, score_series
+from asahi_analytics.errors import UserInputError
+from support.anomaly_series import counts, flat, raised, rates, seasonal, times
+
+CONFIG = AnomalyConfig()
+
+
+def series_of(kind: str, seed: int = 1, days: float = 9) -> tuple[pd.Series, pd.Series | None]:
+    volume = counts(seed, 400, days)
+    made = {
+        "cost_spike": (raised(seasonal(seed, days, noise=0.25), 700, 12, 4.0), None),
+        "latency_spike": (raised(seasonal(seed, days, swing=0.2), 800, 9, 4.0), volume),
+        "error_rate": (rates(seed, 0.004, volume), volume),
+        "cache_degradation": (rates(seed, 0.5, volume), volume),
+        "quality_drop": (flat(seed, 4.5, 0.1, days), volume),
+    }
+    values, volume_or_none = made[kind]
+    values = values.copy()
+    values.iloc[900:906] = {"error_rate": 0.2, "cache_degradation": 0.05, "quality_drop": 3.0}.get(
+        kind, float(values.iloc[900])
+    )
+    return values, volume_or_none
+
+
+def with_gaps(values: pd.Series, seed: int = 3) -> pd.Series:
+    values = values.copy()
+    rng = np.random.default_rng(seed)
+    values.iloc[rng.choice(len(values), len(values) // 40, replace=False)] = np.nan
+    values.iloc[500:530] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gaps", [False, True])
+def test_row_t_uses_values_up_to_t_only(kind, gaps):
+    values, volume = series_of(kind)
+    values = with_gaps(values) if gaps else values
+    whole = score_series(values, CONFIG, kind=kind, volume=volume)
+    assert whole["is_anomaly"].any()
+    for cut in (1, 2, 40, 145, 512, 704, 806, 902, 1153):
+        part = score_series(
+            values.iloc[:cut], CONFIG, kind=kind, volume=None if volume is None else volume.iloc[:cut]
+        )
+        pd.testing.assert_frame_equal(part, whole.iloc[:cut], check_freq=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_later_values_do_not_change_earlier_rows(kind):
+    values, volume = series_of(kind)
+    changed = values.copy()
+    changed.iloc[1000:] = changed.iloc[1000:] * 0.5
+    first = score_series(values, CONFIG, kind=kind, volume=volume).iloc[:1000]
+    second = score_series(changed, CONFIG, kind=kind, volume=volume).iloc[:1000]
+    pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_answer_has_the_promised_form(kind):
+    values, volume = series_of(kind)
+    scores = score_series(values, CONFIG, kind=kind, volume=volume)
+    assert list(scores.columns) == ["expected", "threshold", "is_anomaly", "severity"]
+    assert scores.index.equals(values.index)
+    assert scores["is_anomaly"].dtype == bool
+    flagged = scores[scores["is_anomaly"]]
+    assert set(flagged["severity"]) <= {"warning", "critical"}
+    assert scores.loc[~scores["is_anomaly"], "severity"].isna().all()
+    beyond = values[flagged.index] > flagged["threshold"]
+    if kind in ("cache_degradation", "quality_drop"):
+        beyond = values[flagged.index] < flagged["threshold"]
+    assert beyond.all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_bins_are_never_anomalous_and_arguments_stay(kind):
+    values, volume = series_of(kind)
+    values = with_gaps(values)
+    values.iloc[903] = np.nan
+    before, volume_before = values.copy(), None if volume is None else volume.copy()
+    scores = score_series(values, CONFIG, kind=kind, volume=volume)
+    assert not scores.loc[values.isna(), "is_anomaly"].any()
+    pd.testing.assert_series_equal(values, before)
+    if volume is not None:
+        pd.testing.assert_series_equal(volume, volume_before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_a_series_too_short_to_judge_holds_no_anomaly(kind, count):
+    values = pd.Series(np.full(count, 0.5), index=times(1)[:count])
+    scores = score_series(values, CONFIG, kind=kind)
+    assert len(scores) == count
+    assert not scores["is_anomaly"].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_but_missing_bins_or_zeros_is_not_anomalous(kind):
+    for value in (np.nan, 0.0):
+        values = pd.Series(value, index=times(3))
+        assert not score_series(values, CONFIG, kind=kind)["is_anomaly"].any()
+
+
+@pytest.mark.parametrize("width", ["1min", "5min", "7min", "15min", "1h", "3h", "12h", "1D"])
+def test_any_regular_bin_width_is_judged(width):
+    step = pd.Timedelta(width)
+    bins = min(4000, int(pd.Timedelta(days=20) / step))
+    index = pd.date_range("2024-03-01", periods=bins, freq=step, tz="UTC")
+    values = pd.Series(100 + np.random.default_rng(0).normal(0, 5, bins), index=index)
+    assert not score_series(values, CONFIG)["is_anomaly"].any()
+    values.iloc[-3:] *= 6
+    assert score_series(values, CONFIG)["is_anomaly"].iloc[-3:].any()
+
+
+def test_the_index_may_be_in_any_resolution_and_integers_are_numbers():
+    values = raised(seasonal(2), 1500, 6, 5.0).round()
+    expected = score_series(values, CONFIG)
+    index = pd.DatetimeIndex(values.index.as_unit("s"))
+    same = score_series(pd.Series(values.to_numpy().astype(int), index=index), CONFIG)
+    assert (same["is_anomaly"].to_numpy() == expected["is_anomaly"].to_numpy()).all()
+
+
+def test_a_higher_configured_ratio_asks_for_more():
+    values = raised(seasonal(5), 1500, 6, 3.0)
+    assert score_series(values, AnomalyConfig(cost_spike_threshold=2.0))["is_anomaly"].iloc[1500:1506].any()
+    assert not score_series(values, AnomalyConfig(cost_spike_threshold=4.0))["is_anomaly"].any()
+
+
+def test_severity_turns_critical_at_the_factor():
+    base = seasonal(5, noise=0.02)
+    warned = score_series(raised(base, 1500, 6, 3.0), CONFIG)["severity"].iloc[1500:1506]
+    critical = score_series(raised(base, 1500, 6, 6.0), CONFIG)["severity"].iloc[1500:1506]
+    assert set(warned.dropna()) == {"warning"}
+    assert "critical" in set(critical.dropna())
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([1.0, 2.0], "pandas Series"),
+        (pd.Series([1.0, 2.0]), "DatetimeIndex"),
+        (pd.Series([1.0, 2.0], index=pd.date_range("2024-01-01", periods=2, freq="h")), "time zone"),
+        (
+            pd.Series([1.0] * 3, index=pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-04"], utc=True)),
+            "regular",
+        ),
+        (pd.Series([1.0, 2.0], index=times(1)[:2][::-1]), "increasing"),
+        (pd.Series(["a", "b"], index=times(1)[:2]), "numbers"),
+        (pd.Series([1.0, -2.0], index=times(1)[:2]), "0 or more"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_words(values, words):
+    with pytest.raises(UserInputError, match=words):
+        score_series(values, CONFIG)
+
+
+def test_wrong_kinds_ratios_and_volumes_are_refused():
+    values = pd.Series([0.5, 0.5], index=times(1)[:2])
+    with pytest.raises(UserInputError, match="cost_spike, latency_spike"):
+        score_series(values, CONFIG, kind="bananas")
+    with pytest.raises(UserInputError, match="between 0 and 1, got 50"):
+        score_series(values * 100, CONFIG, kind="error_rate")
+    with pytest.raises(UserInputError, match="indexed like"):
+        score_series(values, CONFIG, kind="error_rate", volume=pd.Series([1.0] * 3, index=times(1)[:3]))
+    with pytest.raises(UserInputError, match="volume must be 0 or more"):
+        score_series(values, CONFIG, kind="error_rate", volume=-values)
+
+
+def test_another_time_zone_than_utc_is_refused():
+    index = pd.date_range("2024-01-01", periods=3, freq="h", tz="Europe/Berlin")
+    with pytest.raises(UserInputError, match="UTC"):
+        score_series(pd.Series([1.0, 2.0, 3.0], index=index), CONFIG)
+
+
+def test_the_defaults_are_those_of_the_alert_rules():
+    shared = thresholds.load()
+    for name in (
+        "cost_spike_threshold",
+        "latency_spike_threshold",
+        "error_rate_threshold",
+        "cache_degradation_threshold",
+        "quality_drop_threshold",
+        "rolling_window_hours",
+    ):
+        assert getattr(CONFIG, name) == getattr(shared, name)
+    assert (CONFIG.cost_spike_threshold, CONFIG.error_rate_threshold, CONFIG.rolling_window_hours) == (
+        2.0,
+        0.01,
+        24,
+    )
+
+
+def test_the_config_is_frozen_and_refuses_what_makes_no_sense():
+    with pytest.raises(ValidationError):
+        CONFIG.cost_spike_threshold = 3.0
+    for name, value in (("cost_spike_threshold", 1.0), ("error_rate_threshold", 2.0), ("nope", 1)):
+        with pytest.raises(ValidationError):
+            AnomalyConfig(**{name: value})
+
+
+def test_an_outage_is_told_from_silence_and_from_a_gap():
+    requests = counts(4, 300)
+    gone = requests.copy()
+    gone.iloc[1500:1506] = 0.0
+    flags = score_outage(gone, CONFIG)["is_anomaly"]
+    assert flags.iloc[1501:1506].all()
+    assert flags.sum() == 5
+    gone.iloc[1500:1506] = np.nan
+    assert not score_outage(gone, CONFIG)["is_anomaly"].any()
+    assert not score_series(gone, CONFIG)["is_anomaly"].any()
+
+
+def test_a_service_that_rests_every_night_or_weekend_has_no_outage():
+    requests = seasonal(1, days=15, mean=500)
+    nights = requests.where(requests.index.hour >= 6, 0.0)
+    assert not score_outage(nights, CONFIG)["is_anomaly"].iloc[2 * 144 :].any()
+    weekends = requests.where(requests.index.day_of_week < 5, 0.0)
+    assert not score_outage(weekends, CONFIG)["is_anomaly"].iloc[8 * 144 :].any()
+    few = counts(2, 3)
+    few.iloc[1500:1510] = 0.0
+    assert not score_outage(few, CONFIG)["is_anomaly"].any()
+
+
+def test_zero_cost_is_no_spike_and_neither_is_coming_back():
+    values = seasonal(3)
+    values.iloc[1500:1520] = 0.0
+    assert not score_series(values, CONFIG)["is_anomaly"].any()

@@ -1,0 +1,171 @@
+"""Cost spikes: what is caught, what is left alone, and what becomes the new normal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asahi_analytics.anomaly import AnomalyConfig, score_series
+from asahi_analytics.anomaly.bins import bins_of, past, persistent
+from asahi_analytics.anomaly.usual import nanmedian_rows, usual, weekly_factor
+from support.anomaly_series import PER_DAY, groups, raised, seasonal, times
+
+CONFIG = AnomalyConfig()
+QUIET = 10 * PER_DAY + 6  # one o'clock at night, where the season is at its low
+BUSY = 10 * PER_DAY + 72
+
+
+def flags(values: pd.Series) -> pd.Series:
+    return score_series(values, CONFIG)["is_anomaly"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_normal_traffic_raises_no_alarm(seed):
+    assert not flags(seasonal(seed, noise=0.15)).any()
+
+
+def test_weekends_trends_and_hourly_bins_raise_no_alarm():
+    values = seasonal(1, days=28)
+    weekend = pd.Series(np.where(values.index.day_of_week >= 5, 0.4, 1.0)).rolling(
+        24, center=True, min_periods=1
+    )
+    growing = values * weekend.mean().to_numpy() * np.linspace(1, 2, len(values))
+    assert not flags(growing).any()
+    assert not flags(growing.resample("1h").sum()).any()
+
+
+@pytest.mark.parametrize("start", [QUIET, BUSY])
+@pytest.mark.parametrize("length", [2, 6, 18])
+def test_a_spike_is_told_at_its_second_bin(start, length):
+    found = flags(raised(seasonal(3), start, length, 3.0))
+    assert found.iloc[start + 1]
+    assert not found.iloc[:start].any()
+    assert not found.iloc[start + length :].any()
+
+
+def test_a_single_bin_is_not_enough_and_two_of_three_are():
+    values = seasonal(3)
+    assert not flags(raised(values, BUSY, 1, 5.0)).any()
+    twice = raised(raised(values, BUSY, 1, 5.0), BUSY + 2, 1, 5.0)
+    assert list(np.flatnonzero(flags(twice))) == [BUSY + 2]
+
+
+def test_a_spike_hidden_below_twice_the_daily_mean_is_caught():
+    values = raised(seasonal(4), QUIET, 6, 3.0)
+    mean = values.rolling(PER_DAY).mean().iloc[QUIET]
+    assert values.iloc[QUIET : QUIET + 6].max() < 2 * mean
+    assert flags(values).iloc[QUIET : QUIET + 6].any()
+
+
+def test_a_spike_of_no_money_is_left_alone():
+    values = seasonal(5, swing=0.97, noise=0.02)
+    night = 10 * PER_DAY
+    tiny = raised(values, night, 3, 4.0)
+    assert tiny.iloc[night : night + 3].max() < 0.2 * values.mean()
+    assert not flags(tiny).any()
+    assert score_series(tiny, AnomalyConfig(min_excess_share=0.0))["is_anomaly"].any()
+
+
+@pytest.mark.parametrize("day", [1, 2, 3, 6])
+@pytest.mark.parametrize("length", [6, 18, 36])
+def test_the_same_spike_is_caught_again_the_next_day(day, length):
+    start = day * PER_DAY + 60
+    values = raised(raised(seasonal(6), start, length, 3.5), start + PER_DAY, length, 3.5)
+    found = flags(values)
+    assert found.iloc[start : start + length].any()
+    assert found.iloc[start + PER_DAY : start + PER_DAY + length].any()
+
+
+def test_a_burst_at_the_same_time_every_day_becomes_a_habit():
+    values = seasonal(7)
+    for day in range(2, 14):
+        values = raised(values, day * PER_DAY + 60, 6, 4.0)
+    found = flags(values)
+    assert found.iloc[2 * PER_DAY : 3 * PER_DAY].any()
+    assert not found.iloc[9 * PER_DAY :].any()
+
+
+@pytest.mark.parametrize("factor", [2.5, 4.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_lasting_step_is_one_incident_and_then_the_new_normal(factor, seed):
+    start = 8 * PER_DAY + 50
+    values = raised(seasonal(seed), start, len(times(14)), factor)
+    found = groups(flags(values))
+    assert len(found) == 1
+    assert found[0][0] == start + 1
+    again = raised(values, start + 2 * PER_DAY, 6, 3.0)
+    assert flags(again).iloc[start + 2 * PER_DAY : start + 2 * PER_DAY + 6].any()
+
+
+def test_traffic_that_drops_for_good_is_judged_by_its_new_level():
+    start = 4 * PER_DAY
+    values = raised(seasonal(8), start, len(times(14)), 0.3)
+    assert not flags(values).any()
+    late = raised(values, 13 * PER_DAY + 40, 6, 3.0)
+    assert flags(late).iloc[13 * PER_DAY + 40 : 13 * PER_DAY + 46].any()
+
+
+def test_coming_back_from_a_lull_is_no_spike():
+    values = raised(seasonal(9), BUSY, 18, 0.3)
+    assert not flags(values).any()
+
+
+def test_while_history_is_short_the_rolling_mean_is_the_fallback():
+    values = seasonal(10, days=0.75, swing=0.1)
+    scores = score_series(raised(values, 90, 4, 4.0), CONFIG)
+    assert scores["is_anomaly"].iloc[91]
+    assert scores["expected"].iloc[90] == pytest.approx(values.iloc[:90].mean(), rel=0.1)
+    assert scores["expected"].iloc[:30].isna().all()
+    early = raised(values, 20, 4, 4.0)
+    assert not flags(early).iloc[:36].any()
+
+
+def test_bursts_of_an_erratic_client_are_measured_against_its_own_peaks():
+    rng = np.random.default_rng(11)
+    values = pd.Series(np.exp(rng.normal(0, 1.2, 14 * PER_DAY)), index=times(14))
+    smooth = pd.Series(np.convolve(values, np.ones(4) / 4, "same"), index=values.index)
+    assert len(groups(flags(smooth))) <= 4
+    peak = smooth.iloc[8 * PER_DAY : 13 * PER_DAY].max()
+    burst = smooth.copy()
+    burst.iloc[13 * PER_DAY : 13 * PER_DAY + 6] = 3 * peak
+    assert flags(burst).iloc[13 * PER_DAY : 13 * PER_DAY + 6].any()
+
+
+def test_the_weekday_is_known_from_two_weeks_on():
+    values = seasonal(12, days=22, noise=0.02)
+    quiet = values.where(values.index.day_of_week < 5, values * 0.4)
+    bins = bins_of(quiet)
+    profile = usual(bins.values, np.zeros(len(bins), dtype=bool), bins, 14)
+    factor = weekly_factor(bins, profile)
+    saturday = 19 * PER_DAY + 72
+    assert quiet.index[saturday].day_of_week == 5
+    assert factor[saturday] == pytest.approx(0.4, rel=0.1)
+    assert (factor[: 14 * PER_DAY] == 1.0).all()
+    hidden = raised(quiet, saturday, 6, 2.6)
+    assert flags(hidden).iloc[saturday : saturday + 6].any()
+
+
+def test_past_is_the_naive_window_before_each_bin():
+    values = np.random.default_rng(0).normal(0, 1, 60)
+    values[[5, 17]] = np.nan
+    for how in ("mean", "median", "max"):
+        naive = [
+            np.nan
+            if t == 0 or np.isnan(values[max(0, t - 7) : t]).all()
+            else getattr(np, f"nan{how}")(values[max(0, t - 7) : t])
+            for t in range(60)
+        ]
+        np.testing.assert_allclose(past(values, 7, how), naive)
+
+
+def test_the_median_of_rows_is_numpys():
+    rows = np.random.default_rng(1).normal(0, 1, (6, 200))
+    rows[np.random.default_rng(2).random((6, 200)) < 0.4] = np.nan
+    known = ~np.isnan(rows).all(axis=0)
+    np.testing.assert_allclose(nanmedian_rows(rows)[known], np.nanmedian(rows[:, known], axis=0))
+    assert np.isnan(nanmedian_rows(rows)[~known]).all()
+
+
+def test_persistent_is_two_of_three():
+    assert list(persistent(np.array([1, 0, 1, 1, 0, 0, 1], dtype=bool))) == [0, 0, 1, 1, 0, 0, 0]
