@@ -1,0 +1,331 @@
+"""How well cost spikes are detected on real traffic, against three other rules on the same series.
+
+    python benchmarks/anomaly.py llm_traffic_14d_10min.csv.gz [--incidents 60] [--seed 1]
+
+The file holds ``model, client, t_s, requests, input_tokens_mean, output_tokens_mean`` in bins of ten minutes.
+Judged are the total, each model, random groups of clients, and single clients. Detectors:
+
+ours      score_series
+plain     more than twice the mean of the last 24 hours
+adaptive  the adaptive rules of grafana/promql-anomaly-detection, upper band (a bin is longer than their `for: 5m`)
+robust    its robust rules, likewise
+
+The published formulas of the last two are computed on the bins. An incident is a group of anomalous bins no more than
+an hour apart, from the second day on. It is *explained* when two of three bins within it exceed 1.9 times both the
+median of the last three hours and the usual value of that time of day (the median over all days). Injected incidents
+multiply the traffic or add to it. *must*: two bins in a row exceed 2.2 times the largest of the true value, the
+median of three hours before and the usual value, and add half of the last day's mean. *hidden*: they exceed the same,
+add a quarter of the mean, and stay below twice the mean of the last 24 hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.anomaly import AnomalyConfig, score_series
+
+PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}
+SIZES = (2.5, 3.0, 4.0, 6.0)
+HOURS = (1 / 3, 1.0, 3.0)
+CONFIG = AnomalyConfig()
+Detector = Callable[[pd.Series], np.ndarray]
+
+
+def load(path: str) -> pd.DataFrame:
+    rows = pd.read_csv(path)
+    prices = np.array([PRICES[model] for model in rows["model"]])
+    tokens = rows[["input_tokens_mean", "output_tokens_mean"]].to_numpy()
+    rows["cost"] = rows["requests"] * (tokens * prices).sum(axis=1) / 1e6
+    rows["time"] = pd.Timestamp("2024-03-04", tz="UTC") + pd.to_timedelta(rows["t_s"], unit="s")
+    return rows
+
+
+def by_client(rows: pd.DataFrame) -> pd.DataFrame:
+    """Cost with bins as rows and (model, client) as columns."""
+    table = rows.pivot_table(index="time", columns=["model", "client"], values="cost", aggfunc="sum")
+    return table.asfreq("10min").fillna(0.0)
+
+
+def per_day(values: pd.Series) -> int:
+    return round(pd.Timedelta(days=1) / (values.index[1] - values.index[0]))
+
+
+def ours(values: pd.Series) -> np.ndarray:
+    return score_series(values, CONFIG)["is_anomaly"].to_numpy()
+
+
+def plain(values: pd.Series) -> np.ndarray:
+    day = per_day(values)
+    return (values > 2 * values.shift(1).rolling(day, min_periods=day // 4).mean()).to_numpy()
+
+
+def adaptive(values: pd.Series) -> np.ndarray:
+    day = per_day(values)
+    hour = max(1, day // 24)
+    seen = values.where(values > 0)
+    mean, spread = seen.rolling(hour, min_periods=1).mean(), seen.rolling(hour, min_periods=1).std(ddof=0)
+    short = mean + 2 * spread.where(spread > 0.5 * mean).rolling(round(day * 26 / 24), min_periods=1).mean()
+    shifts = [max(1, round(day * hours / 24)) for hours in (23.5, 167.5)]
+    long = [(mean + 2 * spread).shift(shift) for shift in shifts]
+    upper = pd.concat([short, 1.5 * mean, *long], axis=1).max(axis=1)
+    return (seen > upper).to_numpy()
+
+
+def robust(values: pd.Series) -> np.ndarray:
+    day = per_day(values)
+    hour = max(1, day // 24)
+    seen = values.where(values > 0)
+    middle = seen.rolling(day, min_periods=1).median()
+    spread = (seen - middle).abs().rolling(day, min_periods=1).median()
+    bands = [middle + 2 * spread, 1.5 * middle]
+    for hours in (23.75, 167.75):
+        moved = seen.shift(max(1, round(day * hours / 24)))
+        center = moved.rolling(hour, min_periods=1).median()
+        bands.append(center + 2 * (moved - center).abs().rolling(hour, min_periods=1).median())
+    level = seen.rolling(hour, min_periods=1).median()
+    return (level > pd.concat(bands, axis=1).max(axis=1)).to_numpy()
+
+
+DETECTORS: dict[str, Detector] = {"ours": ours, "plain": plain, "adaptive": adaptive, "robust": robust}
+
+
+def groups(flags: np.ndarray, gap: int) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for position in map(int, np.flatnonzero(flags)):
+        if found and position - found[-1][1] <= gap:
+            found[-1] = (found[-1][0], position)
+        else:
+            found.append((position, position))
+    return found
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the clean series says of each bin: three-hour median, usual value of the time, last day's mean."""
+
+    median: np.ndarray
+    usual: np.ndarray
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, values: pd.Series) -> Reference:
+        day = per_day(values)
+        median = values.shift(1).rolling(max(3, day // 8), min_periods=1).median().to_numpy()
+        mean = values.shift(1).rolling(day, min_periods=1).mean().to_numpy()
+        hourly = values.resample("1h").mean()
+        usual = hourly.groupby(hourly.index.hour).median()
+        return cls(median, usual.reindex(values.index.hour).to_numpy(), mean)
+
+    @property
+    def largest(self) -> np.ndarray:
+        return np.fmax(self.median, self.usual)
+
+
+def two_of_three(beyond: np.ndarray) -> np.ndarray:
+    padded = np.concatenate([[False, False], beyond])
+    return beyond & (padded[1:-1] | padded[:-2])
+
+
+def alarms(values: pd.Series, detector: Detector) -> tuple[float, float]:
+    """Incidents a week, and those of them that are not explained."""
+    day = per_day(values)
+    flags = detector(values).copy()
+    flags[:day] = False
+    explained = two_of_three(values.to_numpy() > 1.9 * Reference.of(values).largest)
+    found = groups(flags, max(1, day // 24))
+    weeks = (len(values) - day) / day / 7
+    unexplained = sum(not explained[first : last + 1].any() for first, last in found)
+    return len(found) / weeks, unexplained / weeks
+
+
+@dataclass(frozen=True)
+class Injected:
+    values: pd.Series
+    start: int
+    length: int
+    size: float
+    must: bool
+    hidden: bool
+
+
+def injections(values: pd.Series, count: int, rng: np.random.Generator) -> Iterator[Injected]:
+    """Must-catch and hidden incidents, ``count`` of them where the traffic has room for them."""
+    reference, day, clean = Reference.of(values), per_day(values), values.to_numpy()
+    found = 0
+    for _ in range(40 * count):
+        size, hours = float(rng.choice(SIZES)), float(rng.choice(HOURS))
+        length = max(2, round(hours * day / 24))
+        start = int(rng.integers(day, len(clean) - length - 2))
+        span = slice(start, start + length)
+        changed = clean.copy()
+        if rng.random() < 0.7:
+            changed[span] *= size
+        else:
+            changed[span] += (size - 1) * 0.5 * reference.mean[start]
+        added = (changed[span] - clean[span]) / reference.mean[span]
+        beyond = changed[span] > 2.2 * np.fmax(clean[span], reference.largest[span])
+        must = pair(beyond & (added >= 0.5))
+        below = bool((changed[span] < 2 * reference.mean[span]).all())
+        hidden = below and pair(beyond & (added >= 0.25))
+        if must or hidden:
+            found += 1
+            yield Injected(pd.Series(changed, values.index), start, length, size, must, hidden)
+        if found == count:
+            return
+
+
+def pair(beyond: np.ndarray) -> bool:
+    """Whether two neighbours hold."""
+    return bool((beyond[1:] & beyond[:-1]).any())
+
+
+def caught(injected: Injected, detector: Detector) -> float:
+    """Bins from the incident's start to its first anomalous bin; NaN when it was missed."""
+    flags = detector(injected.values.iloc[: injected.start + injected.length + 1])[injected.start :]
+    return float(np.argmax(flags)) if flags.any() else np.nan
+
+
+def repeated(values: pd.Series, detector: Detector, rng: np.random.Generator, count: int) -> float:
+    """Share of spikes (four times the usual for an hour) that are caught again on the next day."""
+    day, hits, tried = per_day(values), 0, 0
+    length = max(2, day // 24)
+    usual = Reference.of(values).largest
+    for _ in range(count):
+        start = int(rng.integers(2 * day, len(values) - day - length - 1))
+        changed = values.to_numpy().copy()
+        for offset in (0, day):
+            span = slice(start + offset, start + offset + length)
+            changed[span] = np.fmax(changed[span], 4 * usual[span])
+        flags = detector(pd.Series(changed, values.index))
+        tried += 1
+        hits += bool(flags[start + day : start + day + length + 1].any())
+    return hits / tried
+
+
+def table_of_alarms(series: dict[str, pd.Series]) -> None:
+    print("\nIncidents a week (unexplained)")
+    print(f"{'':26}" + "".join(f"{name:>16}" for name in DETECTORS))
+    for name, values in series.items():
+        cells = [alarms(values, detector) for detector in DETECTORS.values()]
+        print(f"{name:26}" + "".join(f"{f'{all_:.1f} ({bad:.1f})':>16}" for all_, bad in cells))
+
+
+def table_of_recall(series: dict[str, pd.Series], count: int, seed: int) -> None:
+    found = pd.DataFrame(
+        [
+            _outcome(name, injected)
+            for name, values in series.items()
+            for injected in injections(values, count, np.random.default_rng(seed))
+        ]
+    )
+    must, hidden = found[found["must"]], found[found["hidden"]]
+    print(
+        "\nCaught of injected incidents, %" + f"{'number':>22}" + "".join(f"{name:>10}" for name in DETECTORS)
+    )
+    for name, rows in must.groupby("series", sort=False):
+        _recall_line(f"must-catch, {name}", rows)
+    for size, rows in must.groupby("size"):
+        _recall_line(f"must-catch, size {size:g}", rows)
+    for minutes, rows in must.groupby("minutes"):
+        _recall_line(f"must-catch, {minutes:.0f} minutes", rows)
+    for name, rows in hidden.groupby("series", sort=False):
+        _recall_line(f"hidden, {name}", rows)
+    if must["bin_minutes"].max() <= 10:
+        _soon_line(must)
+    _repeat_line(series, count, seed)
+
+
+def _outcome(name: str, injected: Injected) -> dict[str, object]:
+    minutes = 24 * 60 / per_day(injected.values)
+    return {
+        "series": name,
+        "size": injected.size,
+        "minutes": injected.length * minutes,
+        "bin_minutes": minutes,
+        "must": injected.must,
+        "hidden": injected.hidden,
+        **{key: caught(injected, detector) for key, detector in DETECTORS.items()},
+    }
+
+
+def _soon_line(must: pd.DataFrame) -> None:
+    """Of those caught, how many by the end of the second bin."""
+    cells = [100 * (must[name].dropna() <= 1).mean() for name in DETECTORS]
+    print(f"{'told within 20 minutes':46}{len(must):7}" + "".join(f"{cell:10.1f}" for cell in cells))
+
+
+def _repeat_line(series: dict[str, pd.Series], count: int, seed: int) -> None:
+    tries = max(5, count // 5)
+    cells = [
+        100
+        * np.mean([repeated(values, each, np.random.default_rng(seed), tries) for values in series.values()])
+        for each in DETECTORS.values()
+    ]
+    print(
+        f"{'the same spike on the next day':46}{tries * len(series):7}" + "".join(f"{c:10.1f}" for c in cells)
+    )
+
+
+def _recall_line(title: str, rows: pd.DataFrame) -> None:
+    print(
+        f"{title:46}{len(rows):7}" + "".join(f"{100 * rows[name].notna().mean():10.1f}" for name in DETECTORS)
+    )
+
+
+def clients_line(table: pd.DataFrame) -> None:
+    busy = table.loc[:, table.gt(0).mean() > 0.05]
+    counts = pd.DataFrame(
+        [{name: alarms(busy[column], each)[0] for name, each in DETECTORS.items()} for column in busy]
+    )
+    title = f"Single clients, incidents a week ({len(counts)} clients)"
+    print(f"\n{title:53}" + "".join(f"{name:>10}" for name in DETECTORS))
+    lines = {"mean": counts.mean(), "median": counts.median(), "90th percentile": counts.quantile(0.9)}
+    for title, numbers in lines.items():
+        print(f"  {title:51}" + "".join(f"{numbers[name]:10.1f}" for name in DETECTORS))
+
+
+def timing(values: pd.Series) -> None:
+    seconds = []
+    for _ in range(30):
+        started = time.perf_counter()
+        score_series(values, CONFIG)
+        seconds.append(time.perf_counter() - started)
+    print(f"\n{len(values)} bins scored in {1000 * np.median(seconds):.1f} ms (median of 30)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("trace", help="the traffic file, plain or gzip")
+    parser.add_argument("--incidents", type=int, default=60, help="injected incidents for each series")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    table = by_client(load(arguments.trace))
+    models = {str(model): table[model].sum(axis=1) for model in table.columns.unique("model")}
+    named = {"total": table.sum(axis=1), **models}
+    rng = np.random.default_rng(arguments.seed + 1000)
+    groups_ = {
+        f"group of {size} clients, {number}": table.iloc[
+            :, rng.choice(table.shape[1], size, replace=False)
+        ].sum(axis=1)
+        for size in (40, 80)
+        for number in (1, 2, 3)
+    }
+    for title, step in (("10-minute bins", "10min"), ("hourly bins", "1h")):
+        print(f"\n== {title}")
+        series = {name: values.resample(step).sum() for name, values in named.items()}
+        table_of_alarms(series | {name: values.resample(step).sum() for name, values in groups_.items()})
+        table_of_recall(series, arguments.incidents, arguments.seed)
+    clients_line(table)
+    timing(named["total"])
+
+
+if __name__ == "__main__":
+    main()
