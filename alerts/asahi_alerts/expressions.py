@@ -61,7 +61,7 @@ def _grown(total: str, window: str) -> str:
     now, before = f"last_over_time({total}[{RECENT}])", _before(total, window)
     return (
         f"(\n  {now}\n  - (\n    {before}\n"
-        f"    or {now} * 0 and on () group({_before(running('requests'), window)})\n"
+        f"    or {now} * 0 and on () {_before(total_running('requests'), window)}\n"
         f"    or {_first(total, window)}\n  )\n) >= 0\n"
         f"or {now} and {before}"
     )
