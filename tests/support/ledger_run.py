@@ -43,7 +43,7 @@ class Plan:
         default_factory=lambda: RuleParameters(
             interval=timedelta(seconds=2),
             histogram_interval=timedelta(seconds=4),
-            settle=timedelta(seconds=1),
+            settle=timedelta(seconds=2),
             lookback=timedelta(seconds=60),
             state_lookback=timedelta(seconds=300),
             scrape_interval=timedelta(seconds=1),
@@ -191,7 +191,7 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
         time.sleep(2.0)
         for exporter in exporters:
             exporter.pause()
-        time.sleep(2.5 * max(plan.scrapes))
+        _await_scrapes(server, len(exporters), time.time() + 0.2)
         ledgers = tuple(exporter.ledger for exporter in exporters)
         yield Outcome(server, plan.rules, Window(begun, datetime.now(UTC)), ledgers, plan.stored)
     finally:
@@ -209,7 +209,7 @@ def _server(folder: Path, plan: Plan, exporters: list[Exporter]) -> Server:
         {
             "job_name": f"asahi-{exporter.number}",
             "scrape_interval": f"{round(seconds * 1000)}ms",
-            "scrape_timeout": f"{round(seconds * 1000)}ms",
+            "scrape_timeout": "1s",
             "static_configs": [{"targets": [f"127.0.0.1:{exporter.port}"]}],
         }
         for exporter, seconds in zip(exporters, plan.scrapes, strict=True)
@@ -226,6 +226,16 @@ def _await_rules(server: Server, rules: RuleParameters) -> None:
             raise TimeoutError("the rules were not evaluated")
         time.sleep(0.1)
     time.sleep(rules.interval.total_seconds())
+
+
+def _await_scrapes(server: Server, count: int, after: float) -> None:
+    """Return when each of ``count`` exporters was scraped later than ``after``."""
+    client, deadline = PrometheusClient(server.url, cache=CacheSettings(max_bytes=1)), time.monotonic() + 120
+    scraped = f"timestamp(asahi_store_created_timestamp_seconds) > {after!r}"
+    while len(client.query(scraped, datetime.now(UTC)).samples) < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the exporters were not scraped")
+        time.sleep(0.1)
 
 
 def _faults(plan: Plan, server: Server, exporters: list[Exporter]) -> None:

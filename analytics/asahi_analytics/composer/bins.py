@@ -76,20 +76,20 @@ class Bins:
         """The running total at edges by their number: the outer ones exact, inner ones at the snapshot before."""
         interval = self._question.interval
         totals: dict[int, Amounts] = {}
+        late: list[int] = []
         if self._step % interval == 0:
-            totals = self._recorded(run, inside)
-        outer = [
-            index
-            for index in (int(inside[0]), int(inside[-1]))
-            if self._edges[index] % interval or index not in totals
-        ]
-        inner = [index for index in inside.tolist() if index not in totals]
-        missing = inner if len(inner) <= MAX_EXACT_EDGES else []
-        for index in dict.fromkeys([*outer, *missing]):
+            totals, late = self._recorded(run, inside)
+        outer = [index for index in (int(inside[0]), int(inside[-1])) if self._edges[index] % interval]
+        absent = [index for index in inside.tolist() if index not in totals]
+        for few in (late, absent):
+            outer += few if len(few) <= MAX_EXACT_EDGES else []
+        for index in dict.fromkeys([int(inside[0]), int(inside[-1])] if not totals else outer):
             totals[index] = self._question.running(self._client, run, float(self._edges[index]))
         return totals
 
-    def _recorded(self, run: Run, inside: npt.NDArray[np.intp]) -> dict[int, Amounts]:
+    def _recorded(self, run: Run, inside: npt.NDArray[np.intp]) -> tuple[dict[int, Amounts], list[int]]:
+        """The totals at the snapshots that the edges lie on, or soon after; and the edges of the latter."""
+        slack = self._step / 10
         interval, by = self._question.interval, self._question.ask.by
         snapshots = np.floor(self._edges[inside] / interval + 1e-9) * interval
         start, end, step = (
@@ -99,18 +99,18 @@ class Bins:
         )
         ask = (moment(start), moment(end), timedelta(seconds=step))
         taken = np.full(inside.size, np.nan)
-        marks = f'max(last_over_time({run.metric}{{{PART}="{SNAPSHOT}"}}[{int(self._question.after) + 1}s]))'
+        marks = f'max(last_over_time({run.metric}{{{PART}="{SNAPSHOT}"}}[{int(self._question.after + slack) + 1}s]))'
         for series in self._client.query_range(marks, *ask).series:
             taken[_places(series.times, start, step)] = series.values
-        found: dict[int, Amounts] = {int(index): {} for index in inside[taken == snapshots]}
-        for series in self._client.query_range(self._question.recorded(run.metric), *ask).series:
+        found: dict[int, Amounts] = {int(index): {} for index in inside[snapshots - taken <= slack]}
+        for series in self._client.query_range(self._question.recorded(run.metric, slack), *ask).series:
             key = key_of(series.labels, by)
             for place, value in zip(
                 _places(series.times, start, step).tolist(), series.values.tolist(), strict=True
             ):
                 if (index := int(inside[place])) in found:
                     found[index][key] = found[index].get(key, 0.0) + value
-        return found
+        return found, inside[(snapshots - taken <= slack) & (taken < snapshots)].tolist()
 
     def _table(self, amounts: Sequence[Amounts], plan: list[Piece]) -> Binned:
         keys = tuple(sorted({key for found in amounts for key in found}))

@@ -11,7 +11,9 @@ from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.trust import Coverage, coverage
 from asahi_analytics.composer.values import Ask, Trust
+from asahi_analytics.promql import duration
 from asahi_analytics.windows import Window
+from asahi_exporter.conventions import UNPRICED_REQUESTS
 
 PRICED: Final = frozenset(
     {
@@ -76,10 +78,11 @@ def _warnings(context: Context, raw_ratio: float) -> list[str]:
 
 def _unpriced(client: Client, question: Question) -> float | None:
     """The share of requests whose cost was not known; ``None`` when there were no requests."""
-    unpriced = _amount(client, question, "unpriced_requests")
-    requests = _amount(client, question, "requests") if unpriced else None
-    if requests is None:
+    window, source = question.ask.window, UNPRICED_REQUESTS.name
+    any_of = f"count(last_over_time({source}[{duration(window.length)}]) > 0)"
+    if not client.query(any_of, window.end).samples:
         return 0.0
+    unpriced, requests = (_amount(client, question, family) for family in ("unpriced_requests", "requests"))
     return min(1.0, unpriced / requests) if requests else None
 
 

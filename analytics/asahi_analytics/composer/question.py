@@ -85,9 +85,9 @@ class Question:
         recorded = self.running(client, run, found.snapshot)
         return add(recorded, self.raw(client).between(self.ask.by, found.snapshot, at))
 
-    def recorded(self, metric: str) -> str:
-        """Return the running total at a snapshot in PromQL, ``after`` seconds later."""
-        after = self.rules.settle + self.rules.interval_of(self.family)
+    def recorded(self, metric: str, slack: float = 0.0) -> str:
+        """Return the running total at a snapshot in PromQL, ``after`` seconds later; or up to ``slack`` before."""
+        after = self.rules.settle + self.rules.interval_of(self.family) + timedelta(seconds=slack)
         where = matchers(self.ask.where)[1:-1]
         matching = ",".join(filter(None, (f'{PART}="{RUNNING}"', where)))
         return f"sum {by_clause(self.ask.by)} (last_over_time({metric}{{{matching}}}[{duration(after)}]))"

@@ -87,10 +87,13 @@ def pieces(start: float, end: float, look: Look, usual_back: float, rejoin: floa
 
 def _run_at(at: float, start: float, look: Look, usual_back: float, rejoin: float) -> Run | None:
     """The run that was going on at ``at``, or else the last one before it that reaches into the window."""
-    run = look(at, usual_back)
+    run, before = look(at, usual_back), at
     if run is not None and run.since < at:
         return replace(run, snapshot=at)
-    before = at if run is None else min(at, run.since - rejoin)
-    back = max(usual_back, before - start)
-    run = look(before, back) if before > start else None
-    return run if run is not None and run.snapshot > start else None
+    while before > start:
+        before = before if run is None else min(before, run.since - rejoin)
+        found = look(before, max(usual_back, before - start)) if before > start else None
+        if found is None or found.since < before:
+            return found if found is not None and found.snapshot > start else None
+        run = found
+    return None
