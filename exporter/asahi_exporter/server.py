@@ -22,7 +22,11 @@ class _Server(ThreadingMixIn, WSGIServer):
     block_on_close = False
 
     def server_bind(self) -> None:
-        """Bind without asking DNS for the name of this host, which can take seconds."""
+        """Bind without asking DNS for the name of this host, which can take seconds.
+
+        Connections of a process that has just ended do not hold the port against its successor.
+        """
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])

@@ -125,15 +125,18 @@ class Server:
             time.sleep(0.05)
 
     def stop(self, signal_number: int = signal.SIGTERM, timeout_seconds: float = 20.0) -> None:
-        """End the process by its own id: ``signal_number`` first, SIGKILL when it does not heed it in time."""
+        """End the process by its own id: ``signal_number`` first, SIGKILL when it does not heed it in time.
+
+        What it started itself and left behind ends with it.
+        """
         if self.process is None:
             return
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout_seconds)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # the group is its own: see start_new_session
         self.process.wait()
         self.process = None
 
