@@ -14,6 +14,7 @@ from asahi_analytics.settings import Settings
 from asahi_analytics.windows import Window
 
 HOURS = 24
+HOUR = 3600.0
 
 
 def hourly(start: datetime, daily: Mapping[str, Sequence[float]]) -> pd.DataFrame:
@@ -55,8 +56,10 @@ class DailyComposer:
         ledger = self.ledgers[ask.family]
         for wanted in (ask.where or {}).values():
             ledger = ledger[[name for name in ledger if name in wanted]]
-        rows = ledger[(ledger.index >= ask.window.start) & (ledger.index < ask.window.end)]
-        sums = rows.sum()
+        first, last = (moment.timestamp() for moment in (ask.window.start, ask.window.end))
+        starts = ledger.index.as_unit("ns").asi8 / 1e9
+        inside = np.minimum(starts + HOUR, last) - np.maximum(starts, first)
+        sums = pd.Series(np.clip(inside, 0.0, None) / HOUR @ ledger.to_numpy(), index=ledger.columns)
         return sums if ask.by else pd.Series({"total": sums.sum()})
 
 

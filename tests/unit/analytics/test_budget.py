@@ -1,0 +1,312 @@
+"""Budgets in the calendar month: what is left, how likely it lasts and on which day it does not."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from asahi_analytics.budget import BudgetCollector, BudgetReport, Budgets, load_plans
+from asahi_analytics.composer import Trust
+from asahi_analytics.errors import PrometheusUnreachable, UserInputError
+from asahi_analytics.forecasting import ForecastingModel, Plan
+from asahi_analytics.forecasting.outlook import GaussianOutlook
+from asahi_analytics.forecasting.risk import UNKNOWN, Month, rest_of_month, status_of
+from asahi_analytics.settings import Settings
+from asahi_exporter import conventions as names
+from support.daily_composer import DailyComposer, LedgerEngine, hourly
+
+UTC_ZONE = ZoneInfo("UTC")
+
+
+def forecasting(
+    now: datetime, zone: str = "UTC", days: int = 120, trust: Trust | None = None, **levels: float
+) -> ForecastingModel:
+    """Spend of ``levels`` dollars a day by model, with a little noise, up to two days after ``now``."""
+    start = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
+    rng = np.random.default_rng(7)
+    columns = {
+        name: level * np.exp(rng.normal(0, 0.05, days + 2))
+        for name, level in (levels or {"m": 100.0}).items()
+    }
+    composer = DailyComposer({"cost_dollars": hourly(start, columns)}, trust or Trust())
+    return ForecastingModel(LedgerEngine(composer, now, Settings(timezone=zone)))
+
+
+def test_half_way_through_a_month_on_plan() -> None:
+    risk = forecasting(datetime(2026, 6, 16, tzinfo=UTC)).detect_budget_risk(3300)
+    assert (risk.name, risk.month, risk.timezone) == ("total", "2026-06", "UTC")
+    assert risk.spent == pytest.approx(1500, rel=0.05)
+    assert risk.planned == pytest.approx(1650)
+    assert risk.pace_ratio == pytest.approx(1500 / 1650, rel=0.05)
+    assert risk.forecast_low < risk.forecast_total < risk.forecast_high
+    assert risk.forecast_total == pytest.approx(3000, rel=0.04)
+    assert risk.overrun_probability < 0.05
+    assert risk.status == "on_track"
+    assert (risk.exhaustion_at, risk.exhaustion_earliest, risk.exhaustion_latest) == (None, None, None)
+    assert risk.levels_reached == []
+    assert risk.warning is None
+
+
+def test_a_budget_that_will_not_last_names_the_day() -> None:
+    risk = forecasting(datetime(2026, 6, 16, tzinfo=UTC)).detect_budget_risk(2250)
+    assert risk.overrun_probability > 0.99
+    assert risk.status == "at_risk"
+    assert risk.levels_reached == [0.5]
+    assert date(2026, 6, 22) <= risk.exhaustion_day <= date(2026, 6, 24)
+    assert risk.exhaustion_earliest <= risk.exhaustion_day <= risk.exhaustion_latest
+
+
+def test_the_probability_falls_as_the_budget_grows() -> None:
+    model = forecasting(datetime(2026, 6, 16, tzinfo=UTC))
+    chances = [model.detect_budget_risk(dollars).overrun_probability for dollars in range(2600, 3500, 100)]
+    assert chances == sorted(chances, reverse=True)
+    assert chances[0] > 0.95
+    assert chances[-1] < 0.05
+
+
+def test_a_wider_interval_is_wider() -> None:
+    model = forecasting(datetime(2026, 6, 16, tzinfo=UTC))
+    wide, narrow = model.detect_budget_risk(3000, 0.95), model.detect_budget_risk(3000, 0.5)
+    assert wide.forecast_low < narrow.forecast_low < narrow.forecast_high < wide.forecast_high
+
+
+def test_a_budget_already_spent_says_since_when() -> None:
+    risk = forecasting(datetime(2026, 6, 16, 9, tzinfo=UTC)).detect_budget_risk(1000)
+    assert risk.status == "exhausted"
+    assert risk.overrun_probability == 1.0
+    assert date(2026, 6, 9) <= risk.exhaustion_day <= date(2026, 6, 12)
+    assert risk.exhaustion_earliest == risk.exhaustion_latest == risk.exhaustion_day
+    assert risk.levels_reached == [0.5, 0.8, 1.0]
+    assert risk.spent_ratio > 1.0
+
+
+def test_a_budget_spent_today_says_today() -> None:
+    risk = forecasting(datetime(2026, 6, 1, 12, tzinfo=UTC)).detect_budget_risk(30)
+    assert (risk.status, risk.exhaustion_day) == ("exhausted", date(2026, 6, 1))
+    assert risk.exhaustion_at == datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "month", "start", "end"),
+    [
+        ("2028-02-29T12:00", "UTC", "2028-02", "2028-02-01T00:00", "2028-03-01T00:00"),
+        ("2026-02-28T12:00", "UTC", "2026-02", "2026-02-01T00:00", "2026-03-01T00:00"),
+        ("2026-12-31T23:59", "UTC", "2026-12", "2026-12-01T00:00", "2027-01-01T00:00"),
+        ("2026-03-01T03:00", "America/New_York", "2026-02", "2026-02-01T05:00", "2026-03-01T05:00"),
+        ("2026-02-28T20:00", "Asia/Tokyo", "2026-03", "2026-02-28T15:00", "2026-03-31T15:00"),
+        ("2026-03-29T12:00", "Europe/Berlin", "2026-03", "2026-02-28T23:00", "2026-03-31T22:00"),
+    ],
+)
+def test_the_month_is_that_of_the_time_zone(now, zone, month, start, end) -> None:
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    risk = forecasting(moment, zone).detect_budget_risk(3100)
+    assert risk.month == month
+    assert (risk.start, risk.end) == tuple(
+        datetime.fromisoformat(t).replace(tzinfo=UTC) for t in (start, end)
+    )
+    assert risk.spent == pytest.approx(100 * (moment - risk.start) / timedelta(days=1), rel=0.06)
+    assert risk.forecast_total == pytest.approx(100 * (risk.end - risk.start) / timedelta(days=1), rel=0.06)
+
+
+def test_the_last_second_of_a_month_leaves_nothing_to_forecast() -> None:
+    risk = forecasting(datetime(2028, 2, 29, 23, 59, 59, tzinfo=UTC)).detect_budget_risk(3500)
+    assert risk.forecast_total - risk.spent < 0.01
+    assert risk.forecast_high - risk.forecast_low < 0.01
+    assert risk.overrun_probability < 1e-6
+
+
+def test_the_first_instant_of_a_month_has_no_pace_yet() -> None:
+    risk = forecasting(datetime(2026, 3, 1, tzinfo=UTC)).detect_budget_risk(3100)
+    assert risk.spent == pytest.approx(0.0, abs=0.01)
+    assert (risk.planned, risk.pace_ratio) == (0.0, None)
+    assert risk.month == "2026-03"
+    assert 0.1 < risk.overrun_probability < 0.9
+
+
+def test_too_little_history_gives_what_is_known_and_a_warning() -> None:
+    risk = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(90)
+    assert (risk.forecast_total, risk.overrun_probability) == (None, 1.0)
+    assert risk.status == "exhausted"
+    calm = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(900)
+    assert (calm.forecast_total, calm.overrun_probability, calm.status) == (None, None, "on_track")
+    assert "whole days with data: 1" in calm.warning
+    assert calm.method == "none: too little history"
+
+
+def test_unpriced_requests_are_mentioned() -> None:
+    model = forecasting(datetime(2026, 6, 16, tzinfo=UTC), trust=Trust(unpriced_ratio=0.2))
+    assert "20 % of requests had no price" in model.detect_budget_risk(3000).warning
+
+
+def test_a_budget_of_one_label_is_measured_by_that_label() -> None:
+    model = forecasting(datetime(2026, 6, 16, tzinfo=UTC), big=100.0, small=5.0)
+    risk = model.detect_budget_risk(200, group_by="model", name="small")
+    assert (risk.name, risk.group_by, risk.value) == ("small", "model", "small")
+    assert risk.spent == pytest.approx(75, rel=0.06)
+    assert risk.forecast_total == pytest.approx(150, rel=0.06)
+
+
+@pytest.mark.parametrize("dollars", [0, -5, float("nan"), float("inf"), "100", True])
+def test_a_budget_that_is_no_amount_is_refused(dollars) -> None:
+    with pytest.raises(UserInputError, match="monthly_budget"):
+        forecasting(datetime(2026, 6, 16, tzinfo=UTC)).detect_budget_risk(dollars)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"group_by": "model"}, "needs the name"),
+        ({"name": "x"}, "name needs group_by"),
+        ({"confidence": 2.0}, "between 0 and 1"),
+    ],
+)
+def test_half_a_label_is_refused(arguments, words) -> None:
+    with pytest.raises(UserInputError, match=words):
+        forecasting(datetime(2026, 6, 16, tzinfo=UTC)).detect_budget_risk(100, **arguments)
+
+
+# The month and the rest of it -------------------------------------------------------------------------------
+def test_shares_add_up_to_the_time_that_is_left() -> None:
+    month = Month(datetime(2026, 3, 27, 18, tzinfo=UTC), ZoneInfo("Europe/Berlin"))
+    shares = month.shares(month.window.end)
+    assert sum(shares) == pytest.approx((month.window.end - month.now) / timedelta(days=1))
+    assert shares[0] == pytest.approx(0.25)
+    assert shares[-1] == pytest.approx(22 / 24)
+    assert month.days_left == [date(2026, 3, day) for day in range(27, 32)]
+    assert month.steps == len(shares) == 5
+
+
+def test_the_rest_follows_the_distribution() -> None:
+    """Ten dollars a day for sure: the chance is a step, and the money lasts to the hour."""
+    month = Month(datetime(2026, 6, 21, 12, tzinfo=UTC), UTC_ZONE)
+    sure = GaussianOutlook(np.full(month.steps, 10.0), np.zeros((month.steps, month.steps)))
+    rest = rest_of_month(month, 50.0, sure, 0.9)
+    assert (rest.total, rest.low, rest.high) == pytest.approx((95.0, 95.0, 95.0))
+    assert rest.probability == 1.0
+    assert rest.exhaustion.earliest == rest.exhaustion.latest == date(2026, 6, 26)
+    assert month.now < rest.exhaustion.at <= datetime(2026, 6, 27, tzinfo=UTC)
+    assert rest_of_month(month, 96.0, sure, 0.9).probability == 0.0
+    assert rest_of_month(month, 0.0, sure, 0.9).probability == 1.0
+    assert rest_of_month(month, 50.0, None, 0.9) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("spent", "probability", "status"),
+    [
+        (99.9, None, "on_track"),
+        (10.0, 0.19, "on_track"),
+        (10.0, 0.2, "watch"),
+        (10.0, 0.49, "watch"),
+        (10.0, 0.5, "at_risk"),
+        (100.0, 0.0, "exhausted"),
+    ],
+)
+def test_both_sides_of_each_status(spent, probability, status) -> None:
+    assert status_of(spent, 100.0, probability) == status
+
+
+# The file ---------------------------------------------------------------------------------------------------
+FILE = """
+budgets:
+  - monthly_dollars: 3300
+  - {model: big, monthly_dollars: 2900, warn_at: [0.9, 0.25]}
+  - {name: the rest, model: small, monthly_dollars: 200}
+"""
+
+
+def test_budgets_of_a_file_are_assessed_in_its_order(tmp_path) -> None:
+    path = tmp_path / "budgets.yml"
+    path.write_text(FILE, encoding="utf-8")
+    model = forecasting(datetime(2026, 6, 16, tzinfo=UTC), big=100.0, small=5.0)
+    report = Budgets(model, load_plans(path)).report()
+    assert [risk.name for risk in report.budgets] == ["total", "big", "the rest"]
+    assert [risk.budget for risk in report.budgets] == [3300, 2900, 200]
+    assert report.budgets[1].levels_reached == [0.25]
+    assert report.budgets[0].spent == pytest.approx(sum(risk.spent for risk in report.budgets[1:]))
+    alone = model.detect_budget_risk(2900, group_by="model", name="big")
+    assert report.budgets[1].overrun_probability == pytest.approx(alone.overrun_probability)
+
+
+def test_no_file_and_an_empty_list_are_no_budgets(tmp_path) -> None:
+    path = tmp_path / "budgets.yml"
+    path.write_text("budgets: []\n", encoding="utf-8")
+    assert load_plans(None) == load_plans(path) == ()
+    assert Budgets(forecasting(datetime(2026, 6, 16, tzinfo=UTC))).report() == BudgetReport(budgets=[])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("budgets: [", "is not YAML"),
+        ("- 1", "must hold 'budgets:'"),
+        ("bugdets: []", "bugdets: Extra inputs"),
+        ("budgets: [{model: a}]", "monthly_dollars: Field required"),
+        ("budgets: [{monthly_dollars: 0}]", "greater than 0; got 0"),
+        ("budgets: [{monthly_dollars: .inf}]", "finite"),
+        ("budgets: [{monthly_dollars: 1, model: a, user: b}]", "at most one of model, task_type, user, tier"),
+        ("budgets: [{monthly_dollars: 1, warn_at: [0]}]", "warn_at"),
+        ("budgets: [{monthly_dollars: 1, planet: x}]", "planet"),
+        ("budgets: [{monthly_dollars: 1}, {monthly_dollars: 2}]", "unique, got 'total'"),
+        ("budgets: [{monthly_dollars: 1, model: a, name: total}]", "only for it"),
+        ("budgets: [{monthly_dollars: 1, name: all}]", "only for it"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place(tmp_path, text: str, words: str) -> None:
+    path = tmp_path / "budgets.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserInputError, match=words) as caught:
+        load_plans(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path) -> None:
+    with pytest.raises(UserInputError, match=r"missing\.yml cannot be read"):
+        load_plans(tmp_path / "missing.yml")
+
+
+# Gauges -----------------------------------------------------------------------------------------------------
+def unreachable() -> BudgetReport:
+    raise PrometheusUnreachable("no connection")
+
+
+def test_gauges_hold_the_report_and_the_forecast() -> None:
+    model = forecasting(datetime(2026, 6, 16, tzinfo=UTC))
+    plan = Plan(names.WHOLE_BUDGET, 2250.0)
+    report, forecast = Budgets(model, [plan]).report(), model.predict_cost()
+    registry = CollectorRegistry()
+    registry.register(BudgetCollector(lambda: report, lambda: forecast))
+    risk, budget = report.budgets[0], {names.BUDGET: "total"}
+    found = {
+        metric.name: registry.get_sample_value(metric.name, budget)
+        for metric in (names.BUDGET_DOLLARS, names.BUDGET_SPENT, names.BUDGET_OVERRUN_PROBABILITY)
+    }
+    assert list(found.values()) == [2250.0, risk.spent, risk.overrun_probability]
+    exhaustion = registry.get_sample_value(names.BUDGET_EXHAUSTION.name, budget)
+    assert exhaustion == pytest.approx(risk.exhaustion_at.timestamp())
+    bands = [
+        registry.get_sample_value(names.BUDGET_FORECAST.name, {**budget, names.BOUND: bound})
+        for bound in names.FORECAST_BOUNDS
+    ]
+    assert bands == [risk.forecast_low, risk.forecast_total, risk.forecast_high]
+    coming = [
+        registry.get_sample_value(names.FORECAST_COST.name, {names.BOUND: bound})
+        for bound in names.FORECAST_BOUNDS
+    ]
+    assert coming == [forecast.confidence_low, forecast.predicted_cost, forecast.confidence_high]
+
+
+def test_what_cannot_be_answered_is_absent_never_zero() -> None:
+    model = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1)
+    registry = CollectorRegistry()
+    registry.register(BudgetCollector(unreachable, unreachable))
+    assert list(registry.collect()) == []
+    registry = CollectorRegistry()
+    registry.register(BudgetCollector(Budgets(model, [Plan("total", 900.0)]).report, model.predict_cost))
+    assert {family.name for family in registry.collect()} == {
+        names.BUDGET_DOLLARS.name,
+        names.BUDGET_SPENT.name,
+    }
