@@ -93,7 +93,9 @@ def _run_at(at: float, start: float, look: Look, usual_back: float, rejoin: floa
     while before > start:
         before = before if run is None else min(before, run.since - rejoin)
         found = look(before, max(usual_back, before - start)) if before > start else None
-        if found is None or found.since < before:
-            return found if found is not None and found.snapshot > start else None
+        if found is None or found.snapshot <= start:
+            return None
+        if found.since < found.snapshot:
+            return found
         run = found
     return None

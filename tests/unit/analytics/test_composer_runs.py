@@ -58,6 +58,16 @@ def test_a_window_is_covered_without_holes_or_overlaps():
         assert all(left.end == right.start for left, right in pairwise(found))
 
 
+def test_a_run_that_broke_before_it_began_certifies_nothing():
+    first, broken, last = Run("m", 600.0, 6_000.0), Run("m", 9_120.0, 9_060.0), Run("m", 12_120.0, 12_060.0)
+
+    def look(at: float, _: float) -> Run:
+        return last if at >= 12_015 else broken if at >= 9_015 else first
+
+    found = pieces(1_200.0, 12_100.0, look, BACK, REJOIN)
+    assert spans(found) == [(1_200.0, 6_000.0, True), (6_000.0, 12_100.0, False)]
+
+
 def test_amounts_add_and_subtract_by_key_and_are_never_negative():
     samples = [Sample({"model": "a"}, 1.0), Sample({"model": "a"}, 2.0), Sample({}, 4.0)]
     amounts = amounts_of(samples, ["model"])
