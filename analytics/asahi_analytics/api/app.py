@@ -6,13 +6,15 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, request, send_from_directory
 from pydantic import BaseModel
 from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge
 
+import asahi_alerts
 from asahi_analytics.api import health, openapi, parameters, problems, service_metrics
 from asahi_analytics.api.endpoints import ENDPOINTS, Endpoint
 from asahi_analytics.api.service import Body, Service, build
@@ -21,6 +23,7 @@ from asahi_analytics.web import blueprint as overview
 
 MAX_QUERY_BYTES: Final = 4096
 MAX_BODY_BYTES: Final = 65_536
+RUNBOOKS: Final = Path(asahi_alerts.__file__).with_name("runbooks")
 _JSON: Final = "application/json"
 
 
@@ -117,6 +120,10 @@ def _add_own_pages(app: Flask, service: Service, endpoints: Sequence[Endpoint]) 
     def document() -> Response:
         return Response(described, mimetype=_JSON)
 
+    def runbook(name: str) -> Response:
+        return send_from_directory(RUNBOOKS, f"{name}.md", mimetype="text/plain")
+
+    app.add_url_rule("/runbooks/<name>.md", "/runbooks", runbook)
     app.add_url_rule("/healthz", "/healthz", healthz)
     app.add_url_rule("/readyz", "/readyz", readyz)
     app.add_url_rule("/metrics", "/metrics", metrics)

@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +24,7 @@ from gunicorn.http.errors import LimitRequestLine
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import multiprocess
 
-from asahi_analytics.api import problems
+from asahi_analytics.api import notifications, problems
 from asahi_analytics.api.app import create_app
 from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
 from asahi_analytics.cli.options import add_server_options, settings_of
@@ -34,6 +35,8 @@ MAX_REQUEST_LINE_BYTES: Final = 8190
 _DRAINED_BYTES: Final = 16 << 20
 _DRAIN_SECONDS: Final = 2.0
 _MAX_WORKERS: Final = 4
+STOPPING: Final = threading.Event()
+"""Set when this worker ends."""
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -105,6 +108,8 @@ def options(server: ServerSettings) -> dict[str, Any]:
         "control_socket_disable": True,
         "proc_name": "asahi-obs",
         "when_ready": announce,
+        "post_worker_init": start_notifier,
+        "worker_exit": stop_notifier,
         "child_exit": forget_worker,
         "on_exit": remove_metrics,
     }
@@ -117,6 +122,16 @@ def announce(arbiter: Any) -> None:
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"asahi-obs serve: ready on http://{shown}:{port}\n")
     sys.stdout.flush()
+
+
+def start_notifier(worker: Any) -> None:
+    """Start the loop that tells Alertmanager in a worker; only one of them leads at a time."""
+    notifications.start(worker.wsgi.extensions["asahi_service"], STOPPING)
+
+
+def stop_notifier(_arbiter: Any, _worker: Any) -> None:
+    """Let the loop of a worker that ends finish."""
+    STOPPING.set()
 
 
 def forget_worker(_arbiter: Any, worker: Any) -> None:

@@ -7,11 +7,21 @@ prometheus-client keeps the values in files that every worker shares, and any wo
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from asahi_exporter import conventions as names
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -57,6 +67,17 @@ class ServiceMetrics:
             ("endpoint",),
             registry=self.registry,
         )
+        self._notified: dict[tuple[str, ...], float] = {}
+        self._notifier = {
+            metric.name: Counter(metric.name, metric.help, metric.labels, registry=self.registry)
+            for metric in (names.NOTIFIER_ALERTS, names.NOTIFIER_ATTEMPTS)
+        }
+        self._notifier_success = Gauge(
+            names.NOTIFIER_LAST_SUCCESS.name,
+            names.NOTIFIER_LAST_SUCCESS.help,
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
 
     def observe_request(self, endpoint: str, status: int, seconds: float) -> None:
         """Count one request; ``endpoint`` is a route, never what the caller sent."""
@@ -69,6 +90,16 @@ class ServiceMetrics:
         self.questions.labels(api, outcome).inc()
         if outcome != "cached":
             self.prometheus_seconds.labels(api).observe(seconds)
+
+    def observe_notifier(self, samples: Iterable[tuple[str, Mapping[str, str], float]]) -> None:
+        """Take over what the notifier of this worker counted so far: name, labels and value of each series."""
+        for name, labels, value in samples:
+            if name == names.NOTIFIER_LAST_SUCCESS.name:
+                self._notifier_success.set(value)
+                continue
+            key = (name, *labels.values())
+            self._notifier[name].labels(**labels).inc(value - self._notified.get(key, 0.0))
+            self._notified[key] = value
 
     def exposition(self) -> bytes:
         """Return the metrics of all workers in the text format."""
