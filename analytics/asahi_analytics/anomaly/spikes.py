@@ -21,10 +21,12 @@ RECENT_HOURS: Final = 3.0
 SLOW_HOURS: Final = 4.0
 """The lower of the medians of both counts, so that an incident does not soon become its own reference."""
 REGIME_HOURS: Final = 24.0
+SURE_REGIME: Final = 1.5
+"""How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
 MEAN_MIN_BINS: Final = 7
-LULL_TRUST: Final = 0.6
+LULL_TRUST: Final = 0.8
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
-LULL_FLOOR: Final = 0.2
+LULL_FLOOR: Final = 0.5
 """A deeper lull lowers it no further: recovering from one is not a spike."""
 OUTAGE_RATIO: Final = 0.05
 """Below this share of the usual a bin says nothing about the level to come."""
@@ -75,8 +77,14 @@ class _Reference:
 
     @property
     def largest(self) -> Floats:
-        """Return the larger of the usual value and the recent median: whoever doubles it has doubled anything."""
+        """Return the larger of the usual value, moved to the regime, and the recent median."""
         return np.fmax(self.profile * self.regime, self.recent)
+
+    @property
+    def ceiling(self) -> Floats:
+        """Return the same, moved only where the regime is beyond doubt: who doubles this has doubled anything."""
+        sure = self.profile * np.maximum(self.regime / SURE_REGIME, 1.0)
+        return np.fmax(np.where(np.isnan(self.profile), self.day_mean, sure), self.recent)
 
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
@@ -88,14 +96,16 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
 def _judge(bins: Bins, rule: SpikeRule, left_out: Bools) -> Spikes:
     reference = _reference(bins, rule, left_out)
     expected = _expected(bins, reference)
-    threshold = np.maximum(
-        _noise_aware(bins, rule.ratio, expected, reference), expected + rule.excess_share * reference.day_mean
-    )
+    limit = _noise_aware(bins, rule.ratio, expected, reference)
+    expected = np.where(expected > reference.ceiling, reference.ceiling, expected)
+    threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     return Spikes(expected, threshold, persistent(bins.values > threshold))
 
 
 def _reference(bins: Bins, rule: SpikeRule, left_out: Bools) -> _Reference:
+    recent = _recent(bins)
     profile = usual(bins.values, left_out, bins, rule.profile_days)
+    profile = np.where(np.arange(len(bins)) < 2 * bins.per_day, _doubted(profile, recent), profile)
     base = profile * weekly_factor(bins, profile)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = bins.values / base
@@ -106,7 +116,7 @@ def _reference(bins: Bins, rule: SpikeRule, left_out: Bools) -> _Reference:
         base=base,
         ratio=ratio,
         regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
-        recent=_recent(bins, ~np.isnan(profile)),
+        recent=recent,
         day_mean=past(
             bins.values,
             bins.within(rule.mean_hours, MEAN_MIN_BINS),
@@ -116,18 +126,23 @@ def _reference(bins: Bins, rule: SpikeRule, left_out: Bools) -> _Reference:
     )
 
 
-def _recent(bins: Bins, with_profile: Bools) -> Floats:
-    """Return the recent median; where there is a profile to fall back on, one that is slow to rise."""
+def _recent(bins: Bins) -> Floats:
+    """Return the recent median: the lower of two lengths, but for the first day, when nothing else is known."""
     quick, slow = (
         past(bins.values, width, "median", width // 3)
-        for width in (bins.within(RECENT_HOURS, 3), bins.within(SLOW_HOURS, 3))
+        for width in (bins.within(RECENT_HOURS, 3), bins.within(SLOW_HOURS, 5))
     )
-    return np.where(with_profile, np.fmin(quick, slow), quick)
+    return np.where(np.arange(len(bins)) < bins.per_day, quick, np.fmin(quick, slow))
+
+
+def _doubted(profile: Floats, recent: Floats) -> Floats:
+    """Return a profile that only one day has made: half way (in ratio) to the recent median where that is lower."""
+    return np.where(recent < profile, np.sqrt(profile * recent), profile)
 
 
 def _expected(bins: Bins, reference: _Reference) -> Floats:
     """Return the profile moved by the level; where there is no profile, the rolling mean or the recent median."""
-    level_bins = bins.within(LEVEL_HOURS, 2)
+    level_bins = bins.within(LEVEL_HOURS, 3)
     level = past(reference.ratio, level_bins, "median", max(1, level_bins // 3)) / reference.regime
     moved = reference.base * reference.regime * _followed(np.where(np.isnan(level), 1.0, level))
     moved = np.minimum(moved, reference.largest)
@@ -147,16 +162,12 @@ def _noise_aware(bins: Bins, ratio: float, expected: Floats, reference: _Referen
     doubles that is always reported. Erratic series must beat the peaks of their past week as well.
     """
     sigma = _upward_noise(bins, expected)
-    noise_limit = np.minimum(
-        np.exp(NOISE_SIGMAS * np.minimum(sigma, 9.0)) * expected, ratio * reference.largest
-    )
-    threshold = np.fmax(ratio * expected, noise_limit)
+    noise = np.exp(NOISE_SIGMAS * np.minimum(sigma, 9.0))
+    threshold = np.fmin(np.maximum(ratio, noise) * expected, ratio * reference.ceiling)
     erratic = sigma > ERRATIC_SIGMA
-    return (
-        np.where(erratic, np.fmax(threshold, PEAK_FACTOR * _peaks(bins)), threshold)
-        if erratic.any()
-        else threshold
-    )
+    if not erratic.any():
+        return threshold
+    return np.where(erratic, np.fmax(threshold, PEAK_FACTOR * _peaks(bins)), threshold)
 
 
 def _upward_noise(bins: Bins, expected: Floats) -> Floats:
