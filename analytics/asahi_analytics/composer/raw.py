@@ -25,6 +25,8 @@ from asahi_exporter.conventions import STORE, STORE_CREATED, Family
 
 DAY: Final = 86_400.0
 HOUR: Final = 3_600.0
+FEW_EDGES: Final = 3
+"""With so few edges, asking whether there is anything costs as much as asking for it."""
 Identity = tuple[tuple[str, str], ...]
 Memory = tuple[str, str, str]
 """``store`` (or empty), ``job`` and ``instance`` (or empty)."""
@@ -73,6 +75,15 @@ def cut(start: float, end: float, length: float) -> list[float]:
     return [start, *np.arange(end, start, -length)[::-1].tolist()]
 
 
+def _stretches(edges: Sequence[float]) -> Iterator[Sequence[float]]:
+    """Yield ``edges`` in runs of about a day that share their ends; together they hold every bin once."""
+    first = 0
+    for last in range(1, len(edges)):
+        if edges[last] - edges[first] >= DAY or last == len(edges) - 1:
+            yield edges[first : last + 1]
+            first = last
+
+
 class RawSums:
     """Sums of ``family`` from raw samples, for the label sets that ``where`` lets through."""
 
@@ -92,8 +103,10 @@ class RawSums:
     def each_bin(self, by: Sequence[str], edges: Sequence[float]) -> Iterator[Amounts]:
         """Yield the amounts in each bin between consecutive ``edges``."""
         known = self._before(edges[0])
-        for start, end in pairwise(edges):
-            yield self._bin(by, Bin(start, end), known, edges[0])
+        for few in _stretches(edges):
+            quiet = len(few) > FEW_EDGES and self._nothing(Bin(few[0], few[-1]))
+            for start, end in pairwise(few):
+                yield {} if quiet else self._bin(by, Bin(start, end), known, edges[0])
 
     def between(self, by: Sequence[str], start: float, end: float) -> Amounts:
         """Return the amounts from ``start`` to ``end``."""
@@ -169,6 +182,15 @@ class RawSums:
         if life is not None:
             known.memories[memory_of(life.labels)] = float(life.values[-1])
         return found
+
+    def _nothing(self, bin_: Bin) -> bool:
+        """Whether neither a counter nor a memory was scraped in ``bin_``: then no bin of it needs to be asked."""
+        length = bin_.end - bin_.start
+        counters = f"{self._family.source}{{{self._where}}}"
+        there = " or ".join(
+            f"count(last_over_time({selector}[{_seconds(length)}]))" for selector in (counters, STORE_CREATED.name)
+        )
+        return not self._client.query(there, moment(bin_.end)).samples
 
     def _before(self, at: float) -> Known:
         """What each counter had come to at ``at``."""
