@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def paths(days: int, end: datetime) -> dict[str, str]:
     }
 
 
-WITHOUT_WINDOW = {
+ALONE = {
     "forecast": "/analytics/forecast",
     "anomalies": "/analytics/anomalies",
     "budgets": "/analytics/budgets",
@@ -117,9 +117,10 @@ def fetch(port: int, path: str) -> float:
 def exists(port: int, path: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request("GET", path)
-    found = connection.getresponse().status == 200
-    connection.close()
-    return found
+    try:
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
 
 
 def measure(ask: Callable[[int], float], count: int, clients: int) -> Times:
@@ -149,13 +150,13 @@ def run_window(
     prometheus: int, cold: int, warm: int, days: int, options: argparse.Namespace
 ) -> dict[str, float]:
     """Print a row for each endpoint; return the cold medians of one client."""
-    now = datetime.now(UTC) - timedelta(minutes=30)
+    now = datetime.now(UTC) - timedelta(minutes=1)
     medians = {}
     for name, fixed in paths(days, now).items():
         many, few = options.clients[-1], max(3, options.requests // 8)
 
         def moving(number: int, name: str = name) -> float:
-            return fetch(cold, paths(days, now - timedelta(seconds=7 * number))[name])
+            return fetch(cold, paths(days, now - timedelta(seconds=number))[name])
 
         single, crowd = measure(moving, options.requests, 1), measure(moving, few, many)
         fetch(warm, fixed)
@@ -165,14 +166,14 @@ def run_window(
         kept_crowd = measure(lambda _number, path=fixed: fetch(warm, path), few, many)
         raw = measure(lambda _number, name=name: fetch(prometheus, naive_path(name, days)), 3, 1)
         medians[name] = single.ms(0.5)
-        print_row(f"{name}, {days} d", single, crowd, kept, kept_crowd, raw=raw)
+        print_row(f"{name}, {days} d", (single, crowd, kept, kept_crowd), raw)
     return medians
 
 
 def run_rest(cold: int, warm: int, options: argparse.Namespace) -> None:
     """Print a row for each endpoint that looks at a window of its own."""
     many, few = options.clients[-1], max(3, options.requests // 8)
-    for name, path in WITHOUT_WINDOW.items():
+    for name, path in ALONE.items():
         if not exists(cold, path):
             continue
         single = measure(lambda _number, path=path: fetch(cold, path), options.requests // 2, 1)
@@ -181,14 +182,12 @@ def run_rest(cold: int, warm: int, options: argparse.Namespace) -> None:
             fetch(warm, path)
         kept = measure(lambda _number, path=path: fetch(warm, path), options.requests, 1)
         kept_crowd = measure(lambda _number, path=path: fetch(warm, path), few, many)
-        print_row(name, single, crowd, kept, kept_crowd, raw=None)
+        print_row(name, (single, crowd, kept, kept_crowd), None)
 
 
-def print_row(
-    name: str, single: Times, crowd: Times, kept: Times, kept_crowd: Times, raw: Times | None
-) -> None:
-    cells = [f"{times.ms(q):8.1f}" for times in (single, crowd, kept, kept_crowd) for q in (0.5, 0.99)]
-    naive = f"{raw.ms(0.5):9.1f} {raw.ms(0.5) / single.ms(0.5):6.1f}x" if raw else f"{'-':>9} {'-':>7}"
+def print_row(name: str, measured: Sequence[Times], raw: Times | None) -> None:
+    cells = [f"{times.ms(q):8.1f}" for times in measured for q in (0.5, 0.99)]
+    naive = f"{raw.ms(0.5):9.1f} {raw.ms(0.5) / measured[0].ms(0.5):6.1f}x" if raw else f"{'-':>9} {'-':>7}"
     print(f"{name:34} {' '.join(cells)} {naive}", flush=True)
 
 
@@ -197,7 +196,9 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=90, help="history to write (default: %(default)s)")
     parser.add_argument("--windows", type=int, nargs="+", default=[30, 90], help="window lengths in days")
     parser.add_argument("--requests", type=int, default=40, help="requests of the single client for each row")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16])
+    parser.add_argument(
+        "--clients", type=int, nargs="+", default=[16], help="clients at once beside the single one"
+    )
     parser.add_argument("--folder", type=Path, help="keep the history here and use it again")
     parser.add_argument("--prometheus-url", help="measure on this Prometheus and its history instead")
     options = parser.parse_args()
@@ -221,7 +222,7 @@ def report(prometheus: int, options: argparse.Namespace) -> None:
     off = {"ASAHI_OBS_CACHE_MAX_BYTES": "0", "ASAHI_OBS_CACHE_RECENT_TTL_SECONDS": "0"}
     kept = {"ASAHI_OBS_CACHE_RECENT_TTL_SECONDS": "300"}
     with serving(url, **off) as cold, serving(url, **kept) as warm:
-        heads = ("cold 1", "cold 16", "warm 1", "warm 16")
+        heads = [f"{kind} {clients}" for kind in ("cold", "warm") for clients in (1, options.clients[-1])]
         print(
             "milliseconds"
             + " " * 22

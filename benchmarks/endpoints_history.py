@@ -1,17 +1,19 @@
-"""History for ``benchmarks/endpoints.py``: every family at full width, as recorded totals and raw counters.
+"""History for ``benchmarks/endpoints.py``: every family at full width, as the rules record it and as it is scraped.
 
-Ten models, six task types, four tiers (240 label sets), 1,000 users, 2,000 latency buckets. Totals are kept at
-every hour of the past, as ``asahi-obs rules backfill`` writes them, and at the rules' own interval in the last
-hours; an answer reads totals at the edges of its bins, so what lies between them is not read in either case.
-Raw counters have a sample every 15 seconds around now; before that those that the naive queries read have one every
-hour, cost every five minutes. The history runs an hour into the future, so that "now" lies in it while it is measured.
+Ten models, six task types, four tiers (240 label sets), 1,000 users, 2,000 latency buckets. An answer reads totals
+at the edges of its bins and nothing in between, so totals stand at the rules' own interval around the time of day
+of the measurement on every day, and hourly elsewhere. Raw counters stand every 15 seconds around now and every
+minute around the starts of windows; between them those that the naive queries read have a sample every hour, cost
+every five minutes: a real scrape has 20 to 240 times as many. The history runs some minutes into the future,
+so that "now" lies in it while it is measured.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,13 +21,26 @@ import numpy as np
 
 from asahi_analytics.backfill import CounterSamples, recorded_history
 from asahi_analytics.history import HistorySeries, write_blocks
-from asahi_analytics.tiles import RuleParameters
+from asahi_analytics.tiles import (
+    BACKFILLED,
+    PART,
+    RESTARTS,
+    SCRAPED,
+    SCRAPES_STATE,
+    SINCE,
+    SNAPSHOT,
+    RuleParameters,
+)
 from asahi_exporter import conventions as names
 from asahi_exporter.conventions import FAMILIES, Family
 
 HOUR_MS = 3_600_000
-RECENT = timedelta(minutes=20)
-AHEAD = timedelta(minutes=60)
+MINUTE_MS = 60_000
+DAY_MS = 24 * HOUR_MS
+BEFORE = timedelta(minutes=5)
+AHEAD = timedelta(minutes=25)
+"""Time for the measurement itself; the history is fine from ``BEFORE`` its end of being written to then."""
+WINDOW_DAYS = (0, 1, 2, 7, 14, 30, 60, 90, 180, 365, 730)
 STORE = "bench"
 USERS = 1_000
 VALUES = {
@@ -56,59 +71,89 @@ READ_BY_NAIVE_QUERIES = {
 }
 
 
-def build(data: Path, days: int) -> datetime:
+def build(data: Path, days: int, ahead: timedelta = AHEAD) -> datetime:
     """Write ``days`` of history into the Prometheus data directory and return when it ends."""
-    end = (datetime.now(UTC) + AHEAD).replace(second=0, microsecond=0)
-    start = end - timedelta(days=days)
     began = time.perf_counter()
-    written = write_blocks(_everything(start, end), data, block_hours=162)
+    grid = Grid.of(datetime.now(UTC), days, ahead)
+    written = write_blocks(_everything(grid), data, block_hours=162)
     seconds = time.perf_counter() - began
     print(
         f"wrote {days} days: {written.series:,} series, {written.samples / 1e6:.1f} M samples in {seconds:.0f} s"
     )
-    return end
+    return datetime.fromtimestamp(grid.end_ms / 1000, UTC)
 
 
-def _everything(start: datetime, end: datetime) -> Iterator[HistorySeries]:
+@dataclass(frozen=True)
+class Grid:
+    """Moments in milliseconds; the band is the time of day in which the measurement is made."""
+
+    start_ms: int
+    end_ms: int
+    band_ms: int
+
+    @classmethod
+    def of(cls, now: datetime, days: int, ahead: timedelta) -> Grid:
+        """Start on a full hour, end ``ahead`` of now."""
+        end = round((now + ahead).timestamp() * 1000) // (5 * MINUTE_MS) * 5 * MINUTE_MS
+        start = (end - days * DAY_MS) // HOUR_MS * HOUR_MS
+        return cls(start, end, round((BEFORE + ahead).total_seconds() * 1000))
+
+    def totals(self, step_ms: int) -> np.ndarray:
+        """Every hour, and every ``step_ms`` in the band of every day."""
+        return self._merged(HOUR_MS, step_ms, range(self.end_ms, self.start_ms, -DAY_MS))
+
+    def scrapes(self, past_ms: int | None) -> np.ndarray:
+        """Every 15 seconds now, every minute around the starts of windows, every ``past_ms`` elsewhere."""
+        ends = [self.end_ms - days * DAY_MS for days in WINDOW_DAYS[1:]]
+        minutes = self._merged(past_ms, MINUTE_MS, [end for end in ends if end > self.start_ms])
+        return np.union1d(minutes, np.arange(self.end_ms - self.band_ms, self.end_ms + 1, 15_000))
+
+    def _merged(self, past_ms: int | None, step_ms: int, band_ends: Iterable[int]) -> np.ndarray:
+        past = np.arange(self.start_ms, self.end_ms + 1, past_ms) if past_ms else np.array([self.start_ms])
+        starts = [(end - self.band_ms) // step_ms * step_ms for end in band_ends]
+        bands = [np.arange(max(start, self.start_ms), start + self.band_ms + 1, step_ms) for start in starts]
+        return np.unique(np.concatenate([past, *bands]))
+
+
+def _everything(grid: Grid) -> Iterator[HistorySeries]:
     rules = RuleParameters()
     for number, family in enumerate(FAMILIES.values()):
-        counters = list(_counters(family, start, end, np.random.default_rng(number)))
+        counters = list(_counters(family, grid, np.random.default_rng(number)))
         yield from (
             HistorySeries(family.source, dict(one.labels), one.times_ms, one.values) for one in counters
         )
-        recorded = recorded_history(family, counters, _snapshots(family, start, end, rules), rules)
-        yield from (one for one in recorded if one.name.endswith(":state"))
-    times = _times(start, end, 15_000)
-    created = np.full(times.shape, start.timestamp())
+        snapshots = grid.totals(round(rules.interval_of(family).total_seconds() * 1000))
+        for one in recorded_history(family, counters, snapshots, rules):
+            if one.name.endswith(":state") and one.labels[PART] != BACKFILLED:
+                yield one
+    yield from _signs_of_scrapes(grid, rules)
+
+
+def _signs_of_scrapes(grid: Grid, rules: RuleParameters) -> Iterator[HistorySeries]:
+    times = grid.scrapes(HOUR_MS)
+    created = np.full(times.shape, grid.start_ms / 1000)
     yield HistorySeries(names.STORE_CREATED.name, _scraped({names.STORE: STORE}), times, created)
-
-
-def _snapshots(family: Family, start: datetime, end: datetime, rules: RuleParameters) -> np.ndarray:
-    return _times(start, end - timedelta(minutes=1), round(rules.interval_of(family).total_seconds() * 1000))
-
-
-def _times(start: datetime, end: datetime, recent_ms: int, past_ms: int = HOUR_MS) -> np.ndarray:
-    """Every ``past_ms``, and every ``recent_ms`` from some hours before now on."""
-    first, last = round(start.timestamp() * 1000) // HOUR_MS * HOUR_MS, round(end.timestamp() * 1000)
-    turn = _turn(end)
-    return np.concatenate([np.arange(first, turn, past_ms), np.arange(turn, last + 1, recent_ms)])
-
-
-def _turn(end: datetime) -> int:
-    """When the past ends and the fine samples begin, in milliseconds."""
-    return round((end - AHEAD - RECENT).timestamp() * 1000) // HOUR_MS * HOUR_MS
+    snapshots = grid.totals(MINUTE_MS)
+    settled = snapshots + round(rules.settle.total_seconds() * 1000)
+    seconds = snapshots / 1000.0
+    parts = {
+        SNAPSHOT: seconds,
+        SINCE: 0 * seconds + seconds[0],
+        SCRAPED: seconds - seconds[0],
+        RESTARTS: 0 * seconds,
+    }
+    for part, values in parts.items():
+        yield HistorySeries(SCRAPES_STATE, {PART: part}, settled, values)
 
 
 def _scraped(labels: dict[str, str]) -> dict[str, str]:
     return {**labels, "job": "asahi", "instance": "bench:9090"}
 
 
-def _counters(
-    family: Family, start: datetime, end: datetime, random: np.random.Generator
-) -> Iterator[CounterSamples]:
-    past = READ_BY_NAIVE_QUERIES.get(family.name, HOUR_MS)
-    times = _times(start, end, 15_000, past)
-    hours = np.diff(times, prepend=times[0] - past) / HOUR_MS
+def _counters(family: Family, grid: Grid, random: np.random.Generator) -> Iterator[CounterSamples]:
+    past = READ_BY_NAIVE_QUERIES.get(family.name)
+    times = grid.scrapes(past)
+    hours = np.diff(times, prepend=times[0] - HOUR_MS) / HOUR_MS
     season = 1.0 + 0.5 * np.sin(2 * np.pi * times / (24 * HOUR_MS))
     bounds = _bounds(family)
     for values in itertools.product(*(VALUES[label] for label in family.labels if label != "le")):
@@ -119,7 +164,7 @@ def _counters(
         for bound, share in bounds:
             more = {"le": bound} if bound else {}
             yield CounterSamples(
-                _scraped({**labels, **more, names.STORE: STORE}), times, total * share, start.timestamp()
+                _scraped({**labels, **more, names.STORE: STORE}), times, total * share, grid.start_ms / 1000
             )
 
 

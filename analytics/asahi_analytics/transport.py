@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -77,15 +78,15 @@ class HttpTransport:
         self._sleep = sleep
         self._clock = clock
         self._lock = threading.Lock()
-        self._session: tuple[int, requests.Session] | None = None
+        self._wire: tuple[int, Wire] | None = None
 
     @property
-    def session(self) -> requests.Session:
-        """The session of this process."""
+    def wire(self) -> Wire:
+        """The connections of this process."""
         with self._lock:
-            if self._session is None or self._session[0] != os.getpid():
-                self._session = (os.getpid(), make_session(self._settings))
-            return self._session[1]
+            if self._wire is None or self._wire[0] != os.getpid():
+                self._wire = (os.getpid(), Wire(make_session(self._settings), self._settings.url))
+            return self._wire[1]
 
     def send(self, method: str, path: str, fields: Fields) -> Reply:
         """Send the request; see ``Transport``.
@@ -112,17 +113,8 @@ class HttpTransport:
         settings = self._settings
         left = max(deadline - self._clock(), 0.001)
         timeout = (min(settings.connect_timeout_seconds, left), min(settings.read_timeout_seconds, left))
-        data, params = (list(fields), None) if method == "POST" else (None, list(fields))
         try:
-            with self.session.request(
-                method,
-                settings.url + path,
-                data=data,
-                params=params,
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with self.wire.send(method, settings.url + path, urlencode(fields), timeout) as answer:
                 return Reply(answer.status_code, self._read(answer, deadline), dict(answer.headers))
         except requests.RequestException as error:
             raise translate(error, settings) from error
@@ -142,6 +134,36 @@ class HttpTransport:
             if self._clock() > deadline:
                 raise _too_slow(self._settings)
         return b"".join(chunks)
+
+
+class Wire:
+    """A session whose requests are put together by hand.
+
+    What ``Session.request`` works out anew for each request, merging settings and following redirects, is worked
+    out once here: that was two thirds of the time of a small query.
+    """
+
+    def __init__(self, session: requests.Session, url: str) -> None:
+        """Work out headers, proxies and TLS files once."""
+        self._session = session
+        self._adapter = session.get_adapter(url)
+        self._bare = session.prepare_request(requests.Request("GET", url))
+        environment = session.merge_environment_settings(url, {}, True, session.verify, session.cert)
+        self._send_options: dict[str, Any] = dict(environment)
+
+    def send(self, method: str, url: str, form: str, timeout: tuple[float, float]) -> requests.Response:
+        """Send ``form`` in the body for POST, in the address for GET; redirects are not followed."""
+        request = self._bare.copy()
+        request.method, request.url = method, url
+        if method == "POST":
+            request.body = form
+            request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+            request.headers["Content-Length"] = str(len(form))
+        elif form:
+            request.url = f"{url}?{form}"
+        if isinstance(self._session.auth, _Bearer):
+            self._session.auth(request)
+        return self._adapter.send(request, timeout=timeout, **self._send_options)
 
 
 def make_session(settings: PrometheusSettings) -> requests.Session:
