@@ -5,9 +5,9 @@
 Each incident has its own service: two to six models with their own prices, two to five task types with their own
 sizes, three cache tiers, five users. The reference holds three hours of traffic, the incident half an hour to three
 hours at another volume (the time of day), both with Poisson noise in requests and noise in sizes and hit rates. Then
-one thing changes, for everything, for one model, or for one user, so that spend rises by half at least: requests (volume),
-tokens of a request (token_size), the share of dear models (model_mix), the price (unit_price), or the hit rates
-(hit_rate). Named is the first cause that the detector gives; its labels are right when a change of one model or
+one thing changes, for everything, for one model, or for one user, so that spend rises by half at least: requests
+(volume), tokens of a request (token_size), the share of dear models (model_mix), the price (unit_price), or the hit
+rates (hit_rate). Named is the first cause that the detector gives; its labels are right when a change of one model or
 user names it.
 """
 

@@ -21,7 +21,7 @@ RECENT_HOURS: Final = 3.0
 SLOW_HOURS: Final = 4.0
 """The lower of the medians of both counts, so that an incident does not soon become its own reference."""
 REGIME_HOURS: Final = 24.0
-SURE_REGIME: Final = 1.5
+SURE_REGIME: Final = 1.1
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
@@ -31,12 +31,16 @@ LULL_FLOOR: Final = 0.5
 OUTAGE_RATIO: Final = 0.05
 """Below this share of the usual a bin says nothing about the level to come."""
 NOISE_HOURS: Final = 7 * 24.0
+NOISE_MIN_HOURS: Final = 3.0
 NOISE_QUANTILE: Final = 0.88
 NOISE_Z: Final = 1.175
 """The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
 NOISE_SIGMAS: Final = 4.0
 ERRATIC_SIGMA: Final = 0.3
 """Noise (of the logarithm) from which on a doubling is everyday, and the peaks of the past week are the measure."""
+YOUNG_DAYS: Final = 3
+YOUNG_ERRATIC_SIGMA: Final = 0.45
+"""The same while the profile is too young to be trusted, and noise is that of the profile."""
 PEAK_FACTOR: Final = 1.3
 
 
@@ -164,22 +168,23 @@ def _noise_aware(bins: Bins, ratio: float, expected: Floats, reference: _Referen
     sigma = _upward_noise(bins, expected)
     noise = np.exp(NOISE_SIGMAS * np.minimum(sigma, 9.0))
     threshold = np.fmin(np.maximum(ratio, noise) * expected, ratio * reference.ceiling)
-    erratic = sigma > ERRATIC_SIGMA
+    young = np.arange(len(bins)) < YOUNG_DAYS * bins.per_day
+    erratic = sigma > np.where(young, YOUNG_ERRATIC_SIGMA, ERRATIC_SIGMA)
     if not erratic.any():
         return threshold
     return np.where(erratic, np.fmax(threshold, PEAK_FACTOR * _peaks(bins)), threshold)
 
 
 def _upward_noise(bins: Bins, expected: Floats) -> Floats:
-    """Return the spread of the past week's positive log residuals, read from a quantile that incidents do not reach."""
+    """Return the spread of the past week's positive log residuals; 0 until it is known.
+
+    It is read from a quantile that incidents do not reach.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        residual = np.log(bins.values / expected)
+        residual = np.clip(np.log(bins.values / expected), -9.0, 9.0)
     residual[~(bins.values > 0)] = np.nan
-    week, at_least = bins.within(NOISE_HOURS, 6), bins.within(RECENT_HOURS, 3)
-    return (
-        np.nan_to_num(past(np.clip(residual, -9.0, 9.0), week, ("quantile", NOISE_QUANTILE), at_least))
-        / NOISE_Z
-    )
+    week, at_least = bins.within(NOISE_HOURS, 6), bins.within(NOISE_MIN_HOURS, 3)
+    return np.nan_to_num(past(residual, week, ("quantile", NOISE_QUANTILE), at_least)) / NOISE_Z
 
 
 def _peaks(bins: Bins) -> Floats:
