@@ -136,8 +136,8 @@ def test_the_runbook_that_an_alert_points_at_is_served() -> None:
     (alert,) = notifications.current_alerts(service(anomalies=[anomaly()]), load())
     path = "/runbooks/" + alert.annotations["runbook_url"].rpartition("/")[2]
     browser = create_app().test_client()
-    answer = browser.get(path)
-    assert (answer.status_code, answer.mimetype) == (200, "text/plain")
-    assert answer.text.startswith("# AsahiAnomaly")
+    with browser.get(path) as answer:
+        assert (answer.status_code, answer.mimetype) == (200, "text/plain")
+        assert answer.text.startswith("# AsahiAnomaly")
     assert browser.get("/runbooks/..%2fthresholds.md").status_code == 404
     assert browser.get("/runbooks/AsahiNothing.md").mimetype == "application/problem+json"
