@@ -21,7 +21,7 @@ RECENT_HOURS: Final = 3.0
 SLOW_HOURS: Final = 4.0
 """The lower of the medians of both counts, so that an incident does not soon become its own reference."""
 REGIME_HOURS: Final = 24.0
-SURE_REGIME: Final = 1.1
+SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
