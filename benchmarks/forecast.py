@@ -54,8 +54,9 @@ def tasks(series: Sequence[Series], days: int, horizon: int, origins: int, perio
     """Yield the forecasts of each series from ``origins`` places spread over it, plain and growing."""
     for one in series:
         values = one.values
-        ends = np.linspace(days, len(values) - horizon, origins).astype(int)
-        for end in dict.fromkeys(ends[ends >= days].tolist()):
+        if len(values) < days + horizon:
+            continue
+        for end in dict.fromkeys(np.linspace(days, len(values) - horizon, origins).astype(int).tolist()):
             history, actual = values.iloc[end - days : end], values.iloc[end : end + horizon].to_numpy()
             if actual.sum() <= 0 or (history > 0).sum() < 20:
                 continue

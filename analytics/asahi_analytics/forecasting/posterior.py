@@ -22,6 +22,8 @@ KEEP: Final = 150
 """How many of the models are kept, the likeliest; the rest weigh next to nothing."""
 GRID: Final = np.sinh(np.linspace(-1.0, 1.0, 33) * np.arcsinh(12.0))
 """Where a distribution function is evaluated, in its standard deviations."""
+FITTED: Final = 5
+"""Degrees of freedom that level and season take from the data: the noise is guessed from the rest."""
 LEAST_NOISE: Final = 1e-4
 """Variance of log spend that even a constant series is credited with."""
 
@@ -123,7 +125,8 @@ def _evidence(values: Array, parts: Factors) -> _Evidence:
     squares = np.einsum("kn,kn->k", white, white)
     inner = np.einsum("knb,kn->kb", parts.basis, white)
     rest = squares - 0.9 * inner[:, 0] ** 2 / parts.norm[:, 0]
-    return _Evidence(len(values), squares, inner, rest / len(values) + LEAST_NOISE)
+    free = max(len(values) - FITTED, 2)
+    return _Evidence(len(values), squares, inner, rest / free + LEAST_NOISE)
 
 
 def _likely_steps(evidence: _Evidence, parts: Factors, beliefs: Beliefs) -> _Steps:

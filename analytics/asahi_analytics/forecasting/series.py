@@ -23,8 +23,10 @@ from asahi_analytics.forecasting.structural import DAILY, HOURLY, structural
 
 Method = Literal["auto", "ema", "linear"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
-FEW: Final = 8
-"""Finite values below which only a flat level is forecast."""
+FEW: Final = 10
+"""Days below which only a flat level is forecast: weekdays cannot be told from chance yet."""
+FEW_HOURS: Final = 24
+"""The same for hours: a day that was seen once at least."""
 STOPPED: Final = 7
 """Zeros in a row, at least, after which a series may have stopped."""
 
@@ -56,8 +58,8 @@ def forecast_series(
     """Forecast the ``horizon`` steps after ``history``, and their total, with intervals of ``confidence``.
 
     ``history``: values of a day or an hour each (NaN: missing, which is not zero) on a regular UTC index; it is not
-    changed. ``auto`` averages structural models; with fewer than eight finite values it is a flat level with a wide
-    interval, and ``method`` of the answer says so. ``ema`` and ``linear`` are the plain methods.
+    changed. ``auto`` averages structural models; with values of fewer than ten days or 24 hours it is a flat level with
+    a wide interval, and ``method`` of the answer says so. ``ema`` and ``linear`` are the plain methods.
 
     Raises ``BadInput`` (a ``ValueError``) for what cannot be used and ``TooShort`` for fewer than two finite values.
     """
@@ -98,7 +100,7 @@ def _without_end(values: Array, silent: int) -> Array:
 def _active(values: Array, horizon: int, *, hourly: bool) -> tuple[Outlook, str]:
     values = values[int(np.argmax(values > 0)) :]
     count = int(np.isfinite(values).sum())
-    if count < FEW:
+    if count < (FEW_HOURS if hourly else FEW):
         return flat(values, horizon), f"flat: only {count} values since the first spend"
     return structural(values, horizon, HOURLY if hourly else DAILY), "structural average"
 

@@ -13,13 +13,13 @@ from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.forecasting.posterior import Mixture
 from asahi_analytics.forecasting.structural import LogOutlook
 
-PRIOR_SPREAD: Final = 0.4
+PRIOR_SPREAD: Final = 0.35
 """Standard deviation of log spend from day to day before the data say otherwise."""
 PRIOR_VALUES: Final = 3.0
 """How many values that prior is worth."""
-DRIFT: Final = 0.004
+DRIFT: Final = 0.003
 """Variance that the level of a young series gains per step."""
-OPENING: Final = 0.04
+OPENING: Final = 0.025
 """Variance of a level that was seen for only part of a week."""
 
 

@@ -23,6 +23,7 @@ from asahi_analytics.forecasting.kernels import (
     trend_basis,
 )
 from asahi_analytics.forecasting.posterior import (
+    FITTED,
     LEAST_NOISE,
     NOISE_GRID,
     PLACES,
@@ -51,7 +52,7 @@ def noise_of(values: np.ndarray) -> np.ndarray:
     white = parts.whiten[0] @ values
     slope = parts.basis[0][:, 0]
     rest = white @ white - 0.9 * (slope @ white) ** 2 / (slope @ slope)
-    return (rest / len(values) + LEAST_NOISE) * NOISE_GRID**2
+    return (rest / (len(values) - FITTED) + LEAST_NOISE) * NOISE_GRID**2
 
 
 def dense(noise: float, with_step: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
