@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from asahi_analytics.demo.stack import Stack
 
-TIMEOUT_SECONDS: Final = 30.0
+TIMEOUT_SECONDS: Final = 120.0
 PATIENCE_SECONDS: Final = 120.0
 """For what takes a scrape or an evaluation to be there."""
 DATA: Final[Mapping[str, tuple[str, ...]]] = {
