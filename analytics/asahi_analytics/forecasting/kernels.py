@@ -27,6 +27,8 @@ LEVEL_VARIANCE: Final = 400.0
 """Prior variance of the level around the mean of the history: wide, so that the data decide."""
 WALK_MEMORY: Final = 400.0
 """Steps after which the walk is pulled back: far beyond any horizon, yet its variance stays finite."""
+KEPT_HORIZON: Final = 100
+"""Steps ahead beyond which factors are not kept: eight sets of them then take about 100 MB at most."""
 LONG_PERIOD: Final = 12
 """Periods beyond this are smooth: neighbouring hours resemble each other, neighbouring weekdays need not."""
 SMOOTHNESS: Final = 0.6
@@ -148,9 +150,17 @@ class Layout:
         return trend_basis(past - last, steps - last, self.slope_unit), ahead
 
 
-@lru_cache(maxsize=8)
 def factors(grid: Grid, layout: Layout) -> Factors:
-    """Return what the models of ``grid`` know for ``layout`` before they see a value."""
+    """Return what the models of ``grid`` know for ``layout`` before they see a value; kept for the usual horizons."""
+    return _kept(grid, layout) if layout.horizon <= KEPT_HORIZON else _build(grid, layout)
+
+
+@lru_cache(maxsize=8)
+def _kept(grid: Grid, layout: Layout) -> Factors:
+    return _build(grid, layout)
+
+
+def _build(grid: Grid, layout: Layout) -> Factors:
     past, bases = layout.past, layout.bases()
     covariances = Covariances(np.concatenate([past, layout.future]), grid.period)
     parts = [_factor(covariances.of(kernel), len(past), bases) for kernel in grid.kernels]

@@ -51,7 +51,7 @@ DAILY: Final = Options(
     grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.02, 0.05),
-        slope_weights=(0.15, 0.35, 0.5),
+        slope_weights=(0.25, 0.4, 0.35),
         step_sizes=(0.15, 0.8),
         step_weights=(0.17, 0.05),
     ),
@@ -59,9 +59,9 @@ DAILY: Final = Options(
     slope_unit=7,
     damping=0.99,
     floor=0.35,
-    inflate=0.85,
-    tail_probability=0.06,
-    tail_scale=2.3,
+    inflate=0.65,
+    tail_probability=0.08,
+    tail_scale=2.5,
     step_every=1,
 )
 HOURLY: Final = Options(

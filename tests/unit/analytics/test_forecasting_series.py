@@ -108,7 +108,7 @@ def test_fewer_than_two_values_are_too_few(values) -> None:
     assert isinstance(caught.value, NotEnoughData)
 
 
-@pytest.mark.parametrize("horizon", [0, -1, 3661, 1.5, "30", True, None])
+@pytest.mark.parametrize("horizon", [0, -1, 1001, 1.5, "30", True, None])
 def test_a_horizon_that_is_no_number_of_steps_is_refused(horizon) -> None:
     with pytest.raises(BadInput, match="horizon must be"):
         forecast_series(series(weekly(30)), horizon)
@@ -281,6 +281,11 @@ def test_hours_are_forecast_with_their_daily_pattern() -> None:
     assert_promises(forecast, 72)
     assert forecast.total == pytest.approx(values[24 * 7 :].sum(), rel=0.05)
     assert np.corrcoef(forecast.mean, shape[24 * 7 :])[0, 1] > 0.98
+
+
+def test_a_year_ahead_agrees_with_a_month_ahead_where_they_overlap() -> None:
+    month, year = (forecast_series(series(weekly(90)), horizon).outlook for horizon in (30, 365))
+    assert year.total([0.1, 0.5, 0.9], [1.0] * 30) == pytest.approx(month.total([0.1, 0.5, 0.9]), rel=1e-6)
 
 
 def test_totals_of_shares_of_the_steps() -> None:
