@@ -19,6 +19,8 @@ from asahi_analytics.composer.trust import scraped_at
 from asahi_analytics.tiles import PART, SNAPSHOT
 
 Floats = npt.NDArray[np.float64]
+MIN_SLACK_SECONDS: Final = 600.0
+"""How old a snapshot may be and still stand for an edge in long bins; three quarters of a bin in short ones."""
 MAX_EXACT_EDGES: Final = 6
 """Edges that no snapshot lies on and that are still looked up one by one, for each run."""
 
@@ -89,7 +91,7 @@ class Bins:
 
     def _recorded(self, run: Run, inside: npt.NDArray[np.intp]) -> tuple[dict[int, Amounts], list[int]]:
         """The totals at the snapshots that the edges lie on, or soon after; and the edges of the latter."""
-        slack = self._step / 10
+        slack = min(self._step * 0.75, max(self._step / 10, MIN_SLACK_SECONDS))
         interval, by = self._question.interval, self._question.ask.by
         snapshots = np.floor(self._edges[inside] / interval + 1e-9) * interval
         start, end, step = (

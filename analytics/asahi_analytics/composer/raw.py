@@ -26,7 +26,7 @@ from asahi_exporter.conventions import STORE, STORE_CREATED, Family
 DAY: Final = 86_400.0
 HOUR: Final = 3_600.0
 FEW_EDGES: Final = 3
-"""With so few edges, asking whether there is anything costs as much as asking for it."""
+"""Bins between so few edges are asked for one by one; more of them by one range query for each question."""
 Identity = tuple[tuple[str, str], ...]
 Memory = tuple[str, str, str]
 """``store`` (or empty), ``job`` and ``instance`` (or empty)."""
@@ -75,13 +75,9 @@ def cut(start: float, end: float, length: float) -> list[float]:
     return [start, *np.arange(end, start, -length)[::-1].tolist()]
 
 
-def _stretches(edges: Sequence[float]) -> Iterator[Sequence[float]]:
-    """Yield ``edges`` in runs of about a day that share their ends; together they hold every bin once."""
-    first = 0
-    for last in range(1, len(edges)):
-        if edges[last] - edges[first] >= DAY or last == len(edges) - 1:
-            yield edges[first : last + 1]
-            first = last
+def _regular(edges: Sequence[float]) -> bool:
+    """Whether the bins are of one length, to the millisecond."""
+    return len(edges) > FEW_EDGES and bool(np.ptp(np.diff(edges)) < 1e-3)
 
 
 class RawSums:
@@ -101,12 +97,15 @@ class RawSums:
         self._lookback = lookback.total_seconds()
 
     def each_bin(self, by: Sequence[str], edges: Sequence[float]) -> Iterator[Amounts]:
-        """Yield the amounts in each bin between consecutive ``edges``."""
+        """Yield the amounts in each bin between consecutive ``edges``; all but the first should be of one length."""
         known = self._before(edges[0])
-        for few in _stretches(edges):
-            quiet = len(few) > FEW_EDGES and self._nothing(Bin(few[0], few[-1]))
-            for start, end in pairwise(few):
-                yield {} if quiet else self._bin(by, Bin(start, end), known, edges[0])
+        bins = [Bin(start, end) for start, end in pairwise(edges)]
+        alone = 0 if _regular(edges) else 1 if _regular(edges[1:]) else len(bins)
+        facts = [self._facts(bin_, "") for bin_ in bins[:alone]]
+        if alone < len(bins):
+            facts += self._facts_of_bins(bins[alone:])
+        for bin_, told in zip(bins, facts, strict=True):
+            yield self._bin(by, bin_, known, edges[0], told)
 
     def between(self, by: Sequence[str], start: float, end: float) -> Amounts:
         """Return the amounts from ``start`` to ``end``."""
@@ -115,15 +114,16 @@ class RawSums:
             total = add(total, amounts)
         return total
 
-    def _bin(self, by: Sequence[str], bin_: Bin, known: Known, origin: float) -> Amounts:
+    def _bin(self, by: Sequence[str], bin_: Bin, known: Known, origin: float, facts: _Facts) -> Amounts:
         amounts: Amounts = {}
-        for identity, amount in self._increments(bin_, known, origin, "").items():
+        for identity, amount in self._increments(bin_, known, origin, "", facts).items():
             key = key_of(dict(identity), by)
             amounts[key] = amounts.get(key, 0.0) + amount
         return amounts
 
-    def _increments(self, bin_: Bin, known: Known, origin: float, more: str) -> dict[Identity, float]:
-        facts = self._facts(bin_, more)
+    def _increments(
+        self, bin_: Bin, known: Known, origin: float, more: str, facts: _Facts
+    ) -> dict[Identity, float]:
         self._take_over(bin_, known, origin, facts, more)
         increments: dict[Identity, float] = {}
         for identity, value in facts.last.items():
@@ -166,7 +166,9 @@ class RawSums:
                 increments[identity] = increments.get(identity, 0.0) + amount
             return
         for start, end in pairwise(cut(bin_.start, bin_.end, HOUR)):
-            for identity, amount in self._increments(Bin(start, end), known, origin, more).items():
+            hour = Bin(start, end)
+            found = self._increments(hour, known, origin, more, self._facts(hour, more))
+            for identity, amount in found.items():
                 increments[identity] = increments.get(identity, 0.0) + amount
 
     def _sample_by_sample(self, bin_: Bin, known: Known, origin: float, more: str) -> dict[Identity, float]:
@@ -182,15 +184,6 @@ class RawSums:
         if life is not None:
             known.memories[memory_of(life.labels)] = float(life.values[-1])
         return found
-
-    def _nothing(self, bin_: Bin) -> bool:
-        """Whether neither a counter nor a memory was scraped in ``bin_``: then no bin of it needs to be asked."""
-        length = bin_.end - bin_.start
-        counters = f"{self._family.source}{{{self._where}}}"
-        there = " or ".join(
-            f"count(last_over_time({selector}[{_seconds(length)}]))" for selector in (counters, STORE_CREATED.name)
-        )
-        return not self._client.query(there, moment(bin_.end)).samples
 
     def _before(self, at: float) -> Known:
         """What each counter had come to at ``at``."""
@@ -213,6 +206,34 @@ class RawSums:
             {memory_of(sample.labels): sample.value for sample in answers[1].samples},
         )
 
+    def _facts_of_bins(self, bins: Sequence[Bin]) -> list[_Facts]:
+        """The facts of bins of one length: each question asked once, as a range query that steps from end to end."""
+        length = bins[0].end - bins[0].start
+        ask = (moment(bins[0].end), moment(bins[-1].end), timedelta(seconds=round(length, 3)))
+        questions = (
+            self._over("last_over_time", length, ""),
+            _memory(length, ""),
+            self._restarts(length, ""),
+        )
+        answers = [self._client.query_range(question, *ask) for question in questions]
+        last: list[dict[Identity, float]] = [{} for _ in bins]
+        created: list[dict[Memory, float]] = [{} for _ in bins]
+        restarted: list[set[tuple[str, str]]] = [set() for _ in bins]
+        for series in answers[0].series:
+            identity = identity_of(series.labels)
+            for place, value in _placed(series, bins):
+                last[place][identity] = value
+        for series in answers[1].series:
+            for place, value in _placed(series, bins):
+                created[place][memory_of(series.labels)] = value
+        for series in answers[2].series:
+            for place, _ in _placed(series, bins):
+                restarted[place].add((series.labels.get(JOB, ""), series.labels.get(INSTANCE, "")))
+        return [
+            _Facts(values, frozenset(fell), made)
+            for values, fell, made in zip(last, restarted, created, strict=True)
+        ]
+
     def _selector(self, store: str, more: str) -> str:
         matching = ",".join(filter(None, (f'{STORE}{store}""', self._where, more)))
         return f"{self._family.source}{{{matching}}}"
@@ -229,6 +250,13 @@ class RawSums:
         fell = f"resets({self._selector('=', more)}[{range_text}]) > 0"
         anew = f"changes({STORE_CREATED.name}{{{matching}}}[{range_text}]) > 0"
         return f"count by ({JOB}, {INSTANCE}) ({fell}) or count by ({JOB}, {INSTANCE}) ({anew})"
+
+
+def _placed(series: Series, bins: Sequence[Bin]) -> Iterator[tuple[int, float]]:
+    """Yield the number of the bin that each value of a range query is about, and the value."""
+    length = bins[0].end - bins[0].start
+    places = np.rint((series.times - bins[0].end) / length).astype(int)
+    return zip(places.tolist(), series.values.tolist(), strict=True)
 
 
 def _memory(length: float, more: str) -> str:
