@@ -21,6 +21,9 @@ NEAR: Final = timedelta(days=1)
 RECENT: Final = timedelta(days=4)
 """How far back instant queries of the shipped alerts look for them, five minutes apart."""
 RECENT_STEP: Final = timedelta(minutes=5)
+JUDGED: Final = timedelta(days=15)
+"""How far back anomalies are judged by, in bins of ten minutes whose edges lie on these totals."""
+JUDGED_STEP: Final = timedelta(minutes=10)
 OLD_STEP: Final = timedelta(hours=1)
 
 
@@ -28,13 +31,16 @@ def snapshots(family: Family, times_ms: Milliseconds, rules: RuleParameters) -> 
     """Return the moments to keep totals for: multiples of a step, from the first of ``times_ms`` to the last.
 
     The older, the further apart; any moment between two is reached over raw samples. Histograms, of which there are
-    many series, are hourly up to the last day.
+    many series, are hourly up to the last four days, of which latency is judged.
     """
     first, last = int(times_ms[0]), int(times_ms[-1])
     near, recent = max(first, last - _ms(NEAR)), max(first, last - _ms(RECENT))
     steps = [_multiples(first, near, _ms(OLD_STEP)), _multiples(near, last, _ms(rules.interval_of(family)))]
-    if not is_histogram(family):
-        steps.append(_multiples(recent, near, _ms(RECENT_STEP)))
+    if is_histogram(family):
+        steps.append(_multiples(recent, near, _ms(JUDGED_STEP)))
+    else:
+        judged = max(first, last - _ms(JUDGED))
+        steps += [_multiples(judged, recent, _ms(JUDGED_STEP)), _multiples(recent, near, _ms(RECENT_STEP))]
     return np.unique(np.concatenate(steps))
 
 
