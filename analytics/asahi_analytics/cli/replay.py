@@ -192,7 +192,7 @@ def _series(arguments: argparse.Namespace, scrapes: Scrapes) -> Iterator[History
 def _write(arguments: argparse.Namespace, series: Iterable[HistorySeries], narrator: Narrator) -> Written:
     if arguments.data_dir:
         with narrator.step(f"Writing blocks to {arguments.data_dir}") as update:
-            return write_blocks(series, arguments.data_dir, on_block=update)
+            return write_blocks(series, arguments.data_dir, on_series=update)
     with narrator.step(f"Sending to {arguments.remote_write}") as update:
         return RemoteWriter(arguments.remote_write, headers=headers(arguments.header)).write(series, update)
 

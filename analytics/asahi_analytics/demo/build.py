@@ -58,7 +58,7 @@ def build_history(plan: HistoryPlan, folder: Folder, teller: Teller) -> Written:
         store = str(collector._book.store.identity)
     target = {JOB: EXPORTER_JOB, INSTANCE: plan.instance, STORE: store}
     with teller.step("Writing it into Prometheus' data directory") as update:
-        written = write_blocks(all_series(past, target), folder.data, on_block=update)
+        written = write_blocks(all_series(past, target), folder.data, on_series=update)
     folder.complete(plan.end)
     return written
 

@@ -23,6 +23,7 @@ DATA: Final[Mapping[str, tuple[str, ...]]] = {
     "/analytics/cost-breakdown?period=hour&group_by=tier": ("breakdown",),
     "/analytics/trends?metric=cost&period=day&intervals=30": ("points",),
     "/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=50000": ("predicted_cost",),
+    "/analytics/budgets": ("budgets",),
     "/analytics/anomalies": ("anomalies",),
     "/analytics/recommendations": ("recommendations",),
     "/analytics/baseline": ("baseline_cost", "savings"),

@@ -24,13 +24,16 @@ from asahi_analytics.traffic.live import serving
 
 SCRAPE_INTERVAL: Final = "15s"
 SERVICE_JOB: Final = "asahi-analytics"
-MONTHLY_BUDGET_DOLLARS: Final = 45_000
 _SERVE: Final = "import sys; from asahi_analytics.cli import main; sys.exit(main())"
-_BUDGETS: Final = f"""\
-# Budgets of the demo, in dollars a calendar month.
+BUDGETS: Final = """\
+# Budgets of the demo, in dollars a calendar month; docs/budgets.md tells more.
 budgets:
-  - name: total
-    monthly_dollars: {MONTHLY_BUDGET_DOLLARS}
+  - monthly_dollars: 45000
+  - model: claude-sonnet-4
+    monthly_dollars: 20000
+  - name: chat for everybody
+    task_type: chat
+    monthly_dollars: 18000
 """
 
 
@@ -137,7 +140,7 @@ def write_rules(folder: Path) -> Sequence[Path]:
 
 def _service(folder: Folder, ports: Ports) -> Server:
     budgets = folder.path / "budgets.yml"
-    budgets.write_text(_BUDGETS, encoding="utf-8")
+    budgets.write_text(BUDGETS, encoding="utf-8")
     command = [sys.executable, "-c", _SERVE, "serve", "--host", LOOPBACK, "--port", str(ports.service)]
     return Server(
         "The analytics service",
@@ -146,6 +149,7 @@ def _service(folder: Folder, ports: Ports) -> Server:
         "/readyz",
         folder.path / "service.log",
         {
+            "ASAHI_OBS_BUDGETS_FILE": str(budgets),
             "ASAHI_OBS_PROMETHEUS_URL": f"http://{LOOPBACK}:{ports.prometheus}",
             "ASAHI_OBS_ALERTMANAGER_URL": f"http://{LOOPBACK}:{ports.alertmanager}",
         },
