@@ -19,7 +19,7 @@ from asahi_analytics.forecasting.kernels import Array
 DAY: Final = pd.Timedelta(days=1)
 HOUR: Final = pd.Timedelta(hours=1)
 FEWEST: Final = 2
-LONGEST_HORIZON: Final = 1000
+LONGEST_HORIZON: Final = 750
 
 
 class TooShort(NotEnoughData, ValueError):  # noqa: N818  (as its parent)
