@@ -25,7 +25,11 @@ def read(page: str) -> str:
 
 
 def missing(wanted: list[str], text: str) -> list[str]:
-    return [name for name in wanted if f"`{name}" not in text and f'"{name}' not in text and f" {name}" not in text]
+    return [
+        name
+        for name in wanted
+        if f"`{name}" not in text and f'"{name}' not in text and f" {name}" not in text
+    ]
 
 
 def test_every_metric_of_the_exporter_is_described() -> None:
