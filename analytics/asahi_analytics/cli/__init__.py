@@ -25,6 +25,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "doctor": "check the installation and say what to do",
 }
 
+BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""Set to one thread unless the user did otherwise: the matrices here are small, and more threads only wait."""
+
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of ``asahi-obs``; only ``command`` is loaded, so that each one starts quickly."""
@@ -42,6 +45,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake or a server's fault ends in one line on stderr and exit code 2."""
+    for variable in BLAS_THREADS:
+        os.environ.setdefault(variable, "1")
     given = sys.argv[1:] if argv is None else list(argv)
     arguments = build_parser(next(iter(given), None)).parse_args(given)
     try:
