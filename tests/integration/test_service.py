@@ -107,7 +107,13 @@ def prometheus(tmp_path_factory) -> Iterator[servers.Server]:
 def service(prometheus, tmp_path_factory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     with serving(folder, "--workers", "2", "--prometheus-url", prometheus.url) as running:
+        until(lambda: counted(running) == len(LEDGER), "the service's clock has come to what was scraped")
         yield running
+
+
+def counted(service: Service) -> float:
+    """Requests that the service knows of; its clock moves in steps of a few seconds."""
+    return service.get("/analytics/cost-breakdown", params={"period": "hour"}).json()["requests"]
 
 
 def until(condition, what: str, seconds: float = 30.0) -> None:
