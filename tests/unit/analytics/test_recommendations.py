@@ -14,6 +14,7 @@ import pytest
 
 from asahi_analytics.recommendations import Recommendation, RecommendationEngine, recommend
 from asahi_analytics.recommendations.dollars import MONTH_DAYS, confidence, monthly, priority
+from asahi_analytics.recommendations.findings import window_sum
 from asahi_analytics.recommendations.observed import ASKED, Observed, observe
 from asahi_analytics.recommendations.token_rules import share_above_cap
 from asahi_analytics.recommendations.unit_prices import UnitPrice, fit_price
@@ -374,6 +375,13 @@ def test_advice_is_stable_and_ordered_by_priority_and_dollars() -> None:
     ranks = [("high", "medium", "low").index(item.priority) for item in first]
     assert ranks == sorted(ranks)
     assert all(item.evidence and item.evidence[0].promql for item in first)
+
+
+def test_evidence_is_a_query_of_the_recorded_totals() -> None:
+    running = "asahi:cache_hits:running"
+    change = f"({running} - ({running} offset 28d or {running} * 0))"
+    assert window_sum("cache_hits", ["tier"]) == f"sum by (tier) {change}"
+    assert window_sum("cache_hits", []) == f"sum by () {change}"
 
 
 def test_monthly_scales_days_and_widens_with_their_spread() -> None:
