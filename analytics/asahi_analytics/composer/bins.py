@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,9 +17,11 @@ from asahi_analytics.composer.presence import scraped_bins, spans_of
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, values, work
 from asahi_analytics.composer.runs import Piece, Run, moment
+from asahi_analytics.levels import levels_of
 from asahi_analytics.tiles import PART, SNAPSHOT
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.intp]
 MIN_SLACK_SECONDS: Final = 600.0
 """How old a snapshot may be and still stand for an edge in long bins; three quarters of a bin in short ones."""
 MAX_EXACT_EDGES: Final = 6
@@ -32,6 +35,16 @@ class Binned:
     keys: tuple[Key, ...]
     values: Floats
     plan: list[Piece]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where totals are read from: ``after`` seconds from a snapshot, ``back`` from then, or ``slack`` more."""
+
+    metric: str
+    after: float
+    back: float
+    slack: float
 
 
 class Bins:
@@ -77,7 +90,7 @@ class Bins:
             if left in totals and right in totals
         }
 
-    def _at_edges(self, run: Run, inside: npt.NDArray[np.intp]) -> Asking[dict[int, Amounts]]:
+    def _at_edges(self, run: Run, inside: Places) -> Asking[dict[int, Amounts]]:
         """Find the running total at edges by their number: the outer ones exact, inner ones at the snapshot before."""
         interval = self._question.interval
         totals: dict[int, Amounts] = {}
@@ -94,35 +107,63 @@ class Bins:
         )
         return {**totals, **dict(zip(exact, found, strict=True))}
 
-    def _recorded(
-        self, run: Run, inside: npt.NDArray[np.intp]
-    ) -> Asking[tuple[dict[int, Amounts], list[int]]]:
-        """Find the totals at the snapshots that the edges lie on, or soon after; and the edges of the latter."""
-        slack = min(self._step * 0.75, max(self._step / 10, MIN_SLACK_SECONDS))
-        interval, by = self._question.interval, self._question.ask.by
+    def _recorded(self, run: Run, inside: Places) -> Asking[tuple[dict[int, Amounts], list[int]]]:
+        """Find the totals at the snapshots that the edges lie on, or soon after; and the edges of the latter.
+
+        Copies with fewer samples are read first, then the state for what they lack.
+        """
+        interval = self._question.interval
         snapshots = np.floor(self._edges[inside] / interval + 1e-9) * interval
-        start, end, step = (
-            snapshots[0] + self._question.after,
-            snapshots[-1] + self._question.after,
-            self._step,
-        )
-        ask = (moment(start), moment(end), timedelta(seconds=step))
-        taken = np.full(inside.size, np.nan)
-        marks = f'max(last_over_time({run.metric}{{{PART}="{SNAPSHOT}"}}[{int(self._question.after + slack) + 1}s]))'
+        found: dict[int, Amounts] = {}
+        missing = np.ones(inside.size, dtype=bool)
+        for reading in self._copies(snapshots):
+            if missing.sum() > MAX_EXACT_EDGES:
+                told, _ = yield from self._read(reading, inside[missing], snapshots[missing])
+                found |= told
+                missing = ~np.isin(inside, list(found))
+        if missing.sum() <= MAX_EXACT_EDGES and found:
+            return found, []
+        slack = min(self._step * 0.75, max(self._step / 10, MIN_SLACK_SECONDS))
+        state = Reading(run.metric, self._question.after, self._question.after, slack)
+        told, late = yield from self._read(state, inside[missing], snapshots[missing])
+        return found | told, late
+
+    def _copies(self, snapshots: Floats) -> list[Reading]:
+        question = self._question
+        labels = (*question.ask.by, *(question.ask.where or ()))
+        return [
+            Reading(level.metric, level.after.total_seconds(), level.grid.total_seconds(), 0.0)
+            for level in levels_of(question.family, question.rules)
+            if level.holds(labels) and not np.any(snapshots % level.grid.total_seconds())
+        ]
+
+    def _read(
+        self, reading: Reading, inside: Places, snapshots: Floats
+    ) -> Asking[tuple[dict[int, Amounts], list[int]]]:
+        """Find the totals at ``snapshots`` as ``reading`` holds them; and which edges got a later one."""
+        by, start, step = self._question.ask.by, snapshots[0] + reading.after, self._step
+        ask = (moment(start), moment(snapshots[-1] + reading.after), timedelta(seconds=step))
+        back = math.ceil(reading.back + reading.slack)
+        marks = f'max(last_over_time({reading.metric}{{{PART}="{SNAPSHOT}"}}[{back}s]))'
         told, recorded = yield from together(
-            [values(marks, *ask), values(self._question.recorded(run.metric, slack), *ask)]
+            [values(marks, *ask), values(self._question.recorded(reading.metric, back), *ask)]
         )
+        edges = np.rint((snapshots - snapshots[0]) / step).astype(np.intp)
+        taken = np.full(edges[-1] + 1, np.nan)
         for series in told.series:
             taken[_places(series.times, start, step)] = series.values
-        found: dict[int, Amounts] = {int(index): {} for index in inside[snapshots - taken <= slack]}
+        taken = taken[edges]
+        found: dict[int, Amounts] = {int(place): {} for place in edges[snapshots - taken <= reading.slack]}
         for series in recorded.series:
             key = key_of(series.labels, by)
-            for place, value in zip(
+            for place, total in zip(
                 _places(series.times, start, step).tolist(), series.values.tolist(), strict=True
             ):
-                if (index := int(inside[place])) in found:
-                    found[index][key] = found[index].get(key, 0.0) + value
-        return found, inside[(snapshots - taken <= slack) & (taken < snapshots)].tolist()
+                if place in found:
+                    found[place][key] = found[place].get(key, 0.0) + total
+        number = dict(zip(edges.tolist(), inside.tolist(), strict=True))
+        late = inside[(snapshots - taken <= reading.slack) & (taken < snapshots)].tolist()
+        return {number[place]: amounts for place, amounts in found.items()}, late
 
     def _table(self, amounts: Sequence[Amounts], plan: list[Piece]) -> Asking[Binned]:
         keys = tuple(sorted({key for found in amounts for key in found}))
@@ -136,5 +177,5 @@ class Bins:
         return Binned(keys, table, plan)
 
 
-def _places(times: Floats, start: float, step: float) -> npt.NDArray[np.intp]:
+def _places(times: Floats, start: float, step: float) -> Places:
     return np.rint((times - start) / step).astype(np.intp)

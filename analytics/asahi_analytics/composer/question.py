@@ -87,7 +87,7 @@ class Question:
         if at % self.interval == 0:
             found = yield from look(at + self.after, self.after)
             if found is not None and found.snapshot == at:
-                answer = yield from value(self.recorded(run.metric), moment(at + self.after))
+                answer = yield from value(self.recorded(run.metric, self.after), moment(at + self.after))
                 return amounts_of(answer.samples, self.ask.by)
         found = yield from look(at, self.rules.state_lookback.total_seconds())
         if found is None:
@@ -99,9 +99,9 @@ class Question:
         then, after = self.running(run, found.snapshot), self._from_samples(found.snapshot, at)
         return add(*(yield from together([then, after])))
 
-    def recorded(self, metric: str, slack: float = 0.0) -> str:
-        """Return the running total at a snapshot in PromQL, ``after`` seconds later; or up to ``slack`` before."""
-        after = self.rules.settle + self.rules.interval_of(self.family) + timedelta(seconds=slack)
+    def recorded(self, metric: str, back: float) -> str:
+        """Return in PromQL the running total that ``metric`` recorded last in ``back`` seconds."""
         where = matchers(self.ask.where)[1:-1]
         matching = ",".join(filter(None, (f'{PART}="{RUNNING}"', where)))
-        return f"sum {by_clause(self.ask.by)} (last_over_time({metric}{{{matching}}}[{duration(after)}]))"
+        looked = duration(timedelta(seconds=back))
+        return f"sum {by_clause(self.ask.by)} (last_over_time({metric}{{{matching}}}[{looked}]))"

@@ -80,8 +80,8 @@ class Observed:
 
 
 def observe(composer: Composer, now: datetime) -> Observed:
-    """Ask for four weeks of days that end at the last full minute before ``now``."""
-    end = now.replace(second=0, microsecond=0)
+    """Ask for four weeks of days that end at the last full hour before ``now``."""
+    end = now.replace(minute=0, second=0, microsecond=0)
     window = Window(end - WINDOW_DAYS * DAY, end)
     asks = [SeriesAsk(family, by, window, step=DAY) for family, by in ASKED.items()]
     answers = dict(zip(ASKED, composer.all_series(asks), strict=True))

@@ -445,7 +445,7 @@ def test_observe_asks_for_four_weeks_and_leaves_out_days_that_were_not_scraped()
     observed = observe(composer, NOW)  # type: ignore[arg-type]  # the fake has what is used
     assert observed.days == DAYS - 1
     assert observed.warnings == ("one shard did not answer",)
-    end = NOW.replace(second=0)
+    end = NOW.replace(minute=0, second=0)
     assert composer.windows == {(end - timedelta(days=28), end, timedelta(days=1))}
 
 
