@@ -16,8 +16,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.baseline import at_list_prices, splits
 from asahi_analytics.composer import Ask, Composer, Sums
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.figures import divided, finite, percent
 from asahi_analytics.models import (
     GROUPINGS,
     BaselineComparison,
@@ -29,12 +31,13 @@ from asahi_analytics.models import (
     LatencyPercentiles,
     Percentiles,
     Point,
-    Split,
     TierPerformance,
     Trend,
 )
+from asahi_analytics.prices import PriceBook, price_book
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.quantiles import histogram_quantiles
+from asahi_analytics.repricing import Compared
 from asahi_analytics.settings import Settings
 from asahi_analytics.trends import METRICS, values_of
 from asahi_analytics.trusts import merged
@@ -89,8 +92,8 @@ def stepped(clock: Callable[[], datetime], step_seconds: float) -> Callable[[], 
 class AnalyticsEngine:
     """Answers from one Prometheus; every method raises a ``PrometheusError`` when it gives none.
 
-    ``composer``, ``settings`` and ``clock`` may be replaced; a window is trailing by ``period`` unless one is
-    given. Names are sorted by dollars, largest first, then by name.
+    ``composer``, ``settings``, ``clock`` and ``prices`` may be replaced; a window is trailing by ``period`` unless
+    one is given. Names are sorted by dollars, largest first, then by name.
     """
 
     def __init__(
@@ -100,10 +103,12 @@ class AnalyticsEngine:
         composer: Composer | None = None,
         settings: Settings | None = None,
         clock: Callable[[], datetime] = utc_now,
+        prices: PriceBook | None = None,
     ) -> None:
-        """Ask nothing yet."""
+        """Ask nothing yet; raise ``UserInputError`` when the price file of the settings cannot be used."""
         self.client = client
         self.settings = settings or Settings()
+        self.prices = prices or price_book(self.settings.price_file, self.settings.genai_prices_provider)
         self.composer = composer or Composer(client)
         self.clock = clock
 
@@ -166,34 +171,50 @@ class AnalyticsEngine:
         )
 
     def compare_to_baseline(
-        self, period: Period = "day", group_by: GroupBy | None = None, window: Window | None = None
+        self,
+        period: Period = "day",
+        group_by: GroupBy | None = None,
+        window: Window | None = None,
+        baseline_model: str | None = None,
     ) -> BaselineComparison:
-        """Return cost and savings against the baseline; they add up to it, as a whole and by ``group_by``."""
+        """Return cost and savings against the baseline; they add up to it, as a whole and by ``group_by``.
+
+        The baseline is the one that was recorded with each request, against the configured model; with
+        ``baseline_model`` it is what the counted tokens would have cost on that model at its dated list prices.
+        """
         group, span = _grouping(group_by or "model"), self.window(period, window)
-        cost, baseline, phases = self.composer.totals(
+        if baseline_model is not None:
+            return at_list_prices(
+                self.composer, self.prices, baseline_model, span, group_by=group_by, label=group.label
+            )
+        cost, baseline, phases, unpriced = self.composer.totals(
             [
                 Ask(group.cost, (group.label,), span),
                 Ask(group.baseline, (group.label,), span),
                 Ask("savings_dollars", (names.PHASE,), span),
+                Ask("unpriced_tokens", (), span),
             ]
         )
-        splits = _splits(_ranked(cost), _ranked(baseline))
+        parts = splits(Compared(_ranked(cost), _ranked(baseline)))
         by_phase = _ranked(phases)
-        spent, saved = math.fsum(each.cost for each in splits.values()), math.fsum(by_phase.values())
+        spent, saved = math.fsum(each.cost for each in parts.values()), math.fsum(by_phase.values())
         cached = math.fsum(value for phase, value in by_phase.items() if phase.startswith("cache"))
         return BaselineComparison(
             start=span.start,
             end=span.end,
             trust=merged([cost.trust, baseline.trust, phases.trust]),
             baseline_model=self.settings.baseline_model,
+            basis="recorded",
             baseline_cost=spent + saved,
             actual_cost=spent,
             savings=saved,
             savings_pct=percent(saved, spent + saved),
             cache_contribution_pct=percent(cached, saved),
             savings_by_phase=by_phase,
+            unpriced_tokens=_total(unpriced),
+            unpriced_cost=0.0,
             group_by=group_by,
-            breakdown=splits if group_by else {},
+            breakdown=parts if group_by else {},
         )
 
     def top_cost_drivers(
@@ -270,32 +291,6 @@ class AnalyticsEngine:
             by_model={str(model): _percentiles(table.loc[[model]]) for model in table.index},
             **_percentiles(table.sum(axis=0).to_frame().T).model_dump(),
         )
-
-
-def finite(value: float) -> float | None:
-    """Return ``value``, or ``None`` where it is NaN or infinite: JSON has no such numbers."""
-    return float(value) if math.isfinite(value) else None
-
-
-def divided(above: float, below: float) -> float | None:
-    """Return ``above / below``; ``None`` where ``below`` is not positive."""
-    return finite(above / below) if below > 0 else None
-
-
-def percent(part: float, whole: float) -> float | None:
-    """Return ``part`` as a share of ``whole``, 0-100; ``None`` where the whole is not positive."""
-    return finite(100 * part / whole) if whole > 0 else None
-
-
-def split(cost: float, baseline: float) -> Split:
-    """Return cost, savings and baseline such that ``cost + savings == baseline`` holds in floating point too."""
-    savings = baseline - cost
-    return Split(cost=cost, savings=savings, baseline=cost + savings)
-
-
-def _splits(cost: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, Split]:
-    found = sorted(cost.keys() | baseline.keys(), key=lambda name: (-cost.get(name, 0.0), name))
-    return {name: split(cost.get(name, 0.0), baseline.get(name, 0.0)) for name in found}
 
 
 def _grouping(group_by: str) -> Grouping:

@@ -15,6 +15,7 @@ from asahi_analytics.composer import Trust
 
 GroupBy = Literal["model", "task_type", "user", "tier"]
 GROUPINGS: Final[tuple[GroupBy, ...]] = get_args(GroupBy)
+Basis = Literal["recorded", "list_prices"]
 
 
 class _Value(BaseModel):
@@ -75,7 +76,11 @@ class Split(_Value):
 class BaselineComparison(Answer):
     """What the same requests would have cost without optimisation."""
 
-    baseline_model: str = Field(description="The model that savings are measured against, as configured.")
+    baseline_model: str = Field(description="The model that savings are measured against.")
+    basis: Basis = Field(
+        description="recorded: savings as they were reported with each request, against the configured model; "
+        "list_prices: the counted tokens at the dated list prices of the baseline_model that was asked for."
+    )
     baseline_cost: float = Field(description="Dollars without optimisation: actual_cost + savings, exactly.")
     actual_cost: float = Field(description="Dollars spent.")
     savings: float = Field(description="Dollars saved.")
@@ -83,7 +88,17 @@ class BaselineComparison(Answer):
     cache_contribution_pct: float | None = Field(
         description="Share of the savings that the cache made, 0-100."
     )
-    savings_by_phase: dict[str, float] = Field(description="Dollars saved, by optimisation phase.")
+    savings_by_phase: dict[str, float] = Field(
+        description="Dollars saved, by optimisation phase; they add up to savings. At list prices: by each cache tier, "
+        "and by all that made requests answered by a model cheaper."
+    )
+    unpriced_tokens: float = Field(
+        description="Tokens for which no saving is claimed: the cost of their requests was never known or, at list "
+        "prices, the baseline model had no price yet."
+    )
+    unpriced_cost: float = Field(
+        description="Dollars spent while the baseline model had no price; they stand in the baseline as they are."
+    )
     group_by: GroupBy | None
     breakdown: dict[str, Split] = Field(description="The same by name; empty without group_by.")
 

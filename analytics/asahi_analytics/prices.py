@@ -218,6 +218,15 @@ class PriceBook:
         return None if rate is None else rate.dollars(input_tokens, output_tokens)
 
 
+def price_book(path: Path | None = None, genai_provider: str | None = None) -> PriceBook:
+    """Return the prices of the file at ``path`` (None: those of the package), then genai-prices if a provider is named.
+
+    Raises ``UserInputError`` for a file that cannot be used and where genai-prices is not installed.
+    """
+    book = PriceBook.bundled() if path is None else PriceBook.from_path(path)
+    return book if genai_provider is None else PriceBook([book, GenaiPrices(genai_provider)])
+
+
 @cache
 def bundled_table() -> PriceTable:
     """Return the table of the price file that comes with the package."""

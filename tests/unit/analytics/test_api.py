@@ -326,6 +326,22 @@ def test_the_document_tells_enumerations_limits_and_defaults(client) -> None:
     )
 
 
+def test_another_baseline_model_is_priced_from_the_price_file(client) -> None:
+    recorded = client.get("/analytics/baseline").json
+    assert (recorded["basis"], recorded["baseline_model"], recorded["baseline_cost"]) == (
+        "recorded",
+        "gpt-4",
+        6.0,
+    )
+    priced = client.get("/analytics/baseline?baseline_model=GPT-4&group_by=user").json
+    assert priced["basis"] == "list_prices"
+    assert priced["baseline_cost"] == pytest.approx(200 * 30 / 1e6)
+    assert priced["actual_cost"] + priced["savings"] == priced["baseline_cost"]
+    refused = problem(client.get("/analytics/baseline?baseline_model=no-such-model"))
+    assert refused["status"] == 400
+    assert "'no-such-model'" in refused["detail"]
+
+
 def test_a_monthly_budget_is_judged_beside_the_forecast(client) -> None:
     answer = client.get("/analytics/forecast?monthly_budget=100").json
     assert answer["budget_risk"]["budget"] == 100.0

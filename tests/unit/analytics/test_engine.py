@@ -14,14 +14,11 @@ from asahi_analytics.engine import (
     MAX_DRIVERS,
     MAX_INTERVALS,
     AnalyticsEngine,
-    divided,
-    finite,
-    percent,
-    split,
     stepped,
     utc_now,
 )
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.figures import divided, finite, percent, split
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import Settings
 from asahi_analytics.trends import METRICS
