@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.baseline import at_list_prices, splits
+from asahi_analytics.cache_answer import cache_performance
 from asahi_analytics.composer import Ask, Composer, Sums
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.figures import divided, finite, percent
@@ -31,7 +32,6 @@ from asahi_analytics.models import (
     LatencyPercentiles,
     Percentiles,
     Point,
-    TierPerformance,
     Trend,
 )
 from asahi_analytics.prices import PriceBook, price_book
@@ -246,38 +246,27 @@ class AnalyticsEngine:
         )
 
     def cache_performance(self, period: Period = "day", window: Window | None = None) -> CachePerformance:
-        """Return hits, misses, look-up time and dollars saved for each cache tier, and the whole."""
+        """Return hits, misses, look-up time, dollars and time saved and marginal value of each tier, and the whole.
+
+        ``cache_value`` states the counterfactual of the marginal values.
+        """
         span = self.window(period, window)
-        tier, served = (names.TIER,), (names.CACHE_TIER,)
+        tier, request, timed = (names.TIER,), DRIVER_LABELS, (names.MODEL, names.CACHE_TIER)
         asks = {
             "hits": Ask("cache_hits", tier, span),
             "misses": Ask("cache_misses", tier, span),
             "lookup_ms": Ask("cache_lookup_latency_ms_sum", tier, span),
-            "lookups": Ask("cache_lookup_latency_ms_count", tier, span),
-            "cost": Ask("cost_dollars", served, span),
-            "baseline": Ask("baseline_dollars", served, span),
-            "requests": Ask("requests", served, span),
+            "timed_lookups": Ask("cache_lookup_latency_ms_count", tier, span),
+            "cost": Ask("cost_dollars", request, span),
+            "baseline": Ask("baseline_dollars", request, span),
+            "requests": Ask("requests", request, span),
+            "unpriced_requests": Ask("unpriced_requests", (names.MODEL,), span),
+            "latency_ms": Ask("latency_ms_sum", timed, span),
+            "timed": Ask("latency_ms_count", timed, span),
             "tokens": Ask("tokens", (), span),
         }
         sums = dict(zip(asks, self.composer.totals(list(asks.values())), strict=True))
-        found = {name: _ranked(each) for name, each in sums.items()}
-        tiers = {
-            name: _tier(name, found)
-            for name in sorted({*found["hits"], *found["misses"], *names.CACHE_TIERS})
-        }
-        hits, misses = (math.fsum(found[name].values()) for name in ("hits", "misses"))
-        requests, cost = (math.fsum(found[name].values()) for name in ("requests", "cost"))
-        return CachePerformance(
-            start=span.start,
-            end=span.end,
-            trust=merged([each.trust for each in sums.values()]),
-            tiers=tiers,
-            overall_hit_rate=divided(hits, hits + misses),
-            served_from_cache=divided(math.fsum(each.requests_served for each in tiers.values()), requests),
-            dollars_saved=math.fsum(each.dollars_saved for each in tiers.values()),
-            cost_per_thousand_requests=divided(1000 * cost, requests),
-            tokens_per_dollar=divided(_total(sums["tokens"]), cost),
-        )
+        return cache_performance(span, sums)
 
     def latency_percentiles(self, period: Period = "day", window: Window | None = None) -> LatencyPercentiles:
         """Return latency percentiles of all requests and by model, from the histogram's buckets."""
@@ -343,20 +332,6 @@ def _driver(
         previous_cost=before,
         change=cost - before,
         change_pct=percent(cost - before, before),
-    )
-
-
-def _tier(name: str, found: Mapping[str, Mapping[str, float]]) -> TierPerformance:
-    def value(of: str) -> float:
-        return found[of].get(name, 0.0)
-
-    return TierPerformance(
-        hits=value("hits"),
-        misses=value("misses"),
-        hit_rate=divided(value("hits"), value("hits") + value("misses")),
-        avg_latency_ms=divided(value("lookup_ms"), value("lookups")),
-        dollars_saved=value("baseline") - value("cost"),
-        requests_served=value("requests"),
     )
 
 

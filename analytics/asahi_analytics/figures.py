@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+from asahi_analytics.composer import Sums
 from asahi_analytics.models import Split
+
+Key = tuple[str, ...]
 
 
 def finite(value: float) -> float | None:
@@ -26,3 +29,12 @@ def split(cost: float, baseline: float) -> Split:
     """Return cost, savings and baseline such that ``cost + savings == baseline`` holds in floating point too."""
     savings = baseline - cost
     return Split(cost=cost, savings=savings, baseline=cost + savings)
+
+
+def by_key(sums: Sums) -> dict[Key, float]:
+    """Return the values by their labels' values, a tuple also where there is but one label."""
+    labels = sums.values.index.to_list()
+    keys = [label if isinstance(label, tuple) else (label,) for label in labels]
+    return {
+        tuple(map(str, key)): float(value) for key, value in zip(keys, sums.values.to_numpy(), strict=True)
+    }

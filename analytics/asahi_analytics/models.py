@@ -127,14 +127,31 @@ class CostDrivers(Answer):
 
 
 class TierPerformance(_Value):
-    """One cache tier."""
+    """One cache tier: what it did, and what it is worth."""
 
     hits: float
     misses: float
     hit_rate: float | None
     avg_latency_ms: float | None = Field(description="Mean time of a look-up.")
-    dollars_saved: float = Field(description="Baseline minus cost of the requests that this tier answered.")
     requests_served: float = Field(description="Requests that this tier answered.")
+    dollars_saved: float = Field(
+        description="Baseline minus cost of the requests that this tier answered: against the baseline model."
+    )
+    milliseconds_saved: float | None = Field(
+        description="What the requests that this tier answered would have taken longer at their model, in all."
+    )
+    marginal_dollars: float | None = Field(
+        description="Dollars that would have been spent in addition without this tier: its requests go on to the "
+        "tiers after it, at their hit rates, and else to their model, at what uncached requests of that model and task "
+        "type cost."
+    )
+    marginal_milliseconds: float | None = Field(
+        description="Time that all requests would have taken longer without this tier, its look-ups no longer made; "
+        "below zero: it costs more time than it saves."
+    )
+    unvalued_requests: float = Field(
+        description="Requests that this tier answered and that marginal_dollars leaves out: their model has no price."
+    )
 
 
 class CachePerformance(Answer):
@@ -143,9 +160,14 @@ class CachePerformance(Answer):
     tiers: dict[str, TierPerformance]
     overall_hit_rate: float | None = Field(description="Hits of all tiers over look-ups of all tiers.")
     served_from_cache: float | None = Field(description="Share of requests that any tier answered, 0-1.")
-    dollars_saved: float
-    cost_per_thousand_requests: float | None
-    tokens_per_dollar: float | None
+    dollars_saved: float = Field(description="Of all tiers, against the baseline model.")
+    milliseconds_saved: float | None = Field(description="Of all tiers, against their models.")
+    cost_per_thousand_requests: float | None = Field(
+        description="Dollars for a thousand requests, cached or not."
+    )
+    tokens_per_dollar: float | None = Field(
+        description="Tokens in and out, of cached answers too, for each dollar."
+    )
 
 
 class Percentiles(_Value):

@@ -20,12 +20,12 @@ from itertools import pairwise
 
 from asahi_analytics.composer import Ask, Composer, Sums, Trust
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.figures import Key, by_key
 from asahi_analytics.prices import PriceBook, Rate
 from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
-Key = tuple[str, ...]
 Amounts = dict[Key, float]
 
 
@@ -147,21 +147,13 @@ def _asks(window: Window, keys: Key, by_user: bool) -> list[Ask]:
 
 
 def _of_requests(answer: list[Sums]) -> Counted:
-    cost, tokens, unknown = map(_amounts, answer[:3])
+    cost, tokens, unknown = map(by_key, answer[:3])
     return Counted(cost, tokens, unknown, lambda key: (key[0], key[-1]))
 
 
 def _of_users(answer: list[Sums]) -> Counted:
-    unknown, cost, tokens = map(_amounts, answer[2:])
+    unknown, cost, tokens = map(by_key, answer[2:])
     return Counted(cost, tokens, unknown, lambda key: key[-1:])
-
-
-def _amounts(sums: Sums) -> Amounts:
-    labels = sums.values.index.to_list()
-    keys = [label if isinstance(label, tuple) else (label,) for label in labels]
-    return {
-        tuple(map(str, key)): float(value) for key, value in zip(keys, sums.values.to_numpy(), strict=True)
-    }
 
 
 def _compared(found: Iterable[Stretch], counts: Iterable[Counted], place: int) -> Compared:

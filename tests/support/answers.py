@@ -88,6 +88,10 @@ def cache_performance(hit_rates, *, look_ups=1000.0, trust=COMPLETE):
             avg_latency_ms=None if rate is None else 1.5,
             dollars_saved=1.0,
             requests_served=10.0,
+            milliseconds_saved=None if rate is None else 9_000_000.0,
+            marginal_dollars=None if rate is None else 0.25,
+            marginal_milliseconds=None if rate is None else -65_000.0,
+            unvalued_requests=0.0,
         )
         for tier, rate in hit_rates.items()
     }
@@ -99,6 +103,7 @@ def cache_performance(hit_rates, *, look_ups=1000.0, trust=COMPLETE):
         overall_hit_rate=0.2 if look_ups else None,
         served_from_cache=0.4 if look_ups else None,
         dollars_saved=3.0,
+        milliseconds_saved=9_000_000.0 if look_ups else None,
         cost_per_thousand_requests=None,
         tokens_per_dollar=None,
     )
