@@ -126,6 +126,7 @@ class AnalyticsEngine:
             Ask("savings_dollars", (), span),
             Ask(group.requests, (), span),
             *([Ask(group.corrections, (), span)] if group.corrections else []),
+            *([Ask("unpriced_requests", (names.MODEL,), span)] if group_by == "model" else []),
         ]
         sums = self.composer.totals(asks)
         breakdown = _ranked(sums[0])
@@ -143,6 +144,7 @@ class AnalyticsEngine:
             savings=_total(sums[1]),
             requests=requests,
             cost_per_request=divided(cost, requests),
+            unpriced_requests=_ranked(sums[4]) if group_by == "model" else None,
         )
 
     def trend(self, metric: str = "cost", period: Period = "day", intervals: int = 30) -> Trend:

@@ -43,6 +43,9 @@ class CostBreakdown(Answer):
     savings: float = Field(description="Dollars saved by optimisation in the window.")
     requests: float = Field(description="Requests answered.")
     cost_per_request: float | None = Field(description="total_cost divided by requests.")
+    unpriced_requests: dict[str, float] | None = Field(
+        description="Requests whose cost was not known, by model; null by any other label."
+    )
 
 
 class Point(_Value):
