@@ -36,7 +36,10 @@ Amounts = Mapping[Key, float]
 
 @dataclass(frozen=True)
 class TierValue:
-    """What one tier is worth in the window; ``None`` where the traffic does not tell."""
+    """What one tier is worth in the window; ``None`` where the traffic does not tell.
+
+    It does not where nobody asked the tier, or where it hit but no request says that it was answered from there.
+    """
 
     milliseconds_saved: float | None
     marginal_dollars: float | None
@@ -88,7 +91,8 @@ class CacheTraffic:
     def value(self, tier: str) -> TierValue:
         """Return what ``tier`` is worth."""
         served = {key[:-1]: count for key, count in self.requests.items() if key[-1] == tier and count > 0}
-        if not served and self._lookups(tier) <= 0:
+        hits_that_are_no_requests = not served and self.hits.get((tier,), 0.0) > 0
+        if hits_that_are_no_requests or (not served and self._lookups(tier) <= 0):
             return TierValue(None, None, None, 0.0)
         ends = self._ends_without(tier)
         dollars, unvalued = self._marginal_dollars(tier, served, ends)

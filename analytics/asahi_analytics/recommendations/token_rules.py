@@ -22,6 +22,8 @@ MIN_REQUESTS: Final = 1_000
 MIN_SHARE_OF_COST: Final = 0.005
 BATCH_GAIN_POINTS: Final = 5.0
 MIN_BATCHES: Final = 30
+NEARLY: Final = 0.95
+"""Share of the best class's saving that is as good: larger batches only make requests wait."""
 
 
 def token_rules(observed: Observed, prices: dict[str, UnitPrice]) -> list[Finding]:
@@ -71,43 +73,55 @@ def share_above_cap(variation: float, cap_in_means: float) -> float:
 def small_batches(observed: Observed) -> list[Finding]:
     """Batches are smaller than what the savings curve rewards.
 
-    Counterfactual: every batch saves what the best size class saves on average; the dollars that batching saved each
-    day grow in proportion.
+    The curve is the mean saving of each size class; the class advised is the smallest that saves nearly as much as the
+    best. Counterfactual: every request is in a batch of that class; the dollars that batching saved each day grow in
+    proportion to the mean saving over requests, each class counting with its batches times the middle of its sizes.
     """
     batches, points = observed.frames["batches"].sum(), observed.frames["batch_savings_points"].sum()
     curve = (points / batches[batches >= MIN_BATCHES]).dropna()
     if len(curve) < 2:
         return []
-    mean, best = float(points.sum() / batches.sum()), str(curve.idxmax())
-    if mean <= 0 or curve[best] - mean < BATCH_GAIN_POINTS:
+    in_batches = batches * [middle_of(str(size_class)) for size_class in batches.index]
+    mean = float((points / batches.where(batches > 0) * in_batches).sum() / in_batches.sum())
+    advised = min(
+        curve.index[curve >= NEARLY * curve.max()], key=lambda size_class: middle_of(str(size_class))
+    )
+    if mean <= 0 or curve[advised] - mean < BATCH_GAIN_POINTS:
         return []
-    saved = _batching_savings(observed)
-    return [
-        Finding(
-            id="batch-size",
-            category="routing",
-            title=f"Batches of {best} requests save {curve[best]:.0f} %, the average batch {mean:.0f} %",
-            seen=f"Batches saved {mean:.0f} % on average; those of {best} requests saved {curve[best]:.0f} %.",
-            computed="Had all saved as much, the dollars saved by batching would have grown in that proportion.",
-            action=f"Let the batcher wait until {best} requests are together, where latency allows it.",
-            daily_dollars=saved * (float(curve[best]) / mean - 1),
-            evidence=(
-                Evidence(
-                    statement="Mean saving of a batch, in percentage points.",
-                    value=mean,
-                    promql=f"{window_sum('batch_savings_points', [])} / {window_sum('batches', [])}",
-                ),
-                Evidence(
-                    statement=f"Mean saving of batches of {best} requests, in percentage points.",
-                    value=float(curve[best]),
-                    promql=(
-                        f"{window_sum('batch_savings_points', [names.SIZE_CLASS])} / "
-                        f"{window_sum('batches', [names.SIZE_CLASS])}"
-                    ),
-                ),
+    return [_small_batches(observed, mean, str(advised), float(curve[advised]))]
+
+
+def middle_of(size_class: str) -> float:
+    """Return the middle of the sizes of a class such as ``5-8``; of the open one, ``65+``, its lower end."""
+    first, _, last = size_class.rstrip("+").partition("-")
+    return (float(first) + float(last or first)) / 2
+
+
+def _small_batches(observed: Observed, mean: float, advised: str, saving: float) -> Finding:
+    of_class = {names.SIZE_CLASS: advised}
+    return Finding(
+        id="batch-size",
+        category="routing",
+        title=f"Batches of {advised} requests save {saving:.0f} %, the average request {mean:.0f} %",
+        seen=f"Batching saved {mean:.0f} % on the average request; batches of {advised} requests saved {saving:.0f} %.",
+        computed="Had all been batched so, the dollars saved by batching would have grown in that proportion.",
+        action=f"Let the batcher wait until {advised} requests are together, where latency allows it.",
+        daily_dollars=_batching_savings(observed) * (saving / mean - 1),
+        evidence=(
+            Evidence(
+                statement=f"Mean saving of batches of {advised} requests, in percentage points.",
+                value=saving,
+                promql=f"{window_sum('batch_savings_points', of_class)} / {window_sum('batches', of_class)}",
             ),
-        )
-    ]
+            Evidence(
+                statement=f"Share of batches that are of {advised} requests, 0-1.",
+                value=float(
+                    observed.frames["batches"][advised].sum() / observed.frames["batches"].to_numpy().sum()
+                ),
+                promql=f"{window_sum('batches', of_class)} / {window_sum('batches')}",
+            ),
+        ),
+    )
 
 
 def _batching_savings(observed: Observed) -> pd.Series:
@@ -134,6 +148,11 @@ def _varying(task_type: str, direction: str, mean: float, variation: float, dail
         names.INPUT: f"Trim the prompts of '{task_type}' (history, retrieved passages) to about {cap:,.0f} tokens.",
         names.OUTPUT: f"Limit the answers of '{task_type}' to about {cap:,.0f} tokens, or ask for shorter ones.",
     }
+    where = {names.TASK_TYPE: task_type}
+    requests = window_sum("requests", where)
+    tokens, squares = (
+        window_sum(family, {**where, names.DIRECTION: direction}) for family in ("tokens", "tokens_squared")
+    )
     return Finding(
         id=f"token-variation:{task_type}:{direction}",
         category="token",
@@ -146,15 +165,12 @@ def _varying(task_type: str, direction: str, mean: float, variation: float, dail
             Evidence(
                 statement=f"Standard deviation over mean of the {direction} tokens of a '{task_type}' request.",
                 value=variation,
-                promql=window_sum("tokens_squared", [names.TASK_TYPE, names.DIRECTION]),
+                promql=f"sqrt({squares} / {requests} - ({tokens} / {requests}) ^ 2) / ({tokens} / {requests})",
             ),
             Evidence(
                 statement=f"Mean {direction} tokens of a '{task_type}' request.",
                 value=mean,
-                promql=(
-                    f"{window_sum('tokens', [names.TASK_TYPE, names.DIRECTION])} "
-                    f"/ on ({names.TASK_TYPE}) group_left () {window_sum('requests', [names.TASK_TYPE])}"
-                ),
+                promql=f"{tokens} / {requests}",
             ),
         ),
     )

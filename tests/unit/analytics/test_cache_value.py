@@ -133,6 +133,15 @@ def test_a_tier_that_never_hits_costs_its_look_ups_and_saves_no_dollar() -> None
     )
 
 
+def test_hits_that_no_request_tells_of_leave_the_worth_unknown() -> None:
+    value = small(hits={("1",): 4.0, ("2",): 2.0}, misses={("1",): 6.0, ("2",): 4.0}).value("2")
+    assert (value.marginal_dollars, value.marginal_milliseconds, value.milliseconds_saved) == (
+        None,
+        None,
+        None,
+    )
+
+
 def test_a_model_without_a_price_is_unvalued_and_never_free() -> None:
     requests = {("m", "chat", "1"): 4.0, ("m", "chat", "none"): 6.0, ("h", "chat", "1"): 3.0}
     requests |= {("h", "chat", "none"): 5.0}
