@@ -43,8 +43,8 @@ def monthly(daily_dollars: pd.Series) -> Monthly:
     else:
         quantile = float(stats.t.ppf((1 + INTERVAL) / 2, values.size - 1))
         half = quantile * float(values.std(ddof=1)) / float(np.sqrt(values.size))
-    amounts = (max(amount, 0.0) * MONTH_DAYS for amount in (mean, mean - half, mean + half))
-    return Monthly(*amounts, int(values.size))
+    mean_month, low, high = (max(amount, 0.0) * MONTH_DAYS for amount in (mean, mean - half, mean + half))
+    return Monthly(mean_month, low, high, int(values.size))
 
 
 def confidence(saving: Monthly, *, known: bool) -> Level:
