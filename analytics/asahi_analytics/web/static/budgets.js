@@ -13,6 +13,7 @@ const STATUS = {
 const URGENCY = Object.keys(STATUS);
 const ON_PLAN = 0.02;
 const UNLIKELY = 0.05;
+const CERTAIN = 1e-9;
 const WATCH = 0.2;
 
 /** The most urgent first. */
@@ -60,9 +61,12 @@ function outcome(budget) {
   if (budget.status === "exhausted") return `Used up on ${calendarDay(day)}.`;
   const likely = budget.overrun_probability;
   if (!isNumber(likely)) return "Too little history to say whether it lasts.";
-  if (day) return `Runs out about ${calendarDay(day)}${around(budget)}; an overrun is ${percent(likely, 0)} likely.`;
-  return `${lasting(likely)}; an overrun is ${percent(likely, 0)} likely.`;
+  if (day) return `Runs out about ${calendarDay(day)}${around(budget)}; an overrun is ${likelihood(likely)} likely.`;
+  return `${lasting(likely)}; an overrun is ${likelihood(likely)} likely.`;
 }
+
+/** A forecast is never certain, however close to 0 or 1 it comes. */
+const likelihood = (probability) => percent(Math.min(1 - CERTAIN, Math.max(CERTAIN, probability)), 0);
 
 function lasting(overrun) {
   if (overrun < UNLIKELY) return "Lasts the month";
