@@ -64,6 +64,7 @@ class Traffic:
             long.assign(value=long["value"] ** 2), [names.TASK_TYPE, names.DIRECTION]
         )
         days = frames["requests"].index
+        frames["token_count_bucket"] = histogram(long)
         frames |= self._counters(days) | self._batching(days)
         for family, labels in ASKED.items():
             frames[family].columns.names = list(labels)
@@ -101,6 +102,18 @@ class Traffic:
 def pivot(data: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     columns = keys[0] if len(keys) == 1 else keys
     return data.pivot_table(index="day", columns=columns, values="value", aggfunc="sum", fill_value=0.0)
+
+
+def histogram(long: pd.DataFrame) -> pd.DataFrame:
+    """Cumulative counts of the tokens of requests by direction and bound, each day."""
+    bounds = [*(f"{bound:g}" for bound in names.TOKEN_BUCKETS), "+Inf"]
+    place = np.searchsorted(names.TOKEN_BUCKETS, long["value"])
+    keyed = long.assign(place=place, value=1.0)
+    counts = pivot(keyed, ["direction", "place"])
+    wanted = pd.MultiIndex.from_product([("input", "output"), range(len(bounds))])
+    cumulative = counts.reindex(columns=wanted, fill_value=0.0).T.groupby(level=0).cumsum().T
+    cumulative.columns = pd.MultiIndex.from_product([("input", "output"), bounds])
+    return cumulative
 
 
 def make_requests(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WINDOW_DAYS: Final = 28
 DAY: Final = timedelta(days=1)
 
+LE: Final = "le"
 _REQUEST: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
 ASKED: Final[dict[str, tuple[str, ...]]] = {
     "requests": _REQUEST,
@@ -26,6 +27,7 @@ ASKED: Final[dict[str, tuple[str, ...]]] = {
     "unpriced_requests": (names.MODEL,),
     "tokens": (*_REQUEST, names.DIRECTION),
     "tokens_squared": (names.TASK_TYPE, names.DIRECTION),
+    "token_count_bucket": (names.DIRECTION, LE),
     "quality_points": (names.MODEL, names.TASK_TYPE),
     "quality_samples": (names.MODEL, names.TASK_TYPE),
     "cache_hits": (names.TIER,),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from asahi_analytics.recommendations.findings import Finding, percent, window_sum
+from asahi_analytics.recommendations.long_requests import moments, tokens_above
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
 from asahi_analytics.recommendations.unit_prices import UnitPrice, tokens_of, uncached
@@ -34,40 +33,20 @@ def token_rules(observed: Observed, prices: dict[str, UnitPrice]) -> list[Findin
 def varying_tokens(observed: Observed, prices: dict[str, UnitPrice]) -> list[Finding]:
     """The tokens of a task type vary by more than half of their mean: trim the long requests.
 
-    Counterfactual: every request is trimmed to twice the mean. The share of tokens above that is that of a log-normal
-    distribution with the mean and variance that were counted (Johnson, Kotz and Balakrishnan, Continuous Univariate
-    Distributions, vol. 1, ch. 14); it is taken from what the tokens of that direction cost each day.
+    Counterfactual: every request is trimmed to twice the mean. The share of the tokens above that (``long_requests``)
+    is taken from what the tokens of that direction cost each day.
     """
     found = []
-    requests = observed.by("requests", names.TASK_TYPE).sum()
-    for task_type in requests.index[requests >= MIN_REQUESTS]:
-        for direction in (names.INPUT, names.OUTPUT):
-            mean, variation = token_moments(observed, str(task_type), direction, float(requests[task_type]))
-            if variation <= VARIATION_GOAL:
+    for direction in (names.INPUT, names.OUTPUT):
+        for task_type, each in moments(observed, direction).items():
+            if each.requests < MIN_REQUESTS or each.variation <= VARIATION_GOAL:
                 continue
-            paid = _paid_for_tokens(observed, prices, str(task_type), direction)
-            daily = share_above_cap(variation, CAP_IN_MEANS) * paid
+            above = tokens_above(observed, direction, task_type, CAP_IN_MEANS * each.mean)
+            paid = _paid_for_tokens(observed, prices, task_type, direction)
+            daily = above / (each.requests * each.mean) * paid
             if daily.sum() > MIN_SHARE_OF_COST * observed.cost_dollars:
-                found.append(_varying(str(task_type), direction, mean, variation, daily))
+                found.append(_varying(task_type, direction, each.mean, each.variation, daily))
     return found
-
-
-def token_moments(observed: Observed, task_type: str, direction: str, requests: float) -> tuple[float, float]:
-    """Return the mean tokens of a request and their coefficient of variation; (0, 0) where there are none."""
-    sums = observed.by("tokens", names.TASK_TYPE, names.DIRECTION).sum()
-    squares = observed.frames["tokens_squared"].sum()
-    mean = float(sums.get((task_type, direction), 0.0)) / requests
-    if mean <= 0:
-        return 0.0, 0.0
-    variance = float(squares.get((task_type, direction), 0.0)) / requests - mean**2
-    return mean, float(np.sqrt(max(variance, 0.0))) / mean
-
-
-def share_above_cap(variation: float, cap_in_means: float) -> float:
-    """Return E[(X - c)+] / E[X] of a log-normal X with coefficient of variation ``variation`` and c = cap * mean."""
-    sigma = float(np.sqrt(np.log1p(variation**2)))
-    distance = np.log(cap_in_means) / sigma
-    return float(stats.norm.cdf(sigma / 2 - distance) - cap_in_means * stats.norm.cdf(-sigma / 2 - distance))
 
 
 def small_batches(observed: Observed) -> list[Finding]:

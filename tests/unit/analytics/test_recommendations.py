@@ -14,8 +14,9 @@ from asahi_analytics.prices import PriceBook
 from asahi_analytics.recommendations import RecommendationEngine, recommend
 from asahi_analytics.recommendations.dollars import MONTH_DAYS, confidence, monthly, priority
 from asahi_analytics.recommendations.findings import earlier_sum, window_sum
+from asahi_analytics.recommendations.long_requests import counted_above, share_above_cap, tokens_above
 from asahi_analytics.recommendations.observed import ASKED, Observed, observe
-from asahi_analytics.recommendations.token_rules import middle_of, share_above_cap
+from asahi_analytics.recommendations.token_rules import middle_of
 from asahi_analytics.recommendations.unit_prices import UnitPrice, fit_price
 from support.advice_traffic import (
     CASES,
@@ -29,6 +30,7 @@ from support.advice_traffic import (
     healthy,
     last_week,
     make_requests,
+    priced,
 )
 
 
@@ -164,6 +166,62 @@ def test_the_share_above_a_cap_equals_a_sample_of_the_distribution() -> None:
     sigma = np.sqrt(np.log1p(1.2**2))
     sample = np.random.default_rng(3).lognormal(-(sigma**2) / 2, sigma, 400_000)
     assert share_above_cap(1.2, 2.0) == pytest.approx(np.clip(sample - 2, 0, None).mean(), rel=0.02)
+
+
+SHAPES = {
+    "two lengths": lambda rng, size: np.where(rng.random(size) < 0.9, 200.0, 5000.0),
+    "heavy tail": lambda rng, size: np.minimum(300 * rng.pareto(2.5, size) + 100, 100_000.0).round(),
+    "evenly up to twice the mean": lambda rng, size: rng.uniform(1, 1600, size).round(),
+    "exponential": lambda rng, size: (1 + rng.exponential(800, size)).round(),
+}
+
+
+def shaped(shape: str) -> Traffic:
+    """Chats whose prompts are of the ``shape``, beside log-normal code of about the same size."""
+    rng = np.random.default_rng(6)
+    chats = make_requests(per_day=1500)
+    chats["input"] = SHAPES[shape](rng, len(chats))
+    chats["cost"] = np.where(chats["cache_tier"] == "none", priced(chats, "gpt-4o"), 0.0)
+    code = make_requests(task_type="code", per_day=1500, seed=2, sigma=0.35)
+    return Traffic(pd.concat([chats, code], ignore_index=True), {"1": (3000.0, 0.6)})
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_trimming_is_worth_what_a_replay_saves_whatever_the_distribution(shape: str) -> None:
+    traffic = shaped(shape)
+    chats = traffic.requests["task_type"] == "chat"
+    cap = 2 * traffic.requests.loc[chats, "input"].mean()
+    paid = traffic.requests[chats & (traffic.requests["cache_tier"] == "none")]
+    saved = float((paid["input"] - cap).clip(lower=0).sum()) * 2.5e-6 / DAYS * MONTH_DAYS
+    found = advise(traffic).get("token-variation:chat:input")
+    if saved < 0.005 * traffic.cost() / DAYS * MONTH_DAYS:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.estimated_savings == pytest.approx(saved, rel=0.10)
+
+
+def test_tokens_above_a_cap_are_read_from_the_histogram_of_all() -> None:
+    traffic = shaped("exponential")
+    tokens = traffic.requests["input"]
+    for cap in (500.0, 1600.0, 3000.0):
+        true = float((tokens - cap).clip(lower=0).sum())
+        assert counted_above(traffic.observed(), "input", cap) == pytest.approx(true, rel=0.03)
+    assert counted_above(traffic.observed(), "input", 5e6) == 0.0
+
+
+def test_without_a_histogram_the_moments_have_to_do() -> None:
+    traffic = shaped("exponential")
+    observed = traffic.observed()
+    observed.frames["token_count_bucket"] = observed.frames["token_count_bucket"].iloc[:, :0]
+    assert counted_above(observed, "input", 1000.0) is None
+    true = float((traffic.requests.query("task_type == 'chat'")["input"] - 1600).clip(lower=0).sum())
+    assert tokens_above(observed, "input", "chat", 1600.0) == pytest.approx(true, rel=0.25)
+    assert tokens_above(observed, "input", "nothing", 1600.0) == 0.0
+
+
+def test_tokens_that_do_not_vary_have_nothing_above_twice_their_mean() -> None:
+    assert (share_above_cap(0.0, 2.0), share_above_cap(0.0, 0.4)) == (0.0, 0.6)
 
 
 @pytest.mark.parametrize(("share", "fires"), [(0.017, False), (0.023, True)])
