@@ -68,5 +68,5 @@ def test_the_evidence_of_the_demos_advice_is_what_its_prometheus_answers(tmp_pat
         assert len(found) >= 3
         for advice in found:
             expected = [evidence.value for evidence in advice.evidence]
-            got = answers(client, advice, end.replace(second=0))
+            got = answers(client, advice, end.replace(minute=0, second=0))
             assert got == pytest.approx(expected, rel=0.01), advice.id

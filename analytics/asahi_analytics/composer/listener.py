@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from asahi_analytics.prometheus import Matrix, Vector
+from asahi_analytics.replies import Matrix, Vector
 
 Answer = TypeVar("Answer", Vector, Matrix)
 

@@ -32,6 +32,7 @@ from support.advice_traffic import (
     make_requests,
     priced,
 )
+from support.one_by_one import OneByOne
 
 
 @pytest.mark.parametrize("seed", [1, 101, 201, 301])
@@ -393,7 +394,7 @@ def test_prices_that_cannot_be_told_apart_are_blended() -> None:
     assert fit_price(np.zeros(2), np.zeros(2), np.zeros(2)) is None
 
 
-class FakeComposer:
+class FakeComposer(OneByOne):
     """Answers ``series`` from prepared frames, as the composer shapes them."""
 
     def __init__(self, observed: Observed | None) -> None:
@@ -419,7 +420,7 @@ def test_observe_asks_for_four_weeks_and_leaves_out_days_that_were_not_scraped()
     observed = observe(composer, NOW)  # type: ignore[arg-type]  # the fake has what is used
     assert observed.days == DAYS - 1
     assert observed.warnings == ("one shard did not answer",)
-    end = NOW.replace(second=0)
+    end = NOW.replace(minute=0, second=0)
     assert composer.windows == {(end - timedelta(days=28), end, timedelta(days=1))}
 
 
