@@ -11,6 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asahi_analytics.engine import GROUPS, AnalyticsEngine
 from asahi_analytics.errors import UserInputError
@@ -126,6 +128,28 @@ def test_cost_plus_savings_is_the_baseline_to_the_last_digit(group_by, name, rec
     assert answer.actual_cost + answer.savings == answer.baseline_cost
     assert all(part.cost + part.savings == part.baseline for part in answer.breakdown.values())
     assert bool(answer.breakdown) is (group_by is not None)
+
+
+FEW = engine(requests(60), CHANGED)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    hours=st.floats(0.5, 120),
+    back=st.floats(0, 60),
+    group_by=st.sampled_from([None, *GROUPS]),
+    model=st.sampled_from([None, "big"]),
+)
+def test_the_invariant_holds_for_any_window(hours, back, group_by, model) -> None:
+    end = NOON - timedelta(hours=back)
+    window = Window(max(end - timedelta(hours=hours), NOON - timedelta(days=4)), end)
+    answer = FEW.compare_to_baseline("day", group_by, window, model)
+    assert answer.actual_cost + answer.savings == answer.baseline_cost
+    assert math.fsum(answer.savings_by_phase.values()) == answer.savings
+    assert all(part.cost + part.savings == part.baseline for part in answer.breakdown.values())
+    if group_by:
+        costs = math.fsum(part.cost for part in answer.breakdown.values())
+        assert costs == pytest.approx(answer.actual_cost)
 
 
 @pytest.mark.parametrize("group_by", GROUPS)
