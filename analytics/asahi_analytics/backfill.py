@@ -31,7 +31,6 @@ from asahi_analytics.tiles import (
     SINCE,
     SNAPSHOT,
     RuleParameters,
-    running_metric,
     state_metric,
 )
 from asahi_exporter.conventions import STORE, Family
@@ -121,7 +120,7 @@ def _recorded(
     for key, values in totals.items():
         labels = {label: value for label, value in zip(family.labels, key, strict=True) if value}
         yield HistorySeries(state_metric(family), {**labels, PART: RUNNING}, times, values)
-        yield HistorySeries(running_metric(family), labels, times, values)
+        yield HistorySeries(family.running, labels, times, values)
     seconds = snapshots_ms / 1000.0
     since = np.full(seconds.shape, seconds[0])
     for part, values in ((SINCE, since), (SNAPSHOT, seconds), (BACKFILLED, seconds)):

@@ -11,7 +11,6 @@ from asahi_analytics.promql import by_clause
 from asahi_analytics.recommendations import dollars
 from asahi_analytics.recommendations.models import Category, Evidence, Recommendation
 from asahi_analytics.recommendations.observed import WINDOW_DAYS
-from asahi_analytics.tiles import running_metric
 from asahi_exporter.conventions import FAMILIES
 
 
@@ -36,7 +35,7 @@ def window_sum(family: str, by: Sequence[str], days: int = WINDOW_DAYS) -> str:
 
     running now, less running at the window's start, where a label set born since then counts from zero.
     """
-    running = running_metric(FAMILIES[family])
+    running = FAMILIES[family].running
     change = f"{running} - ({running} offset {days}d or {running} * 0)"
     return f"sum {by_clause(by)} ({change})"
 
