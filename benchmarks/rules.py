@@ -38,7 +38,8 @@ def page(series: int, store: str) -> bytes:
     lines = [f"{STORE_CREATED.name}{{{memory}}} 1700000000"]
     for family in FAMILIES.values():
         lines += [
-            f"{family.source}{{{labels}}} @" for labels in label_sets(family, series if family.labels else 1, memory)
+            f"{family.source}{{{labels}}} @"
+            for labels in label_sets(family, series if family.labels else 1, memory)
         ]
     return "\n".join([*lines, ""]).encode()
 
@@ -100,13 +101,17 @@ class Cost:
         """Return the cost of a minute between ``before``, ``seconds`` ago, and now."""
         share = 60.0 / seconds
         return Cost(
-            (self.evaluated - before.evaluated) * share, (self.used - before.used) * share, self.missed - before.missed
+            (self.evaluated - before.evaluated) * share,
+            (self.used - before.used) * share,
+            self.missed - before.missed,
         )
 
 
 def _metrics(server: Server) -> Mapping[str, float]:
     with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:
-        lines = [line.rpartition(" ") for line in answer.read().decode().splitlines() if not line.startswith("#")]
+        lines = [
+            line.rpartition(" ") for line in answer.read().decode().splitlines() if not line.startswith("#")
+        ]
     sums: dict[str, float] = {}
     for name, _, value in lines:
         base = name.partition("{")[0]
@@ -157,7 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", choices=("stored", "plain"), default=("stored", "plain"))
     parser.add_argument("--exporters", type=int, default=1, help="that the series are spread over")
     parser.add_argument("--warm-up", type=float, default=3.0, metavar="MINUTES")
-    parser.add_argument("--minutes", type=float, default=5.0, help="of measuring: a multiple of the longest interval")
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="of measuring: a multiple of the longest interval"
+    )
     parser.add_argument("--scrape-interval", type=float, default=15.0, metavar="SECONDS")
     parser.add_argument("--rules", type=Path, default=RULES, help="a folder of rules")
     parser.add_argument("--against", type=Path, help="another folder of rules to compare with")
