@@ -19,6 +19,7 @@ from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.history import HistorySeries, Milliseconds
+from asahi_analytics.levels import Level, levels_of
 from asahi_analytics.tiles import (
     BACKFILLED,
     INSTANCE,
@@ -115,7 +116,7 @@ def _recorded(
     snapshots_ms: Milliseconds,
     rules: RuleParameters,
 ) -> Iterator[HistorySeries]:
-    """The totals under both their names, and the certificate."""
+    """The totals under both their names, the certificate, and the copies of both."""
     times = snapshots_ms + round(rules.settle.total_seconds() * 1000)
     for key, values in totals.items():
         labels = {label: value for label, value in zip(family.labels, key, strict=True) if value}
@@ -123,8 +124,31 @@ def _recorded(
         yield HistorySeries(family.running, labels, times, values)
     seconds = snapshots_ms / 1000.0
     since = np.full(seconds.shape, seconds[0])
-    for part, values in ((SINCE, since), (SNAPSHOT, seconds), (BACKFILLED, seconds)):
+    certificate = {SINCE: since, SNAPSHOT: seconds, BACKFILLED: seconds}
+    for part, values in certificate.items():
         yield HistorySeries(state_metric(family), {PART: part}, times, values)
+    for level in levels_of(family, rules):
+        yield from _copied(level, totals, certificate, snapshots_ms)
+
+
+def _copied(
+    level: Level,
+    totals: Mapping[tuple[str, ...], Floats],
+    certificate: Mapping[str, Floats],
+    snapshots_ms: Milliseconds,
+) -> Iterator[HistorySeries]:
+    """What the rules of ``level`` would have copied of the totals and of their certificate."""
+    chosen = snapshots_ms % round(level.grid.total_seconds() * 1000) == 0
+    times = snapshots_ms[chosen] + round(level.delay.total_seconds() * 1000)
+    sums: dict[tuple[tuple[str, str], ...], Floats] = {}
+    for key, values in totals.items():
+        named = zip(level.family.labels, key, strict=True)
+        labels = tuple((label, value) for label, value in named if value and label in level.labels)
+        sums[labels] = sums[labels] + values[chosen] if labels in sums else values[chosen]
+    for labels, values in sums.items():
+        yield HistorySeries(level.metric, {**dict(labels), PART: RUNNING}, times, values)
+    for part, values in certificate.items():
+        yield HistorySeries(level.metric, {PART: part}, times, values[chosen])
 
 
 def _as_of(times_ms: Milliseconds, values: Floats, moments_ms: Milliseconds) -> Floats:

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.composer import Ask, Composer, Sums
+from asahi_analytics.composer import Ask, Composer, SeriesAsk, Sums
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.models import (
     GROUPINGS,
@@ -149,7 +149,8 @@ class AnalyticsEngine:
         last = trailing(period, self.clock())
         span = Window(last.end - intervals * last.length, last.end)
         definition = METRICS[metric]
-        series = [self.composer.series(family, by, span, last.length) for family, by in definition.sources]
+        asks = [SeriesAsk(family, by, span, step=last.length) for family, by in definition.sources]
+        series = self.composer.all_series(asks)
         values = values_of(definition, series, last.length)
         starts = [span.start + number * last.length for number in range(intervals)]
         return Trend(

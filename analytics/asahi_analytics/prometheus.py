@@ -10,83 +10,39 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote as quote_path
 
-import numpy as np
-import numpy.typing as npt
-import orjson
-
 from asahi_analytics.cache import CacheInfo, SingleFlight, TtlCache
-from asahi_analytics.errors import (
-    PrometheusAnswerInvalid,
-    PrometheusError,
-    PrometheusRefused,
-    PrometheusTimeout,
-    UserInputError,
+from asahi_analytics.errors import PrometheusAnswerInvalid, PrometheusError, UserInputError
+from asahi_analytics.replies import (
+    Answer,
+    Matrix,
+    Parsed,
+    Vector,
+    matrix,
+    read_answer,
+    separated,
+    shown,
+    vector,
+    weight_of,
 )
 from asahi_analytics.settings import CacheSettings, PrometheusSettings
-from asahi_analytics.transport import Fields, HttpTransport, Reply, Transport
+from asahi_analytics.transport import Fields, HttpTransport, Transport
+from asahi_analytics.unions import MAX_BYTES, portions, unite
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-Floats = npt.NDArray[np.float64]
 Observe = Callable[[str, float, str], None]
 """Told of every question: API path, seconds, outcome (``ok``, ``cached`` or the error's class name)."""
 MAX_POINTS: Final = 11_000
 """Points per series that a range query may have (a limit of Prometheus)."""
 _SETTLED_SECONDS: Final = 120.0
 """A moment this old no longer changes: scrapes and rules that belong to it are done."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One series at one moment."""
-
-    labels: Mapping[str, str]
-    value: float
-
-
-@dataclass(frozen=True)
-class Vector:
-    """The answer to an instant query; a scalar is one sample without labels."""
-
-    samples: tuple[Sample, ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Series:
-    """One series over time: ``times`` in seconds since 1970, ascending, and as many ``values``."""
-
-    labels: Mapping[str, str]
-    times: Floats
-    values: Floats
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The answer to a range query."""
-
-    series: tuple[Series, ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """``data`` and ``warnings`` of a reply of the API."""
-
-    data: Any
-    warnings: tuple[str, ...]
-    size_bytes: int
-
-
-Parsed = TypeVar("Parsed", Vector, Matrix)
 
 
 class PrometheusClient:
@@ -119,28 +75,31 @@ class PrometheusClient:
 
     def query(self, promql: str, at: datetime) -> Vector:
         """Return the value of ``promql`` at ``at``."""
-        return self._ask("/api/v1/query", promql, [("time", _seconds(at))], at, _vector)
+        return self._ask("/api/v1/query", promql, [("time", _seconds(at))], at, vector)
 
     def query_range(self, promql: str, start: datetime, end: datetime, step: timedelta) -> Matrix:
         """Return ``promql`` at ``start``, ``start + step`` … up to ``end``, both included.
 
         Raises ``UserInputError`` when that would be more than ``MAX_POINTS``.
         """
-        points = (end - start) / step + 1
-        if not 1 <= points <= MAX_POINTS:
-            raise UserInputError(f"a range query may have 1 to {MAX_POINTS} points, not {points:.0f}")
-        times = [("start", _seconds(start)), ("end", _seconds(end)), ("step", f"{step.total_seconds():.3f}")]
-        return self._ask("/api/v1/query_range", promql, times, end, _matrix)
+        return self._ask("/api/v1/query_range", promql, _range_times(start, end, step), end, matrix)
+
+    def query_range_all(
+        self, promql: Sequence[str], start: datetime, end: datetime, step: timedelta
+    ) -> list[Matrix]:
+        """Return each expression as ``query_range`` would, asked as by ``query_all``."""
+        return self._ask_all("/api/v1/query_range", promql, _range_times(start, end, step), end, matrix)
 
     def query_raw(self, selector: str, at: datetime) -> Matrix:
         """Return the raw samples of a range selector such as ``asahi_requests_total[1h]`` up to ``at``."""
-        return self._ask("/api/v1/query", selector, [("time", _seconds(at))], at, _matrix)
+        return self._ask("/api/v1/query", selector, [("time", _seconds(at))], at, matrix)
 
     def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
-        """Return the value of each expression at ``at``, asked concurrently, in the order given."""
-        if len(promql) < 2:
-            return [self.query(expression, at) for expression in promql]
-        return list(self.pool.map(lambda expression: self.query(expression, at), promql))
+        """Return the value of each expression, all of them vectors, at ``at``, in the order given.
+
+        What is not remembered is asked in as few requests as the length of a query allows.
+        """
+        return self._ask_all("/api/v1/query", promql, [("time", _seconds(at))], at, vector)
 
     @property
     def pool(self) -> ThreadPoolExecutor:
@@ -170,7 +129,7 @@ class PrometheusClient:
         data = self._call("GET", f"/api/v1/{page}", []).data
         if not isinstance(data, dict):
             raise PrometheusAnswerInvalid(
-                f"/api/v1/{page} answered {_shown(data)} where an object was expected"
+                f"/api/v1/{page} answered {shown(data)} where an object was expected"
             )
         return data
 
@@ -208,28 +167,79 @@ class PrometheusClient:
         return connect
 
     def _ask(
-        self, path: str, promql: str, times: Fields, until: datetime, parse: Callable[[Answer], Parsed]
+        self,
+        path: str,
+        promql: str,
+        times: Fields,
+        until: datetime,
+        parse: Callable[[Answer], Parsed],
+        *,
+        keep: bool = True,
     ) -> Parsed:
         """The parsed answer to a query about the time up to ``until``: kept, in flight, or asked now."""
-        fields: Fields = [
-            ("query", promql),
-            *times,
-            ("timeout", f"{self.settings.deadline_seconds:g}s"),
-            *self.settings.params.items(),
-        ]
+        fields: Fields = self._fields(promql, times)
         key = (parse, path, *fields)
-        kept = self._kept.get(key)
+        kept = self._remembered(path, key)
         if kept is not None:
-            self._tell(path, 0.0, "cached")
             return cast(Parsed, kept)
 
         def fetch() -> Vector | Matrix:
             answer = self._call(self.settings.method, path, fields)
             parsed = parse(answer)
-            self._kept.put(key, parsed, self._ttl_seconds(until), weight=answer.size_bytes)
+            if keep:
+                self._kept.put(key, parsed, self._ttl_seconds(until), weight=answer.size_bytes)
             return parsed
 
         return cast(Parsed, self._flights.do(key, fetch))
+
+    def _ask_all(
+        self,
+        path: str,
+        promql: Sequence[str],
+        times: Fields,
+        until: datetime,
+        parse: Callable[[Answer], Parsed],
+    ) -> list[Parsed]:
+        """The parsed answer to each expression: kept, or asked together with others."""
+        keys: dict[str, tuple[object, ...]] = {}
+        found: dict[str, Parsed] = {}
+        missing: list[str] = []
+        each: str
+        for each in promql:
+            keys[each] = (parse, path, *self._fields(each, times))
+            kept = self._remembered(path, keys[each])
+            if kept is None:
+                missing.append(each)
+            else:
+                found[each] = cast(Parsed, kept)
+
+        def ask(portion: list[str]) -> dict[str, Parsed]:
+            if len(portion) == 1:
+                return {portion[0]: self._ask(path, portion[0], times, until, parse)}
+            whole = self._ask(path, unite(portion), times, until, parse, keep=False)
+            parts = dict(zip(portion, separated(whole, len(portion)), strict=True))
+            for member, part in parts.items():
+                self._kept.put(keys[member], part, self._ttl_seconds(until), weight=weight_of(part))
+            return parts
+
+        todo = list(portions(list(dict.fromkeys(missing)), 0 if self.settings.method == "GET" else MAX_BYTES))
+        for answers in map(ask, todo) if len(todo) < 2 else self.pool.map(ask, todo):
+            found.update(answers)
+        return [found[each] for each in promql]
+
+    def _fields(self, promql: str, times: Fields) -> Fields:
+        return [
+            ("query", promql),
+            *times,
+            ("timeout", f"{self.settings.deadline_seconds:g}s"),
+            *self.settings.params.items(),
+        ]
+
+    def _remembered(self, path: str, key: tuple[object, ...]) -> Vector | Matrix | None:
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._tell(path, 0.0, "cached")
+        return kept
 
     def _ttl_seconds(self, until: datetime) -> float:
         """How long an answer about the time up to ``until`` is kept."""
@@ -254,98 +264,15 @@ class PrometheusClient:
     @staticmethod
     def _list(data: Any) -> list[Any]:
         if not isinstance(data, list):
-            raise PrometheusAnswerInvalid(f"expected a list, got {_shown(data)}")
+            raise PrometheusAnswerInvalid(f"expected a list, got {shown(data)}")
         return data
 
 
-def read_answer(reply: Reply, url: str) -> Answer:
-    """Return ``data`` and ``warnings`` of a reply.
-
-    Raises ``PrometheusTimeout`` when the server cut the query off, ``PrometheusRefused`` with its words for any
-    other error, and ``PrometheusAnswerInvalid`` when a success is not the API's JSON.
-    """
-    document = _json_object(reply.body)
-    if reply.status // 100 == 2 and document is not None and document.get("status") == "success":
-        notes = [*(document.get("warnings") or ()), *(document.get("infos") or ())]
-        return Answer(document.get("data"), tuple(str(note) for note in notes), len(reply.body))
-    if document is not None and document.get("status") == "error":
-        raise _server_error(reply.status, document)
-    if reply.status // 100 == 2:
-        raise PrometheusAnswerInvalid(
-            f"{url} answered with something that is not the Prometheus API's JSON: {_text(reply.body)}"
-        )
-    raise _http_error(reply, url)
-
-
-def _server_error(status: int, document: Mapping[str, Any]) -> PrometheusError:
-    kind, words = document.get("errorType", ""), str(document.get("error", ""))[:500]
-    if kind in {"timeout", "canceled"}:
-        return PrometheusTimeout(f"Prometheus cut the query off: {words}")
-    return PrometheusRefused(f"Prometheus refused the query ({status} {kind}): {words}")
-
-
-_HINTS: Final[Mapping[int, str]] = {
-    401: "; check the credentials",
-    403: "; check the credentials and the tenant",
-    404: "; check prometheus.url and its path prefix",
-    405: "; set prometheus.method to GET if a proxy refuses POST",
-    429: "; it asks for fewer queries",
-}
-
-
-def _http_error(reply: Reply, url: str) -> PrometheusError:
-    if 300 <= reply.status < 400:
-        lower = {name.lower(): value for name, value in reply.headers.items()}
-        target = lower.get("location", "nowhere")[:200]
-        return PrometheusRefused(f"{url} redirects to {target}; set prometheus.url to what answers")
-    if reply.status == 504:
-        return PrometheusTimeout(f"{url}: the gateway got no answer from Prometheus in time (504)")
-    hint = _HINTS.get(reply.status, "")
-    return PrometheusRefused(f"{url} answered {reply.status}{hint}: {_text(reply.body)}")
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _vector(answer: Answer) -> Vector:
-    kind, result = _result(answer.data, ("vector", "scalar"))
-    try:
-        if kind == "scalar":
-            return Vector((Sample({}, float(result[1])),), answer.warnings)
-        samples = tuple(Sample(entry["metric"], float(entry["value"][1])) for entry in result)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise PrometheusAnswerInvalid(f"a sample could not be read ({error!r})") from error
-    return Vector(samples, answer.warnings)
-
-
-def _matrix(answer: Answer) -> Matrix:
-    _, result = _result(answer.data, ("matrix",))
-    try:
-        return Matrix(tuple(_series(entry) for entry in result), answer.warnings)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise PrometheusAnswerInvalid(f"a series could not be read ({error!r})") from error
-
-
-def _series(entry: Mapping[str, Any]) -> Series:
-    points: Sequence[tuple[float, str]] = entry["values"]
-    times = np.fromiter((point[0] for point in points), np.float64, len(points))
-    return Series(entry["metric"], times, np.fromiter(_floats(points), np.float64, len(points)))
-
-
-def _floats(points: Iterable[tuple[float, str]]) -> Iterable[float]:
-    return (float(point[1]) for point in points)
-
-
-def _result(data: Any, kinds: tuple[str, ...]) -> tuple[str, Any]:
-    kind = data.get("resultType") if isinstance(data, dict) else None
-    if kind not in kinds or not isinstance(data.get("result"), list):
-        raise PrometheusAnswerInvalid(f"expected a {' or '.join(kinds)}, got {kind or _shown(data)}")
-    return kind, data["result"]
+def _range_times(start: datetime, end: datetime, step: timedelta) -> Fields:
+    points = (end - start) / step + 1
+    if not 1 <= points <= MAX_POINTS:
+        raise UserInputError(f"a range query may have 1 to {MAX_POINTS} points, not {points:.0f}")
+    return [("start", _seconds(start)), ("end", _seconds(end)), ("step", f"{step.total_seconds():.3f}")]
 
 
 def _seconds(moment: datetime) -> str:
@@ -359,11 +286,3 @@ def _as_settings(prometheus: str | PrometheusSettings | None) -> PrometheusSetti
     if isinstance(prometheus, PrometheusSettings):
         return prometheus
     return PrometheusSettings() if prometheus is None else PrometheusSettings(url=prometheus)
-
-
-def _text(body: bytes) -> str:
-    return " ".join(body[:300].decode(errors="replace").split())[:200] or "an empty body"
-
-
-def _shown(data: Any) -> str:
-    return repr(data)[:80]

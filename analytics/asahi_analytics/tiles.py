@@ -49,9 +49,7 @@ _NO_FAMILY: Final = Family("scrapes", "", ())
 JOB: Final = "job"
 INSTANCE: Final = "instance"
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
-HEADER: Final = (
-    "# Made by `asahi-obs rules build` from asahi_analytics/tiles.py; docs/exact-dollars.md explains it.\n"
-)
+HEADER: Final = "# Made by `asahi-obs rules build`; docs/exact-dollars.md explains it.\n"
 DISCOVERY: Final = timedelta(seconds=10)
 """Prometheus takes up to half of this after its start until it scrapes."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -388,8 +386,12 @@ def rule_files(
     """Return the text of each rule file by its name."""
     rules = rules or RuleParameters()
     groups = [scrapes_group(rules), *(rule_group(family, rules) for family in families.values())]
-    text = yaml.dump({"groups": groups}, sort_keys=False, width=110, Dumper=_Dumper)
-    return {"asahi_totals.yml": HEADER + text}
+    return {"asahi_totals.yml": rules_text(groups)}
+
+
+def rules_text(groups: Iterable[Mapping[str, Any]]) -> str:
+    """Return ``groups`` of rules as the text of a rule file."""
+    return HEADER + yaml.dump({"groups": list(groups)}, sort_keys=False, width=110, Dumper=_Dumper)
 
 
 class _Dumper(yaml.SafeDumper):

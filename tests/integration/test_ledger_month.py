@@ -12,9 +12,9 @@ import requests
 from asahi_analytics.backfill import snapshot_grid, totals_before
 from asahi_analytics.composer import Composer
 from asahi_analytics.demo.servers import prometheus, prometheus_config, running, victoria_metrics
-from asahi_analytics.history import write_blocks
+from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.tiles import RuleParameters
+from asahi_analytics.tiles import PART, RUNNING, RuleParameters, state_metric
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import FAMILIES
 from support.month_of_samples import END, START, Month, spans
@@ -37,11 +37,20 @@ def composers(month, tmp_path_factory):
         client = PrometheusClient(raw.url)
         totals = list(totals_before(client, SAVINGS, snapshot_grid(START, END, 3600), RuleParameters()))
         write_blocks([*month.series, *totals], folder / "filled" / "data")
-        with running(prometheus(folder / "filled", prometheus_config())) as filled:
+        write_blocks([one for one in totals if not _is_running_state(one)], folder / "copies" / "data")
+        with (
+            running(prometheus(folder / "filled", prometheus_config())) as filled,
+            running(prometheus(folder / "copies", prometheus_config())) as copies,
+        ):
             yield {
                 "raw samples": Composer(client),
                 "backfilled totals": Composer(PrometheusClient(filled.url)),
+                "copies": Composer(PrometheusClient(copies.url)),
             }
+
+
+def _is_running_state(series: HistorySeries) -> bool:
+    return series.name == state_metric(SAVINGS) and series.labels[PART] == RUNNING
 
 
 def same(found, truth) -> None:
@@ -88,6 +97,15 @@ def test_every_hour_and_day_equals_the_ledger_and_silence_is_not_zero(month, com
         else None
     )
     assert scraped is None or (silent == ~np.array(scraped)).all()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("by", [["phase"], []])
+def test_every_hour_is_read_from_the_copies_where_the_state_itself_is_not_there(month, composers, by):
+    series = composers["copies"].series("savings_dollars", by, Window(START, END), HOUR)
+    for (start, end), (_, row) in zip(spans(HOUR), series.frame.iterrows(), strict=True):
+        truth = month.ledger(start, end)
+        same(row.fillna(0.0).to_dict(), truth if by else {"total": sum(truth.values())} if truth else {})
 
 
 def _scrapes(month) -> list[float]:

@@ -13,6 +13,7 @@ from asahi_analytics.anomaly.sources import le_text
 from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
+from support.one_by_one import OneByOne
 
 STEP = timedelta(minutes=10)
 END = datetime(2024, 5, 15, 12, 0, tzinfo=UTC)
@@ -112,7 +113,7 @@ def cost_of(leaves: pd.DataFrame) -> pd.Series:
     return leaves["input"] * leaves["in_price"] + leaves["output"] * leaves["out_price"]
 
 
-class FakeComposer:
+class FakeComposer(OneByOne):
     """Answers the composer's questions from ``Traffic``, and remembers them."""
 
     def __init__(self, source: Traffic) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
 from asahi_analytics.settings import Settings
 from asahi_analytics.windows import Window
+from support.one_by_one import OneByOne
 
 HOURS = 24
 HOUR = 3600.0
@@ -27,7 +28,7 @@ def hourly(start: datetime, daily: Mapping[str, Sequence[float]]) -> pd.DataFram
 
 
 @dataclass
-class DailyComposer:
+class DailyComposer(OneByOne):
     """Answers for ``ledgers``: by family, columns are the values of its one label."""
 
     ledgers: Mapping[str, pd.DataFrame]

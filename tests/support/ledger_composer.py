@@ -11,6 +11,7 @@ import pandas as pd
 
 from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
 from asahi_exporter.conventions import LATENCY_MS_BUCKETS
+from support.one_by_one import OneByOne
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Entry:
     value: float
 
 
-class LedgerComposer:
+class LedgerComposer(OneByOne):
     """Sums entries by looking at each of them."""
 
     def __init__(self, entries: Iterable[Entry] = (), trust: Trust | None = None) -> None:

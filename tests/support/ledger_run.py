@@ -21,7 +21,8 @@ import yaml
 
 from asahi_analytics.composer import Composer
 from asahi_analytics.demo.servers import Server, prometheus, prometheus_config
-from asahi_analytics.prometheus import PrometheusClient, Series
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.replies import Series
 from asahi_analytics.settings import CacheSettings
 from asahi_analytics.tiles import RuleParameters, rule_files
 from asahi_analytics.windows import Window

@@ -16,7 +16,7 @@ from asahi_analytics.anomaly.explain import clock
 from asahi_analytics.anomaly.incidents import Incident, incidents
 from asahi_analytics.anomaly.models import Anomaly, AnomalyReport, AnomalyType, Finding, identity
 from asahi_analytics.anomaly.sources import NEEDS, Judged, judge, sources, whole
-from asahi_analytics.composer import Composer, SumSeries
+from asahi_analytics.composer import Composer, SeriesAsk, SumSeries
 from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
@@ -86,7 +86,7 @@ class AnomalyDetector:
         step = timedelta(minutes=self.config.step_minutes)
         end = _floor(self._engine.clock(), step)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="anomaly") as pool:
-            fetched = self._fetch(pool, types, end, step)
+            fetched = self._fetch(types, end, step)
             frames = {name: series.frame for name, series in fetched.items()}
             judged = [each for kind in types for each in judge(kind, frames, self.config)]
             cases = self._cases(judged, end)
@@ -102,24 +102,15 @@ class AnomalyDetector:
             findings=self._findings(frames, end),
         )
 
-    def _fetch(
-        self, pool: ThreadPoolExecutor, types: Sequence[AnomalyType], end: datetime, step: timedelta
-    ) -> dict[str, SumSeries]:
-        """Return the series that ``types`` need, asked for concurrently."""
+    def _fetch(self, types: Sequence[AnomalyType], end: datetime, step: timedelta) -> dict[str, SumSeries]:
+        """Return the series that ``types`` need."""
         known = sources(self.config)
-        needed = list(dict.fromkeys(name for kind in types for name in NEEDS[kind]))
-        futures = {
-            name: pool.submit(
-                self._engine.composer.series,
-                known[name].family,
-                known[name].by,
-                Window(end - timedelta(days=known[name].days), end),
-                step,
-                known[name].where,
-            )
-            for name in needed
-        }
-        return {name: future.result() for name, future in futures.items()}
+        needed = {name: known[name] for kind in types for name in NEEDS[kind]}
+        asks = [
+            SeriesAsk(each.family, each.by, Window(end - timedelta(days=each.days), end), each.where, step)
+            for each in needed.values()
+        ]
+        return dict(zip(needed, self._engine.composer.all_series(asks), strict=True))
 
     def _cases(self, judged: Iterable[Judged], now: datetime) -> list[Case]:
         """Return the incidents to report; one in the whole stands for those of its parts."""

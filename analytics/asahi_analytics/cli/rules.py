@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from asahi_alerts import generator
-from asahi_analytics import tiles
+from asahi_analytics import levels, tiles
 from asahi_analytics.backfill import snapshot_grid, totals_before
+from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
 from asahi_analytics.demo.servers import find_program
 from asahi_analytics.errors import NotEnoughData, UserInputError
@@ -76,7 +77,7 @@ def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
     names = ("interval", "slow_interval", "scrape_interval", "settle", "lookback", "state_lookback")
     parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
-    return {**tiles.rule_files(parameters), **generator.rule_files()}
+    return {**tiles.rule_files(parameters), **levels.rule_files(parameters), **generator.rule_files()}
 
 
 def run_build(arguments: argparse.Namespace) -> int:
@@ -151,7 +152,8 @@ def _family_history(
     client: PrometheusClient, family: Family, rules: tiles.RuleParameters, now: datetime, back: timedelta
 ) -> Iterator[HistorySeries]:
     """The totals of ``family`` before its rules began; nothing when there is nothing to fill in."""
-    run = look_in(client, tiles.state_metric(family))(now.timestamp(), rules.state_lookback.total_seconds())
+    look = look_in(tiles.state_metric(family))
+    run = rounds.run(look(now.timestamp(), rules.state_lookback.total_seconds()), client)
     if run is None:
         raise UserInputError(
             f"{client.settings.url} does not evaluate the rules of {family.name} yet; load the rule files first, "

@@ -1,7 +1,7 @@
 """Sums of any family, by any of its labels, over any window, each with its trust."""
 
 from asahi_analytics.composer.composer import Composer
-from asahi_analytics.composer.values import Ask, Gap, Sums, SumSeries, Trust
+from asahi_analytics.composer.values import Ask, Gap, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.tiles import RuleParameters
 
-__all__ = ["Ask", "Composer", "Gap", "RuleParameters", "SumSeries", "Sums", "Trust"]
+__all__ = ["Ask", "Composer", "Gap", "RuleParameters", "SeriesAsk", "SumSeries", "Sums", "Trust"]

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import reduce
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from asahi_analytics.composer.bins import Bins
+from asahi_analytics.composer.bins import Binned, Bins
 from asahi_analytics.composer.context import PRICED, Context
-from asahi_analytics.composer.ledger import add, index_of, series_of
+from asahi_analytics.composer.ledger import index_of, series_of
 from asahi_analytics.composer.listener import Client, Listener
 from asahi_analytics.composer.question import Question
-from asahi_analytics.composer.values import Ask, Sums, SumSeries
+from asahi_analytics.composer.rounds import Asking, run, together
+from asahi_analytics.composer.runs import Piece
+from asahi_analytics.composer.values import Ask, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -52,23 +53,13 @@ class Composer:
         return self.totals([Ask(family, by, window, where)])[0]
 
     def totals(self, asks: Sequence[Ask]) -> list[Sums]:
-        """Return the answer to each ask, in order; they are asked concurrently."""
-        client = Listener(self._client)
+        """Return the answer to each ask, in order; what they ask at the same moment is asked as one."""
         questions = [Question.of(ask, self.rules) for ask in asks]
-        about = {_about(question): question for question in questions}
-        contexts = [self._threads().submit(Context.of, client, question) for question in about.values()]
-        plans = self._map(lambda question: question.plan(client), questions)
-        jobs = [(question, piece) for question, plan in zip(questions, plans, strict=True) for piece in plan]
-        amounts = iter(self._map(lambda job: job[0].amounts(client, job[1]), jobs))
-        sums = [reduce(add, [next(amounts) for _ in plan]) for plan in plans]
-        known = {key: context.result() for key, context in zip(about, contexts, strict=True)}
+        client = Listener(self._client)
+        found, trusts = self._with_trust(client, questions, [each.planned() for each in questions])
         return [
-            Sums(
-                series_of(amount, question.ask.by),
-                question.ask.window,
-                known[_about(question)].trust(plan, client.warnings),
-            )
-            for question, plan, amount in zip(questions, plans, sums, strict=True)
+            Sums(series_of(amounts, question.ask.by), question.ask.window, trust(plan))
+            for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)
         ]
 
     def series(
@@ -80,24 +71,32 @@ class Composer:
         where: Mapping[str, Sequence[str]] | None = None,
     ) -> SumSeries:
         """Return the amounts in bins of ``step``; the window must be a whole number of them."""
-        count = round(window.length / step)
-        if count < 1 or abs(window.length - count * step) > timedelta(milliseconds=1):
-            raise UserInputError(f"a window of {window.length} is not a whole number of steps of {step}")
-        question = Question.of(Ask(family, by, window, where), self.rules)
-        client = Listener(self._client)
-        context = self._threads().submit(Context.of, client, question)
-        bins = Bins(client, question, count).answer()
-        frame = pd.DataFrame(
-            bins.values, columns=index_of(bins.keys, by) if bins.keys else series_of({}, by).index
-        )
-        frame.index = pd.date_range(window.start, periods=count, freq=step)
-        return SumSeries(frame, window, context.result().trust(bins.plan, client.warnings))
+        return self.all_series([SeriesAsk(family, by, window, where, step)])[0]
 
-    def _map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        todo = list(items)
-        if len(todo) < 2:
-            return [function(item) for item in todo]
-        return list(self._threads().map(function, todo))
+    def all_series(self, asks: Sequence[SeriesAsk]) -> list[SumSeries]:
+        """Return the answer to each ask, in order; asked as by ``totals``."""
+        questions = [Question.of(ask, self.rules) for ask in asks]
+        counts = [_bins_in(ask) for ask in asks]
+        client = Listener(self._client)
+        bins = [Bins(question, count).answer() for question, count in zip(questions, counts, strict=True)]
+        found, trusts = self._with_trust(client, questions, bins)
+        return [
+            SumSeries(_frame(binned, ask), ask.window, trust(binned.plan))
+            for ask, binned, trust in zip(asks, found, trusts, strict=True)
+        ]
+
+    def _with_trust(
+        self, client: Listener, questions: Sequence[Question], askings: Sequence[Asking[Result]]
+    ) -> tuple[list[Result], list[Callable[[Sequence[Piece]], Trust]]]:
+        """The results of ``askings``, and for each what turns its plan into its trust."""
+        about = {_about(question): question for question in questions}
+        contexts = [Context.of(question) for question in about.values()]
+        both: list[Asking[Any]] = [*askings, *contexts]
+        found = run(together(both), client, self._threads)
+        known = dict(zip(about, found[len(askings) :], strict=True))
+        return found[: len(askings)], [
+            partial(known[_about(question)].trust, heard=client.warnings) for question in questions
+        ]
 
     def _threads(self) -> ThreadPoolExecutor:
         """Threads of this process; their work never waits for other work of theirs."""
@@ -105,6 +104,19 @@ class Composer:
             if self._pool is None or self._pool[0] != os.getpid():
                 self._pool = (os.getpid(), ThreadPoolExecutor(16, thread_name_prefix="composer"))
             return self._pool[1]
+
+
+def _bins_in(ask: SeriesAsk) -> int:
+    count = round(ask.window.length / ask.step)
+    if count < 1 or abs(ask.window.length - count * ask.step) > timedelta(milliseconds=1):
+        raise UserInputError(f"a window of {ask.window.length} is not a whole number of steps of {ask.step}")
+    return count
+
+
+def _frame(binned: Binned, ask: SeriesAsk) -> pd.DataFrame:
+    columns = index_of(binned.keys, ask.by) if binned.keys else series_of({}, ask.by).index
+    starts = pd.date_range(ask.window.start, periods=len(binned.values), freq=ask.step)
+    return pd.DataFrame(binned.values, index=starts, columns=columns)
 
 
 def _about(question: Question) -> tuple[Window, bool]:

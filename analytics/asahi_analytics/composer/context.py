@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.question import Question
+from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.trust import Coverage, coverage
 from asahi_analytics.composer.values import Ask, Trust
@@ -37,11 +37,14 @@ class Context:
     unpriced_ratio: float | None
 
     @classmethod
-    def of(cls, client: Client, question: Question) -> Context:
+    def of(cls, question: Question) -> Asking[Context]:
         """Ask about the window of ``question``."""
         window = question.ask.window
-        ratio = _unpriced(client, question) if question.family.name in PRICED else None
-        return cls(window, coverage(client, question.rules, window), ratio)
+        askings: list[Asking[Any]] = [coverage(question.rules, window)]
+        if question.family.name in PRICED:
+            askings.append(_unpriced(question))
+        covered, *ratio = yield from together(askings)
+        return cls(window, covered, ratio[0] if ratio else None)
 
     def trust(self, plan: Sequence[Piece], heard: Sequence[str]) -> Trust:
         """Return the trust of a sum that was put together from ``plan``; ``heard``: the backend's warnings."""
@@ -76,17 +79,20 @@ def _warnings(context: Context, raw_ratio: float) -> list[str]:
     return found
 
 
-def _unpriced(client: Client, question: Question) -> float | None:
-    """The share of requests whose cost was not known; ``None`` when there were no requests."""
-    window, source = question.ask.window, UNPRICED_REQUESTS.name
-    any_of = f"count(last_over_time({source}[{duration(window.length)}]) > 0)"
-    if not client.query(any_of, window.end).samples:
+def _unpriced(question: Question) -> Asking[float | None]:
+    """Find the share of requests whose cost was not known; ``None`` when there were no requests."""
+    window = question.ask.window
+    both = [Question.of(Ask(name, (), window), question.rules) for name in ("unpriced_requests", "requests")]
+    plans = yield from together([each.plan() for each in both])
+    certified = all(piece.run for plan in plans for piece in plan)
+    if not certified and not (yield from _any_unpriced(window)):
         return 0.0
-    unpriced, requests = (_amount(client, question, family) for family in ("unpriced_requests", "requests"))
+    found = yield from together([each.planned() for each in both])
+    unpriced, requests = (sum(amounts.values()) for _, amounts in found)
     return min(1.0, unpriced / requests) if requests else None
 
 
-def _amount(client: Client, question: Question, family: str) -> float:
-    asked = Question.of(Ask(family, (), question.ask.window), question.rules)
-    pieces = asked.plan(client)
-    return sum(value for piece in pieces for value in asked.amounts(client, piece).values())
+def _any_unpriced(window: Window) -> Asking[bool]:
+    """Find whether any request had no price, without summing raw samples of all requests."""
+    look = f"count(last_over_time({UNPRICED_REQUESTS.name}[{duration(window.length)}]) > 0)"
+    return bool((yield from value(look, window.end)).samples)

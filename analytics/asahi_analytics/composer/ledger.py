@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from asahi_analytics.composer.values import TOTAL
-from asahi_analytics.prometheus import Sample
+from asahi_analytics.replies import Sample
 
 Key = tuple[str, ...]
 Amounts = dict[Key, float]

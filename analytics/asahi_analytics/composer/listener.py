@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from asahi_analytics.prometheus import Matrix, Vector
+from asahi_analytics.replies import Matrix, Vector
 
 Answer = TypeVar("Answer", Vector, Matrix)
 
@@ -29,6 +29,12 @@ class Client(Protocol):
 
     def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
         """Return the value of each expression at ``at``."""
+        ...
+
+    def query_range_all(
+        self, promql: Sequence[str], start: datetime, end: datetime, step: timedelta
+    ) -> list[Matrix]:
+        """Return each expression as ``query_range`` would."""
         ...
 
 
@@ -62,6 +68,12 @@ class Listener:
     def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
         """Return the value of each expression at ``at``."""
         return [self._listen(answer) for answer in self._client.query_all(promql, at)]
+
+    def query_range_all(
+        self, promql: Sequence[str], start: datetime, end: datetime, step: timedelta
+    ) -> list[Matrix]:
+        """Return each expression as ``query_range`` would."""
+        return [self._listen(answer) for answer in self._client.query_range_all(promql, start, end, step)]
 
     def _listen(self, answer: Answer) -> Answer:
         if answer.warnings:

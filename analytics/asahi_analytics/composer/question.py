@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
 
+from asahi_analytics.composer.edge import Edge
 from asahi_analytics.composer.ledger import Amounts, add, amounts_of, subtract
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
+from asahi_analytics.composer.rounds import Asking, together, value, work
 from asahi_analytics.composer.runs import Piece, Run, look_in, moment, pieces
 from asahi_analytics.composer.values import Ask
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration, matchers
-from asahi_analytics.tiles import PART, RUNNING, RuleParameters, state_metric, terms_at_query_time
+from asahi_analytics.tiles import PART, RUNNING, RuleParameters, state_metric
 from asahi_exporter.conventions import FAMILIES, Family
 
 
@@ -46,53 +49,59 @@ class Question:
         """Seconds from an interruption's end to the run that follows."""
         return self.rules.rejoin_of(self.family).total_seconds()
 
-    def plan(self, client: Client) -> list[Piece]:
-        """Return which parts of the window recorded totals answer for."""
-        look = look_in(client, state_metric(self.family))
+    def plan(self) -> Asking[list[Piece]]:
+        """Find which parts of the window recorded totals answer for."""
+        look = look_in(state_metric(self.family))
         start, end = self.ask.window.start.timestamp(), self.ask.window.end.timestamp()
-        return pieces(start, end, look, self.rules.state_lookback.total_seconds(), self.rejoin)
+        return (yield from pieces(start, end, look, self.rules.state_lookback.total_seconds(), self.rejoin))
 
     def raw(self, client: Client) -> RawSums:
         """Return the way to sum from raw samples."""
         return RawSums(client, self.family, self.ask.where, self.rules.state_lookback)
 
-    def amounts(self, client: Client, piece: Piece) -> Amounts:
-        """Return what was counted within ``piece``."""
+    def planned(self) -> Asking[tuple[list[Piece], Amounts]]:
+        """Find what was counted within the window, and the plan that it was put together by."""
+        plan = yield from self.plan()
+        parts = yield from together([self.amounts(piece) for piece in plan])
+        return plan, reduce(add, parts)
+
+    def amounts(self, piece: Piece) -> Asking[Amounts]:
+        """Find what was counted within ``piece``."""
         if piece.run is None:
-            return self.raw(client).between(self.ask.by, piece.start, piece.end)
-        return subtract(
-            self.running(client, piece.run, piece.end), self.running(client, piece.run, piece.start)
-        )
+            return (yield from self._from_samples(piece.start, piece.end))
+        run = piece.run
+        later, earlier = yield from together([self.running(run, at) for at in (piece.end, piece.start)])
+        return subtract(later, earlier)
+
+    def _from_samples(self, start: float, end: float) -> Asking[Amounts]:
+        return (yield from work(lambda client: self.raw(client).between(self.ask.by, start, end)))
 
     @property
     def after(self) -> float:
         """Seconds after a snapshot at which its evaluation is sure to have been, and the next one not."""
         return self.rules.settle.total_seconds() + self.interval - 0.001
 
-    def running(self, client: Client, run: Run, at: float) -> Amounts:
-        """Return the running total of ``run`` at a moment within it."""
-        look = look_in(client, run.metric)
+    def running(self, run: Run, at: float) -> Asking[Amounts]:
+        """Find the running total of ``run`` at a moment within it."""
+        look = look_in(run.metric)
         if at % self.interval == 0:
-            found = look(at + self.after, self.after)
+            found = yield from look(at + self.after, self.after)
             if found is not None and found.snapshot == at:
-                answer = client.query(self.recorded(run.metric), moment(at + self.after))
+                answer = yield from value(self.recorded(run.metric, self.after), moment(at + self.after))
                 return amounts_of(answer.samples, self.ask.by)
-        found = look(at, self.rules.state_lookback.total_seconds())
+        found = yield from look(at, self.rules.state_lookback.total_seconds())
         if found is None:
             return {}
         if not found.backfilled:
-            return self._with_samples_since(client, run.metric, at, at - found.snapshot)
-        recorded = self.running(client, run, found.snapshot)
-        return add(recorded, self.raw(client).between(self.ask.by, found.snapshot, at))
+            since = timedelta(seconds=max(round(at - found.snapshot, 3), 0.001))
+            edge = Edge(self.family, self.rules, run.metric, since, matchers(self.ask.where)[1:-1])
+            return (yield from edge.total(self.ask.by, moment(at)))
+        then, after = self.running(run, found.snapshot), self._from_samples(found.snapshot, at)
+        return add(*(yield from together([then, after])))
 
-    def recorded(self, metric: str, slack: float = 0.0) -> str:
-        """Return the running total at a snapshot in PromQL, ``after`` seconds later; or up to ``slack`` before."""
-        after = self.rules.settle + self.rules.interval_of(self.family) + timedelta(seconds=slack)
+    def recorded(self, metric: str, back: float) -> str:
+        """Return in PromQL the running total that ``metric`` recorded last in ``back`` seconds."""
         where = matchers(self.ask.where)[1:-1]
         matching = ",".join(filter(None, (f'{PART}="{RUNNING}"', where)))
-        return f"sum {by_clause(self.ask.by)} (last_over_time({metric}{{{matching}}}[{duration(after)}]))"
-
-    def _with_samples_since(self, client: Client, metric: str, at: float, seconds: float) -> Amounts:
-        since = timedelta(seconds=max(round(seconds, 3), 0.001))
-        terms = terms_at_query_time(self.family, self.rules, metric, since, matchers(self.ask.where)[1:-1])
-        return amounts_of(client.query(terms.total(self.ask.by), moment(at)).samples, self.ask.by)
+        looked = duration(timedelta(seconds=back))
+        return f"sum {by_clause(self.ask.by)} (last_over_time({metric}{{{matching}}}[{looked}]))"

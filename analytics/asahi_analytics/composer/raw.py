@@ -18,8 +18,8 @@ import numpy as np
 from asahi_analytics.composer.ledger import Amounts, add, key_of
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.runs import moment
-from asahi_analytics.prometheus import Series
 from asahi_analytics.promql import by_clause, duration, matcher, matchers
+from asahi_analytics.replies import Series
 from asahi_analytics.tiles import INSTANCE, JOB
 from asahi_exporter.conventions import STORE, STORE_CREATED, Family
 

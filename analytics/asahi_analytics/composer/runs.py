@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from asahi_analytics.composer.listener import Client
+from asahi_analytics.composer.rounds import Asking, value
 from asahi_analytics.promql import duration
 from asahi_analytics.tiles import BACKFILLED, PART, SINCE, SNAPSHOT
 
@@ -41,8 +41,8 @@ class Piece:
     run: Run | None
 
 
-Look = Callable[[float, float], Run | None]
-"""The run that was going on at a time, looking back for so many seconds."""
+Look = Callable[[float, float], Asking[Run | None]]
+"""Asks for the run that was going on at a time, looking back for so many seconds."""
 
 
 def moment(seconds: float) -> datetime:
@@ -50,13 +50,13 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(round(seconds, 3), UTC)
 
 
-def look_in(client: Client, metric: str) -> Look:
+def look_in(metric: str) -> Look:
     """Return a function that finds the run of ``metric`` at a time."""
 
-    def look(at: float, back: float) -> Run | None:
+    def look(at: float, back: float) -> Asking[Run | None]:
         range_text = duration(timedelta(seconds=max(1.0, round(back, 3))))
         parts = f'{metric}{{{PART}=~"{SINCE}|{SNAPSHOT}|{BACKFILLED}"}}[{range_text}]'
-        answer = client.query(f"max by ({PART}) (last_over_time({parts}))", moment(at))
+        answer = yield from value(f"max by ({PART}) (last_over_time({parts}))", moment(at))
         found = {sample.labels.get(PART): sample.value for sample in answer.samples}
         if SINCE not in found or SNAPSHOT not in found:
             return None
@@ -65,7 +65,7 @@ def look_in(client: Client, metric: str) -> Look:
     return look
 
 
-def pieces(start: float, end: float, look: Look, usual_back: float, rejoin: float) -> list[Piece]:
+def pieces(start: float, end: float, look: Look, usual_back: float, rejoin: float) -> Asking[list[Piece]]:
     """Cut ``start``-``end`` into certified and uncertified pieces, in order of time.
 
     ``usual_back`` is how far back a run that is still going on may have been recorded last, ``rejoin`` how long
@@ -74,7 +74,7 @@ def pieces(start: float, end: float, look: Look, usual_back: float, rejoin: floa
     found: list[Piece] = []
     right = end
     for _ in range(MAX_RUNS):
-        run = _run_at(right, start, look, usual_back, rejoin)
+        run = yield from _run_at(right, start, look, usual_back, rejoin)
         certified = start if run is None else min(right, run.snapshot)
         begun = start if run is None else max(start, run.since)
         found += [Piece(begun, certified, run), Piece(certified, right, None)][::-1]
@@ -85,14 +85,16 @@ def pieces(start: float, end: float, look: Look, usual_back: float, rejoin: floa
     return [piece for piece in reversed(found) if piece.end > piece.start]
 
 
-def _run_at(at: float, start: float, look: Look, usual_back: float, rejoin: float) -> Run | None:
+def _run_at(at: float, start: float, look: Look, usual_back: float, rejoin: float) -> Asking[Run | None]:
     """The run that was going on at ``at``, or else the last one before it that reaches into the window."""
-    run, before = look(at, usual_back), at
+    run, before = (yield from look(at, usual_back)), at
     if run is not None and run.since < at:
         return replace(run, snapshot=at)
     while before > start:
         before = before if run is None else min(before, run.since - rejoin)
-        found = look(before, max(usual_back, before - start)) if before > start else None
+        if before <= start:
+            return None
+        found = yield from look(before, max(usual_back, before - start))
         if found is None or found.snapshot <= start:
             return None
         if found.since < found.snapshot:

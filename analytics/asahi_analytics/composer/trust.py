@@ -8,14 +8,13 @@ from datetime import timedelta
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from asahi_analytics.composer.listener import Client
+from asahi_analytics.composer.presence import LOOKBACK, scraped_bins
+from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece, look_in, moment, pieces
 from asahi_analytics.composer.values import Gap
-from asahi_analytics.prometheus import Floats
 from asahi_analytics.promql import duration
-from asahi_analytics.tiles import PART, RESTARTS, SCRAPE_SIGNS, SCRAPED, SCRAPES_STATE, RuleParameters
+from asahi_analytics.tiles import PART, RESTARTS, SCRAPED, SCRAPES_STATE, RuleParameters
 from asahi_analytics.windows import Window
 
 MAX_STEPS: Final = 1500
@@ -31,60 +30,50 @@ class Coverage:
     gaps: tuple[Gap, ...]
 
 
-def coverage(client: Client, rules: RuleParameters, window: Window) -> Coverage:
-    """Return how completely ``window`` was scraped."""
-    look = look_in(client, SCRAPES_STATE)
+def coverage(rules: RuleParameters, window: Window) -> Asking[Coverage]:
+    """Find how completely ``window`` was scraped."""
+    look = look_in(SCRAPES_STATE)
     start, end = window.start.timestamp(), window.end.timestamp()
     interval = rules.interval.total_seconds()
-    found = pieces(start, end, look, rules.state_lookback.total_seconds(), interval)
-    parts = [_of_piece(client, piece, interval) for piece in found]
+    found = yield from pieces(start, end, look, rules.state_lookback.total_seconds(), interval)
+    parts = yield from together([_of_piece(piece, rules) for piece in found])
     known = [part.scraped for part in parts if part.scraped is not None]
     resets = [part.resets for part in parts if part.resets is not None]
     gaps = tuple(gap for part in parts for gap in part.gaps)
     return Coverage(sum(known) if any(known) else None, sum(resets) if resets else None, _merged(gaps))
 
 
-def _of_piece(client: Client, piece: Piece, interval: float) -> Coverage:
+def _of_piece(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
+    interval = rules.interval.total_seconds()
     if piece.run is None:
-        return _from_samples(client, piece, interval)
-    before, after = (_recorded(client, at, interval) for at in (piece.start, piece.end))
+        return (yield from _from_bins(piece, rules))
+    before, after = yield from together([_recorded(at, interval) for at in (piece.start, piece.end)])
     length = piece.end - piece.start
     seconds = after.get(SCRAPED, 0.0) - before.get(SCRAPED, 0.0)
     resets = round(after.get(RESTARTS, 0.0) - before.get(RESTARTS, 0.0))
     if seconds >= length - 2.5 * interval:
         return Coverage(length, resets, ())
-    return replace(_from_samples(client, piece, interval), resets=resets)
+    return replace((yield from _from_bins(piece, rules)), resets=resets)
 
 
-def _recorded(client: Client, at: float, interval: float) -> dict[str, float]:
-    back = duration(timedelta(seconds=20 * interval))
+def _recorded(at: float, interval: float) -> Asking[dict[str, float]]:
+    back = duration(timedelta(seconds=LOOKBACK * interval))
     selector = f'{SCRAPES_STATE}{{{PART}=~"{SCRAPED}|{RESTARTS}"}}[{back}]'
-    answer = client.query(f"max by ({PART}) (last_over_time({selector}))", moment(at))
+    answer = yield from value(f"max by ({PART}) (last_over_time({selector}))", moment(at))
     return {sample.labels[PART]: sample.value for sample in answer.samples}
 
 
-def _from_samples(client: Client, piece: Piece, interval: float) -> Coverage:
-    """The same from samples of the exporters: which bins of the piece hold any."""
-    length = piece.end - piece.start
+def _from_bins(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
+    """Find the same bin by bin: in which bins of the piece anything was scraped."""
+    interval, length = rules.interval.total_seconds(), piece.end - piece.start
     step = max(interval, np.ceil(length / MAX_STEPS / interval) * interval)
     count = max(1, int(length // step))
     ends = piece.end - step * np.arange(count - 1, -1, -1)
-    present = scraped_at(client, ends, step)
+    present = yield from scraped_bins(rules, ends, float(step))
     if not present.any():
         return Coverage(0.0, None, (Gap(start=moment(piece.start), end=moment(piece.end)),))
     gaps = tuple(Gap(start=moment(end - step), end=moment(end)) for end in ends[~present])
     return Coverage(length * float(present.mean()), None, _merged(gaps))
-
-
-def scraped_at(client: Client, ends: Floats, step: float) -> npt.NDArray[np.bool_]:
-    """Return which of the bins of ``step`` seconds that end at ``ends`` hold a sample of an exporter."""
-    back = duration(timedelta(seconds=float(step)))
-    signs = " or ".join(f"count(last_over_time({name}[{back}]))" for name in SCRAPE_SIGNS)
-    answer = client.query_range(signs, moment(ends[0]), moment(ends[-1]), timedelta(seconds=float(step)))
-    present = np.zeros(ends.shape, dtype=bool)
-    for series in answer.series:
-        present[np.clip(np.rint((series.times - ends[0]) / step).astype(int), 0, ends.size - 1)] = True
-    return present
 
 
 def _merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:

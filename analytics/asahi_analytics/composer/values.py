@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import pandas as pd
@@ -56,6 +56,13 @@ class Ask:
     by: Sequence[str]
     window: Window
     where: Mapping[str, Sequence[str]] | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class SeriesAsk(Ask):
+    """The same in bins of ``step``; the window must be a whole number of them."""
+
+    step: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from asahi_analytics.dashboards.grafana import MIN_STEP_SECONDS, Json
 from asahi_analytics.dashboards.queries import substitute, unknown_names
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.prometheus import Matrix, Vector
+from asahi_analytics.replies import Matrix, Vector
 
 DATA_POINTS: Final = 1000
 """About what Grafana asks for on a panel that fills half a screen."""

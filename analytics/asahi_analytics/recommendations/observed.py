@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from asahi_analytics.composer.values import SeriesAsk
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
@@ -79,10 +80,11 @@ class Observed:
 
 
 def observe(composer: Composer, now: datetime) -> Observed:
-    """Ask for four weeks of days that end at the last full minute before ``now``."""
-    end = now.replace(second=0, microsecond=0)
+    """Ask for four weeks of days that end at the last full hour before ``now``."""
+    end = now.replace(minute=0, second=0, microsecond=0)
     window = Window(end - WINDOW_DAYS * DAY, end)
-    answers = {family: composer.series(family, by, window, DAY) for family, by in ASKED.items()}
+    asks = [SeriesAsk(family, by, window, step=DAY) for family, by in ASKED.items()]
+    answers = dict(zip(ASKED, composer.all_series(asks), strict=True))
     scraped = answers["requests"].frame
     days = scraped.index[scraped.notna().any(axis=1)] if len(scraped.columns) else scraped.index[:0]
     frames = {

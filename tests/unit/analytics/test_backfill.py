@@ -58,6 +58,21 @@ def test_the_last_snapshot_holds_what_the_rules_need_to_go_on():
     )
 
 
+def test_the_copies_are_of_the_snapshots_on_their_grid_and_add_up():
+    grid = np.array([3540, 3600, 7140, 7200], dtype=np.int64) * 1000
+    counters = [counter([1, 2, 4, 8], times=grid.tolist()), counter([5], phase="cache_1", times=[3_540_000])]
+    found = {
+        (series.name, *sorted(series.labels.items())): series
+        for series in recorded_history(SAVINGS, counters, grid, RuleParameters())
+    }
+    whole = found[("asahi:savings_dollars:whole", ("part", "running"))]
+    hour = found[("asahi:savings_dollars:hour", ("part", "running"), ("phase", "routing"))]
+    assert whole.values.tolist() == [6, 7, 9, 13]
+    assert (whole.times_ms - grid).tolist() == [90_000] * 4
+    assert hour.values.tolist() == [2, 8]
+    assert found[("asahi:savings_dollars:hour", ("part", "snapshot"))].values.tolist() == [3600, 7200]
+
+
 def test_a_plain_counter_is_known_by_its_life():
     found = recorded(counter([1, 2], store=""))
     seen = [key for key in found if ("part", "seen") in key]

@@ -13,7 +13,7 @@ from asahi_analytics.cli import dashboards as command
 from asahi_analytics.dashboards import check
 from asahi_analytics.dashboards.overview import overview
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.prometheus import Matrix, Sample, Series, Vector
+from asahi_analytics.replies import Matrix, Sample, Series, Vector
 
 NOW = datetime(2026, 3, 1, 15, 30, tzinfo=UTC)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,8 @@ from asahi_analytics.errors import (
     PrometheusTimeout,
     UserInputError,
 )
-from asahi_analytics.prometheus import MAX_POINTS, PrometheusClient, read_answer
+from asahi_analytics.prometheus import MAX_POINTS, PrometheusClient
+from asahi_analytics.replies import Sample, read_answer
 from asahi_analytics.settings import CacheSettings, PrometheusSettings
 from asahi_analytics.transport import Reply
 from support.fake_transport import FakeTransport, success
@@ -104,21 +106,66 @@ def test_a_naive_time_is_refused() -> None:
         client().query("up", datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-def test_several_queries_are_answered_in_their_order() -> None:
-    made = client(lambda _p, fields: success([{"metric": {}, "value": [1, fields["query"]]}]))
-    assert [vector.samples[0].value for vector in made.query_all(["3", "1", "2"], AT)] == [3, 1, 2]
-    assert [vector.samples[0].value for vector in made.query_all(["5"], AT)] == [5]
+def members(query: str) -> list[tuple[str, str]]:
+    """The expressions of a union and their numbers; a query that is none is number nothing."""
+    return re.findall(r'label_replace\((\w+), "asked", "(\d+)", "", ""\)', query) or [(query, "")]
+
+
+def echo(_path: str, fields: dict[str, str]):
+    """Answers each expression, a number, with itself, as Prometheus answers a union."""
+    return success(
+        [
+            {"metric": {"of": "it", **({"asked": number} if number else {})}, "value": [1, expression]}
+            for expression, number in reversed(members(fields["query"]))
+        ]
+    )
+
+
+def test_several_queries_are_asked_as_one_and_answered_in_their_order() -> None:
+    made = client(echo)
+    answers = made.query_all(["3", "1", "2", "3"], AT)
+    assert [vector.samples for vector in answers] == [
+        (Sample({"of": "it"}, value),) for value in (3.0, 1.0, 2.0, 3.0)
+    ]
+    assert len(asked(made)) == 1
+    assert made.query_all(["5"], AT)[0].samples == (Sample({"of": "it"}, 5.0),)
     assert made.query_all([], AT) == []
 
 
-def test_queries_of_one_call_are_in_flight_together() -> None:
-    barrier = threading.Barrier(3, timeout=5)
+def test_what_was_asked_together_is_remembered_one_by_one() -> None:
+    made = client(echo, cache=CacheSettings())
+    made.query_all(["1", "2"], AT)
+    assert made.query("2", AT).samples[0].value == 2
+    assert made.query_all(["2", "7", "1"], AT)[1].samples[0].value == 7
+    assert [len(members(fields["query"])) for _, _, fields in asked(made)] == [2, 1]
 
-    def handler(_path, _fields):
-        barrier.wait()
-        return success([])
 
-    assert len(client(handler).query_all(["1", "2", "3"], AT)) == 3
+def test_queries_sent_in_the_address_are_not_put_together() -> None:
+    made = PrometheusClient(PrometheusSettings(method="GET"), transport=FakeTransport(echo))
+    assert [vector.samples[0].value for vector in made.query_all(["3", "1"], AT)] == [3, 1]
+    assert len(asked(made)) == 2
+
+
+def test_range_queries_are_put_together_too() -> None:
+    def handler(_path, fields):
+        return success(
+            [
+                {"metric": {"asked": number}, "values": [[1, expression], [2, expression]]}
+                for expression, number in members(fields["query"])
+            ],
+            "matrix",
+        )
+
+    made = client(handler)
+    four, five = made.query_range_all(["4", "5"], AT, AT + timedelta(seconds=1), timedelta(seconds=1))
+    assert [four.series[0].values.tolist(), five.series[0].values.tolist()] == [[4, 4], [5, 5]]
+    assert four.series[0].labels == {}
+    assert len(asked(made)) == 1
+
+
+def test_what_the_backend_warned_of_is_said_of_every_answer() -> None:
+    made = client(lambda _p, _f: success([], warnings=["one store did not answer"]))
+    assert {vector.warnings for vector in made.query_all(["1", "2"], AT)} == {("one store did not answer",)}
 
 
 def test_equal_queries_in_flight_are_asked_once(monkeypatch) -> None:

@@ -19,6 +19,7 @@ from asahi_analytics.recommendations.observed import ASKED, Observed, observe
 from asahi_analytics.recommendations.token_rules import share_above_cap
 from asahi_analytics.recommendations.unit_prices import UnitPrice, fit_price
 from asahi_exporter import conventions as names
+from support.one_by_one import OneByOne
 
 DAYS = 28
 PRICES = {"gpt-4": (30e-6, 60e-6), "gpt-4o": (2.5e-6, 10e-6), "gpt-4o-mini": (0.15e-6, 0.6e-6)}
@@ -418,7 +419,7 @@ def test_prices_that_cannot_be_told_apart_are_blended() -> None:
     assert fit_price(np.zeros(2), np.zeros(2), np.zeros(2)) is None
 
 
-class FakeComposer:
+class FakeComposer(OneByOne):
     """Answers ``series`` from prepared frames, as the composer shapes them."""
 
     def __init__(self, observed: Observed | None) -> None:
@@ -444,7 +445,7 @@ def test_observe_asks_for_four_weeks_and_leaves_out_days_that_were_not_scraped()
     observed = observe(composer, NOW)  # type: ignore[arg-type]  # the fake has what is used
     assert observed.days == DAYS - 1
     assert observed.warnings == ("one shard did not answer",)
-    end = NOW.replace(second=0)
+    end = NOW.replace(minute=0, second=0)
     assert composer.windows == {(end - timedelta(days=28), end, timedelta(days=1))}
 
 

@@ -1,0 +1,79 @@
+"""The running total at a moment between two evaluations of the rules: what was recorded, and what was scraped since.
+
+While the same memories are scraped at the moment as at the snapshot, nothing was born, moved or lost in between
+but label sets, which count from zero: then the total is what was recorded, plus what the counters say now, less
+what they said then, summed at once. Whether it is so is asked with it; if not, every counter is followed by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from asahi_analytics.composer.ledger import Amounts, amounts_of
+from asahi_analytics.composer.rounds import Asking, together, value
+from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.replies import Vector
+from asahi_analytics.tiles import MEMORY, PART, RUNNING, SEEN, RuleParameters, terms_at_query_time
+from asahi_exporter.conventions import STORE, STORE_CREATED, Family
+
+
+@dataclass(frozen=True)
+class Edge:
+    """``since`` is how long ago ``metric`` had counted everything; ``where`` holds matchers on the family's labels."""
+
+    family: Family
+    rules: RuleParameters
+    metric: str
+    since: timedelta
+    where: str
+
+    def total(self, by: Sequence[str], at: datetime) -> Asking[Amounts]:
+        """Find the running total by ``by`` at ``at``."""
+        asked = (self._summed(by), self._scraped(), self._remembered(), self._plain())
+        summed, scraped, remembered, plain = yield from together([value(promql, at) for promql in asked])
+        if plain.samples or not _same_memories(scraped, remembered):
+            summed = yield from value(self._followed(by), at)
+        return amounts_of(summed.samples, by)
+
+    @property
+    def _reach(self) -> str:
+        return duration(max(self.rules.lookback, self.since))
+
+    def _matching(self, *more: str) -> str:
+        return ",".join(filter(None, (*more, self.where)))
+
+    def _summed(self, by: Sequence[str]) -> str:
+        recent, stored = duration(self.since), f'{STORE}!=""'
+        running, seen = self._matching(f'{PART}="{RUNNING}"'), self._matching(f'{PART}="{SEEN}"', stored)
+        recorded = f"last_over_time({self.metric}{{{running}}}[{recent}])"
+        now = f"last_over_time({self.family.source}{{{self._matching(stored)}}}[{self._reach}])"
+        then = f"last_over_time({self.metric}{{{seen}}}[{recent}])"
+        return f"sum {by_clause(by)} ({recorded} or {now} or -1 * {then})"
+
+    def _scraped(self) -> str:
+        """How many processes serve each memory that was scraped."""
+        return f'count by ({STORE}) (last_over_time({STORE_CREATED.name}{{{STORE}!=""}}[{self._reach}]))'
+
+    def _remembered(self) -> str:
+        """The memories that were scraped when the snapshot was taken."""
+        selector = f'{self.metric}{{{PART}="{MEMORY}",{STORE}!=""}}[{duration(self.since)}]'
+        return f"count by ({STORE}) (last_over_time({selector}))"
+
+    def _plain(self) -> str:
+        """Whether there are counters that die with their process."""
+        counters = f'{self.family.source}{{{STORE}=""}}[{self._reach}]'
+        memories = f'{STORE_CREATED.name}{{{STORE}=""}}[{self._reach}]'
+        return f"count(last_over_time({counters})) or count(last_over_time({memories}))"
+
+    def _followed(self, by: Sequence[str]) -> str:
+        return terms_at_query_time(self.family, self.rules, self.metric, self.since, self.where).total(by)
+
+
+def _same_memories(scraped: Vector, remembered: Vector) -> bool:
+    """Whether each memory that was scraped is served by one process and was there at the snapshot, and none is gone."""
+    processes = {sample.labels.get(STORE): sample.value for sample in scraped.samples}
+    return all(count == 1 for count in processes.values()) and processes.keys() == {
+        sample.labels.get(STORE) for sample in remembered.samples
+    }

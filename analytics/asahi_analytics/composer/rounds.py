@@ -1,0 +1,152 @@
+"""Sums that are worked out side by side, so that what they ask at the same moment goes out as one query.
+
+A sum is a generator: it yields the requests that it needs next, all at once, and gets their answers in the same
+order. ``together`` advances several of them in step; ``run`` asks Prometheus, a round at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from asahi_analytics.composer.listener import Client
+from asahi_analytics.replies import Matrix, Vector
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class At:
+    """The value of ``promql``, a vector, at a moment."""
+
+    promql: str
+    moment: datetime
+
+
+@dataclass(frozen=True)
+class Over:
+    """``promql`` from ``start`` to ``end``, both included, in steps."""
+
+    promql: str
+    start: datetime
+    end: datetime
+    step: timedelta
+
+
+@dataclass(frozen=True)
+class Work:
+    """Whatever else needs the client; asked in a thread of its own."""
+
+    do: Callable[[Client], Any]
+
+
+Request = At | Over | Work
+Asking = Generator[tuple[Request, ...], tuple[Any, ...], Result]
+"""Yields requests, is sent their answers, returns a result."""
+
+
+def value(promql: str, moment: datetime) -> Asking[Vector]:
+    """Ask for ``promql`` at ``moment``."""
+    (answer,) = yield (At(promql, moment),)
+    return cast(Vector, answer)
+
+
+def values(promql: str, start: datetime, end: datetime, step: timedelta) -> Asking[Matrix]:
+    """Ask for ``promql`` from ``start`` to ``end``."""
+    (answer,) = yield (Over(promql, start, end, step),)
+    return cast(Matrix, answer)
+
+
+def work(do: Callable[[Client], Result]) -> Asking[Result]:
+    """Do something with the client beside the other requests of the round."""
+    (answer,) = yield (Work(do),)
+    return cast(Result, answer)
+
+
+def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
+    """Advance ``askings`` in step and return their results in order."""
+    results: dict[int, Result] = {}
+    waiting: dict[int, tuple[Request, ...]] = {}
+
+    def advance(number: int, answers: tuple[Any, ...] | None) -> None:
+        try:
+            waiting[number] = askings[number].send(answers)  # type: ignore[arg-type]  # None starts a generator
+        except StopIteration as done:
+            waiting.pop(number, None)
+            results[number] = done.value
+
+    for number in range(len(askings)):
+        advance(number, None)
+    while waiting:
+        turn = list(waiting)
+        answers = iter((yield tuple(request for number in turn for request in waiting[number])))
+        for number in turn:
+            advance(number, tuple(next(answers) for _ in waiting[number]))
+    return [results[number] for number in range(len(askings))]
+
+
+def run(asking: Asking[Result], client: Client, threads: Callable[[], Executor] | None = None) -> Result:
+    """Ask ``client`` round by round; no request twice. With ``threads`` those of one round are under way together."""
+    known: dict[Request, Any] = {}
+    answers: tuple[Any, ...] | None = None
+    while True:
+        try:
+            requests = asking.send(answers)  # type: ignore[arg-type]  # None starts a generator
+        except StopIteration as done:
+            return cast(Result, done.value)
+        jobs = _jobs([request for request in dict.fromkeys(requests) if request not in known])
+        asked = (
+            map(_ask(client), jobs) if threads is None or len(jobs) < 2 else threads().map(_ask(client), jobs)
+        )
+        for found in asked:
+            known.update(found)
+        answers = tuple(known[request] for request in requests)
+
+
+Job = Callable[[Client], dict[Request, Any]]
+
+
+def _ask(client: Client) -> Callable[[Job], dict[Request, Any]]:
+    return lambda job: job(client)
+
+
+def _jobs(requests: Sequence[Request]) -> list[Job]:
+    """What is to be asked, requests about the same time together."""
+    moments: dict[datetime, list[At]] = {}
+    ranges: dict[tuple[datetime, datetime, timedelta], list[Over]] = {}
+    jobs: list[Job] = []
+    for request in requests:
+        if isinstance(request, At):
+            moments.setdefault(request.moment, []).append(request)
+        elif isinstance(request, Over):
+            ranges.setdefault((request.start, request.end, request.step), []).append(request)
+        else:
+            jobs.append(_doing(request))
+    jobs += [_asking_at(moment, asked) for moment, asked in moments.items()]
+    jobs += [_asking_over(asked) for asked in ranges.values()]
+    return jobs
+
+
+def _doing(request: Work) -> Job:
+    return lambda client: {request: request.do(client)}
+
+
+def _asking_at(moment: datetime, asked: Sequence[At]) -> Job:
+    def job(client: Client) -> dict[Request, Any]:
+        answers = client.query_all([request.promql for request in asked], moment)
+        return dict(zip(asked, answers, strict=True))
+
+    return job
+
+
+def _asking_over(asked: Sequence[Over]) -> Job:
+    def job(client: Client) -> dict[Request, Any]:
+        first = asked[0]
+        promql = [request.promql for request in asked]
+        answers = client.query_range_all(promql, first.start, first.end, first.step)
+        return dict(zip(asked, answers, strict=True))
+
+    return job

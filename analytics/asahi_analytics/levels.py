@@ -1,0 +1,121 @@
+"""Copies of the running totals that make long windows cheap: a family as a whole by the minute, all of it by the hour.
+
+A chart of 90 days needs the totals at 91 moments, but Prometheus reads every sample between them. ``whole`` keeps
+one series for each family (one for each bound of a histogram) at every snapshot, ``hour`` every series of the
+family at full hours: a thirtieth to a thousandth of the samples. Both say which snapshot they are of, so that a
+copy that was missed is noticed and read from the state itself.
+
+A copy of snapshot T is taken at the last grid point T that is ``delay`` ago, when its state is sure to be stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.tiles import (
+    BACKFILLED,
+    PART,
+    RUNNING,
+    SINCE,
+    SNAPSHOT,
+    RuleParameters,
+    rules_text,
+    state_metric,
+)
+from asahi_exporter.conventions import FAMILIES, Family
+
+HOUR: Final = timedelta(hours=1)
+MILLISECOND: Final = timedelta(milliseconds=1)
+BOUND: Final = "le"
+WHOLE_FAMILIES: Final = frozenset(
+    {
+        "requests",
+        "cost_dollars",
+        "savings_dollars",
+        "corrections_dollars",
+        "wasted_cost_dollars",
+        "unpriced_requests",
+        "tokens",
+        "errors",
+        "quality_points",
+        "quality_samples",
+        "latency_ms_bucket",
+        "latency_ms_sum",
+        "latency_ms_count",
+    }
+)
+"""Families that charts show as a whole and that have more than a handful of series."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A copy of the running total of ``family``: by ``labels``, at multiples of ``grid``."""
+
+    name: str
+    family: Family
+    labels: tuple[str, ...]
+    grid: timedelta
+    kept: timedelta
+    settle: timedelta
+
+    @property
+    def metric(self) -> str:
+        """The name of its series, which carry the label ``part`` as those of the state do."""
+        return f"asahi:{self.family.name}:{self.name}"
+
+    @property
+    def delay(self) -> timedelta:
+        """How old a snapshot is at least when it is copied: its evaluation was ``kept`` after it at the latest."""
+        return self.kept + self.settle
+
+    @property
+    def after(self) -> timedelta:
+        """How long after a snapshot its copy is sure to be there, and no later one: read ``grid`` back from then."""
+        return self.delay + self.grid - MILLISECOND
+
+    def holds(self, by: Mapping[str, object] | tuple[str, ...]) -> bool:
+        """Tell whether sums by these labels, and filters on them, can be read from it."""
+        return set(by) <= set(self.labels)
+
+    def expression(self) -> str:
+        """Return the recording rule: what the state held of the grid point, at the grid point."""
+        parts = "|".join((RUNNING, SINCE, SNAPSHOT, BACKFILLED))
+        kept = duration(self.kept - MILLISECOND)
+        state = f'last_over_time({state_metric(self.family)}{{{PART}=~"{parts}"}}[{kept}] offset -{kept})'
+        summed = f"sum {by_clause((PART, *self.labels))} ({state})"
+        step = duration(self.grid)
+        return f"last_over_time(({summed})[{step}:{step}] offset {duration(self.delay)})"
+
+
+def levels_of(family: Family, rules: RuleParameters) -> list[Level]:
+    """Return the copies that are kept of ``family``, the one with the fewest samples first."""
+    interval = rules.interval_of(family)
+    kept = interval + rules.settle
+    found = [Level("hour", family, family.labels, HOUR, kept, rules.settle)]
+    if family.name in WHOLE_FAMILIES:
+        bound = (BOUND,) if BOUND in family.labels else ()
+        found.insert(0, Level("whole", family, bound, interval, kept, rules.settle))
+    return found
+
+
+def rule_files(
+    rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
+) -> dict[str, str]:
+    """Return the text of each rule file by its name."""
+    rules = rules or RuleParameters()
+    groups: dict[timedelta, list[dict[str, Any]]] = {}
+    for level in (level for family in families.values() for level in levels_of(family, rules)):
+        recorded = {"record": level.metric, "expr": level.expression()}
+        groups.setdefault(level.grid, []).append(recorded)
+    return {
+        "asahi_levels.yml": rules_text(
+            [
+                {"name": f"asahi_levels_{duration(grid)}", "interval": duration(grid), "rules": groups[grid]}
+                for grid in sorted(groups)
+            ]
+        )
+    }

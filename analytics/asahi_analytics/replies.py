@@ -1,0 +1,201 @@
+"""What the API of Prometheus answers: values out of its JSON, and errors that say what it said.
+
+``Vector`` and ``Matrix`` keep the warnings of the backend beside the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from asahi_analytics.errors import (
+    PrometheusAnswerInvalid,
+    PrometheusError,
+    PrometheusRefused,
+    PrometheusTimeout,
+)
+from asahi_analytics.transport import Reply
+from asahi_analytics.unions import member_of, without_member
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One series at one moment."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+@final
+@dataclass(frozen=True)
+class Vector:
+    """The answer to an instant query; a scalar is one sample without labels."""
+
+    samples: tuple[Sample, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series over time: ``times`` in seconds since 1970, ascending, and as many ``values``."""
+
+    labels: Mapping[str, str]
+    times: Floats
+    values: Floats
+
+
+@final
+@dataclass(frozen=True)
+class Matrix:
+    """The answer to a range query."""
+
+    series: tuple[Series, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``data`` and ``warnings`` of a reply of the API."""
+
+    data: Any
+    warnings: tuple[str, ...]
+    size_bytes: int
+
+
+Parsed = TypeVar("Parsed", Vector, Matrix)
+Labelled = TypeVar("Labelled", Sample, Series)
+
+
+def read_answer(reply: Reply, url: str) -> Answer:
+    """Return ``data`` and ``warnings`` of a reply.
+
+    Raises ``PrometheusTimeout`` when the server cut the query off, ``PrometheusRefused`` with its words for any
+    other error, and ``PrometheusAnswerInvalid`` when a success is not the API's JSON.
+    """
+    document = _json_object(reply.body)
+    if reply.status // 100 == 2 and document is not None and document.get("status") == "success":
+        notes = [*(document.get("warnings") or ()), *(document.get("infos") or ())]
+        return Answer(document.get("data"), tuple(str(note) for note in notes), len(reply.body))
+    if document is not None and document.get("status") == "error":
+        raise _server_error(reply.status, document)
+    if reply.status // 100 == 2:
+        raise PrometheusAnswerInvalid(
+            f"{url} answered with something that is not the Prometheus API's JSON: {_text(reply.body)}"
+        )
+    raise _http_error(reply, url)
+
+
+def _server_error(status: int, document: Mapping[str, Any]) -> PrometheusError:
+    kind, words = document.get("errorType", ""), str(document.get("error", ""))[:500]
+    if kind in {"timeout", "canceled"}:
+        return PrometheusTimeout(f"Prometheus cut the query off: {words}")
+    return PrometheusRefused(f"Prometheus refused the query ({status} {kind}): {words}")
+
+
+_HINTS: Final[Mapping[int, str]] = {
+    401: "; check the credentials",
+    403: "; check the credentials and the tenant",
+    404: "; check prometheus.url and its path prefix",
+    405: "; set prometheus.method to GET if a proxy refuses POST",
+    429: "; it asks for fewer queries",
+}
+
+
+def _http_error(reply: Reply, url: str) -> PrometheusError:
+    if 300 <= reply.status < 400:
+        lower = {name.lower(): value for name, value in reply.headers.items()}
+        target = lower.get("location", "nowhere")[:200]
+        return PrometheusRefused(f"{url} redirects to {target}; set prometheus.url to what answers")
+    if reply.status == 504:
+        return PrometheusTimeout(f"{url}: the gateway got no answer from Prometheus in time (504)")
+    hint = _HINTS.get(reply.status, "")
+    return PrometheusRefused(f"{url} answered {reply.status}{hint}: {_text(reply.body)}")
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def vector(answer: Answer) -> Vector:
+    """Return an instant vector or a scalar; raise ``PrometheusAnswerInvalid`` for anything else."""
+    kind, result = _result(answer.data, ("vector", "scalar"))
+    try:
+        if kind == "scalar":
+            return Vector((Sample({}, float(result[1])),), answer.warnings)
+        samples = tuple(Sample(entry["metric"], float(entry["value"][1])) for entry in result)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise PrometheusAnswerInvalid(f"a sample could not be read ({error!r})") from error
+    return Vector(samples, answer.warnings)
+
+
+def matrix(answer: Answer) -> Matrix:
+    """Return a range vector; raise ``PrometheusAnswerInvalid`` for anything else."""
+    _, result = _result(answer.data, ("matrix",))
+    try:
+        return Matrix(tuple(_series(entry) for entry in result), answer.warnings)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise PrometheusAnswerInvalid(f"a series could not be read ({error!r})") from error
+
+
+def _series(entry: Mapping[str, Any]) -> Series:
+    points: Sequence[tuple[float, str]] = entry["values"]
+    times = np.fromiter((point[0] for point in points), np.float64, len(points))
+    return Series(entry["metric"], times, np.fromiter(_floats(points), np.float64, len(points)))
+
+
+def _floats(points: Iterable[tuple[float, str]]) -> Iterable[float]:
+    return (float(point[1]) for point in points)
+
+
+def _result(data: Any, kinds: tuple[str, ...]) -> tuple[str, Any]:
+    kind = data.get("resultType") if isinstance(data, dict) else None
+    if kind not in kinds or not isinstance(data.get("result"), list):
+        raise PrometheusAnswerInvalid(f"expected a {' or '.join(kinds)}, got {kind or shown(data)}")
+    return kind, data["result"]
+
+
+def separated(whole: Parsed, count: int) -> list[Parsed]:
+    """Return the answer to each of the ``count`` expressions that were asked as one."""
+    if isinstance(whole, Vector):
+        return [
+            Vector(tuple(Sample(labels, sample.value) for labels, sample in found), whole.warnings)
+            for found in _members(whole.samples, count)
+        ]
+    return [
+        Matrix(tuple(Series(labels, one.times, one.values) for labels, one in found), whole.warnings)
+        for found in _members(whole.series, count)
+    ]
+
+
+def _members(found: Iterable[Labelled], count: int) -> list[list[tuple[dict[str, str], Labelled]]]:
+    members: list[list[tuple[dict[str, str], Labelled]]] = [[] for _ in range(count)]
+    for one in found:
+        members[member_of(one.labels)].append((without_member(one.labels), one))
+    return members
+
+
+def weight_of(answer: Vector | Matrix) -> int:
+    """Return about the bytes of an answer, as the server would have written it."""
+    if isinstance(answer, Vector):
+        return 100 * (1 + len(answer.samples))
+    return 100 * (1 + len(answer.series)) + 16 * sum(one.times.size for one in answer.series)
+
+
+def _text(body: bytes) -> str:
+    return " ".join(body[:300].decode(errors="replace").split())[:200] or "an empty body"
+
+
+def shown(data: Any) -> str:
+    """Return the beginning of ``data``, for a message."""
+    return repr(data)[:80]

@@ -1,0 +1,60 @@
+"""The copies of running totals: which there are, by what labels, and that the committed rules are those generated."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import yaml
+
+from asahi_analytics.levels import WHOLE_FAMILIES, levels_of, rule_files
+from asahi_analytics.tiles import RuleParameters
+from asahi_analytics.trends import METRICS
+from asahi_exporter.conventions import FAMILIES
+
+RULES = Path(__file__).parents[3] / "prometheus" / "rules"
+COST, BUCKETS, USERS = (FAMILIES[name] for name in ("cost_dollars", "latency_ms_bucket", "user_cost_dollars"))
+
+
+def test_the_committed_rules_are_those_that_are_generated():
+    assert (RULES / "asahi_levels.yml").read_text() == rule_files()["asahi_levels.yml"]
+
+
+def test_every_family_has_an_hour_level_and_what_charts_show_a_whole():
+    assert [level.metric for level in levels_of(COST, RuleParameters())] == [
+        "asahi:cost_dollars:whole",
+        "asahi:cost_dollars:hour",
+    ]
+    assert [level.name for level in levels_of(USERS, RuleParameters())] == ["hour"]
+    charted = {family for metric in METRICS.values() for family, _ in metric.sources}
+    assert charted - WHOLE_FAMILIES == {"cache_hits", "cache_misses"}
+    assert set(FAMILIES) >= WHOLE_FAMILIES
+
+
+def test_a_whole_keeps_the_bounds_of_a_histogram_and_the_hour_keeps_every_label():
+    whole, hour = levels_of(BUCKETS, RuleParameters())
+    assert (whole.labels, hour.labels) == (("le",), BUCKETS.labels)
+    assert whole.holds(("le",))
+    assert whole.holds(())
+    assert not whole.holds(("model",))
+    assert hour.holds(("model", "le"))
+
+
+def test_groups_run_at_the_grid_of_their_copies():
+    rules = RuleParameters(
+        interval=timedelta(seconds=30),
+        histogram_interval=timedelta(minutes=10),
+        lookback=timedelta(minutes=20),
+    )
+    groups = yaml.safe_load(rule_files(rules)["asahi_levels.yml"])["groups"]
+    assert [(group["name"], group["interval"]) for group in groups] == [
+        ("asahi_levels_30s", "30s"),
+        ("asahi_levels_600s", "600s"),
+        ("asahi_levels_3600s", "3600s"),
+    ]
+
+
+def test_a_copy_is_read_when_it_is_sure_to_be_there_and_the_next_is_not():
+    whole = levels_of(COST, RuleParameters())[0]
+    assert whole.delay == timedelta(seconds=90)
+    assert whole.after == timedelta(seconds=149, milliseconds=999)
