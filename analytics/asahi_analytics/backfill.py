@@ -19,6 +19,7 @@ from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.history import HistorySeries, Milliseconds
+from asahi_analytics.hours import HOUR_FAMILIES, Tiles
 from asahi_analytics.levels import Level, levels_of
 from asahi_analytics.tiles import (
     BACKFILLED,
@@ -129,6 +130,20 @@ def _recorded(
         yield HistorySeries(state_metric(family), {PART: part}, times, values)
     for level in levels_of(family, rules):
         yield from _copied(level, totals, certificate, snapshots_ms)
+    if family.name in HOUR_FAMILIES:
+        yield from _hourly(Tiles(family, rules), totals, snapshots_ms)
+
+
+def _hourly(
+    tiles: Tiles, totals: Mapping[tuple[str, ...], Floats], snapshots_ms: Milliseconds
+) -> Iterator[HistorySeries]:
+    """The tiles between the full hours among the snapshots."""
+    full = snapshots_ms % (HOUR_SECONDS * 1000) == 0
+    times = snapshots_ms[full][1:] + round((tiles.delay + tiles.rules.settle).total_seconds() * 1000)
+    for key, values in totals.items():
+        named = zip(tiles.family.labels, key, strict=True)
+        labels = {label: value for label, value in named if value}
+        yield HistorySeries(tiles.metric, labels, times, np.diff(values[full]))
 
 
 def _copied(
