@@ -5,8 +5,8 @@
 Prints the worst label set's error in per cent, for exporters with a state directory (against the ledger) and without
 one (against the raw samples, each process's life counted from zero); both run side by side. In full it takes half an
 hour: rules every minute, scrapes every 10, 15 and 30 s, two minutes without scrapes of one exporter, 45 s and ten
-minutes without Prometheus, an exporter killed every 45 s or so. ``--quick`` does the same in SECONDS, with rules every
-2 s and scrapes every 1 and 2 s.
+minutes without Prometheus, the rules reloaded under other names, an exporter killed every 45 s or so. ``--quick``
+does the same in SECONDS, with rules every 2 s and scrapes every 1 and 2 s.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def full(*, stored: bool) -> Plan:
         scrapes=(10.0, 15.0, 30.0),
         outages=((420.0, 45.0), (700.0, 600.0)),
         blackout=(200.0, 120.0),
+        reload=560.0,
         kill_every=45.0,
         birth_every=150.0,
         jitter=1.5,
@@ -49,7 +50,12 @@ def quick(seconds: float) -> Callable[..., Plan]:
 
     def plan(*, stored: bool) -> Plan:
         return Plan(
-            stored=stored, seconds=seconds, outages=outages, blackout=blackout, kill_every=seconds / 12
+            stored=stored,
+            seconds=seconds,
+            outages=outages,
+            blackout=blackout,
+            reload=seconds * 0.5,
+            kill_every=seconds / 12,
         )
 
     return plan

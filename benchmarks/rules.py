@@ -47,7 +47,7 @@ def page(series: int, store: str) -> bytes:
 def label_sets(family: Family, series: int, memory: str) -> Iterator[str]:
     """Yield ``series`` sets of the family's labels: its first label has ten values, its last the rest."""
     for number in range(series):
-        values = {label: "chat" for label in family.labels}
+        values = dict.fromkeys(family.labels, "chat")
         if family.labels:
             values[family.labels[-1]] = f"value-{number // 10}"
             values[family.labels[0]] = f"name-{number % 10 if len(family.labels) > 1 else number}"
@@ -149,9 +149,8 @@ def report(kind: str, series: int, costs: Mapping[str, Cost]) -> None:
         if name != "no rules":
             used = cost.used - idle
             print(
-                f"{kind:7s} {series:7d}  {name:8s} evaluation {cost.evaluated:7.3f} s a minute ({cost.evaluated / 60:6.2%})"
-                f"  processor {used:7.3f} s ({used / 60:6.2%} of a core)  scraping alone {idle:6.2f} s"
-                f"  missed {cost.missed:.0f}",
+                f"{kind:7s} {series:7d}  {name:8s} evaluation {cost.evaluated:7.3f} s a minute  processor {used:7.3f} s"
+                f" ({used / 60:6.2%} of a core)  scraping alone {idle:5.2f} s  missed {cost.missed:.0f}",
                 flush=True,
             )
 

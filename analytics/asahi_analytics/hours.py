@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from asahi_analytics.levels import HOUR, MILLISECOND
 from asahi_analytics.promql import duration
-from asahi_analytics.tiles import PART, RUNNING, SINCE, RuleParameters, rules_text, state_metric
+from asahi_analytics.rule_text import rules_text
+from asahi_analytics.tiles import PART, RUNNING, SINCE, RuleParameters, state_metric
 from asahi_exporter.conventions import FAMILIES, Family
 
 HOUR_FAMILIES: Final = (

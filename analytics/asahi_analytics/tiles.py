@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-import yaml
-
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.rule_text import rules_text
 from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE, STORE_CREATED, Family
 
 PART: Final = "part"
@@ -49,7 +48,6 @@ _NO_FAMILY: Final = Family("scrapes", "", ())
 JOB: Final = "job"
 INSTANCE: Final = "instance"
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
-HEADER: Final = "# Made by `asahi-obs rules build`; docs/exact-dollars.md explains it.\n"
 DISCOVERY: Final = timedelta(seconds=10)
 """Prometheus takes up to half of this after its start until it scrapes."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -77,9 +75,10 @@ class RuleParameters:
     """How the rules run.
 
     ``interval``: between evaluations of ``MINUTE_FAMILIES``, and the grid that their snapshots lie on;
-    ``slow_interval``: the same for all others; ``settle``: how old a snapshot is at least, so that its scrapes are stored; ``lookback``:
-    how old a sample may be to stand for its series at a snapshot; ``state_lookback``: how long an interruption
-    of scrapes or evaluations may last without breaking the run; ``scrape_interval``: the shortest of any exporter.
+    ``slow_interval``: the same for all others; ``settle``: how old a snapshot is at least, so that its scrapes are
+    stored; ``lookback``: how old a sample may be to stand for its series at a snapshot; ``state_lookback``: how long
+    an interruption of scrapes or evaluations may last without breaking the run; ``scrape_interval``: the shortest of
+    any exporter.
     """
 
     interval: timedelta = timedelta(minutes=1)
@@ -387,20 +386,3 @@ def rule_files(
     rules = rules or RuleParameters()
     groups = [scrapes_group(rules), *(rule_group(family, rules) for family in families.values())]
     return {"asahi_totals.yml": rules_text(groups)}
-
-
-def rules_text(groups: Iterable[Mapping[str, Any]]) -> str:
-    """Return ``groups`` of rules as the text of a rule file."""
-    return HEADER + yaml.dump({"groups": list(groups)}, sort_keys=False, width=110, Dumper=_Dumper)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes expressions of several lines as blocks."""
-
-
-def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _write_text)

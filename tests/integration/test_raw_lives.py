@@ -27,7 +27,9 @@ def process(name: str, scrapes: dict[int, tuple[int, dict[str, float]]]) -> list
 
     def series(metric: str, more: dict[str, str], values: dict[int, float]) -> HistorySeries:
         times = [round(after(at).timestamp() * 1000) for at in values]
-        return HistorySeries(metric, {**labels, **more}, np.array(times), np.array(list(values.values()), float))
+        return HistorySeries(
+            metric, {**labels, **more}, np.array(times), np.array(list(values.values()), float)
+        )
 
     made = {at: after(created).timestamp() for at, (created, _) in scrapes.items()}
     phases = sorted({phase for _, dollars in scrapes.values() for phase in dollars})

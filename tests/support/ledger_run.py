@@ -30,6 +30,7 @@ from asahi_exporter.conventions import FAMILIES
 
 LABELS = {"model": 0, "task_type": 1, "cache_tier": 2, "user": 3}
 ASKED = ("cost_dollars", "user_cost_dollars", "requests", "unpriced_requests")
+TOTALS = "totals.yml"
 Dollars = Mapping[str, float]
 
 
@@ -37,8 +38,10 @@ Dollars = Mapping[str, float]
 class Plan:
     """How long, how fast and with which faults; times in seconds. ``scrapes``: an interval for each exporter.
 
-    In the ``blackout`` the scrapes of one exporter fail while it counts on; ``jitter`` is how long an answer to a
-    scrape may take, and half of how long Prometheus stands still now and then, so that scrapes and rules come late.
+    In the ``blackout`` the scrapes of one exporter fail while it counts on; at ``reload`` every group of rules gets
+    another name, so that Prometheus ends the old ones and begins anew at other times; ``jitter`` is how long an
+    answer to a scrape may take, and half of how long Prometheus stands still now and then, so that scrapes and rules
+    come late.
     """
 
     stored: bool
@@ -46,6 +49,7 @@ class Plan:
     scrapes: tuple[float, ...] = (1.0, 1.0, 2.0)
     outages: tuple[tuple[float, float], ...] = ((12.0, 3.0), (20.0, 7.0))
     blackout: tuple[float, float] = (6.0, 3.0)
+    reload: float = 9.0
     kill_every: float = 4.0
     birth_every: float = 4.0
     jitter: float = 0.1
@@ -206,7 +210,7 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
         begun = datetime.now(UTC)
         for exporter in exporters:
             exporter.start()
-        _faults(plan, server, exporters)
+        _faults(plan, server, exporters, folder / TOTALS)
         for exporter in exporters:
             if exporter.process is None:
                 exporter.start()
@@ -224,7 +228,7 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
 
 
 def _server(folder: Path, plan: Plan, exporters: list[Exporter]) -> Server:
-    rules = folder / "totals.yml"
+    rules = folder / TOTALS
     rules.write_text(rule_files(plan.rules, {name: FAMILIES[name] for name in ASKED})["asahi_totals.yml"])
     peers = folder / "peers.yml"
     peers.write_text(yaml.safe_dump(peer_rules(plan.tile_seconds)))
@@ -280,10 +284,10 @@ def _await_scrapes(server: Server, count: int, after: float) -> None:
         time.sleep(0.1)
 
 
-def _faults(plan: Plan, server: Server, exporters: list[Exporter]) -> None:
+def _faults(plan: Plan, server: Server, exporters: list[Exporter], rules: Path) -> None:
     """Kill exporters, let one's scrapes fail for a while, and stall Prometheus or take it down, as ``plan`` says."""
     rng, begun = random.Random(plan.seed), time.monotonic()
-    next_stall, dark_now = plan.kill_every / 2, False
+    next_stall, dark_now, renamed = plan.kill_every / 2, False, False
     next_kill, back = plan.kill_every, dict.fromkeys(exporters, 0.0)
     dark_from, dark_for = plan.blackout
     dark = exporters[0]
@@ -291,6 +295,10 @@ def _faults(plan: Plan, server: Server, exporters: list[Exporter]) -> None:
         up = not any(start <= now < start + length for start, length in plan.outages)
         if up != (server.process is not None):
             server.start() if up else server.stop()
+        if up and now > plan.reload and not renamed:
+            rules.write_text(rules.read_text().replace("name: asahi_", "name: renamed_"))
+            server.reload()
+            renamed = True
         if up and now > next_stall:
             _stall(server, rng.random() * 2 * plan.jitter)
             next_stall = now + plan.kill_every * rng.random()
