@@ -1,8 +1,9 @@
 """History for ``benchmarks/endpoints.py``: every family at full width, as the rules record it and as it is scraped.
 
-Ten models, six task types, four tiers (240 label sets), 1,000 users, 2,000 latency buckets. An answer reads totals
-at the edges of its bins and nothing in between, so totals stand at the rules' own interval around the time of day
-of the measurement on every day, and hourly elsewhere. Raw counters stand every 15 seconds around now and every
+Ten models, six task types, four tiers (240 label sets), 1,000 users, 2,000 latency buckets. What long windows read
+stands at its full rate: the whole of a family every minute, its series every hour, and the state of what anomalies
+are judged on every minute for sixteen days. The state of everything else, which is read at the edges of windows
+only, stands every minute around them. Raw counters stand every 15 seconds around now and every
 minute around the starts of windows; between them those that the naive queries read have a sample every hour, cost
 every five minutes: a real scrape has 20 to 240 times as many. The history runs some minutes into the future,
 so that "now" lies in it while it is measured.
@@ -19,17 +20,24 @@ from pathlib import Path
 
 import numpy as np
 
+from asahi_analytics.anomaly import AnomalyConfig
+from asahi_analytics.anomaly.sources import sources
 from asahi_analytics.backfill import CounterSamples, recorded_history
 from asahi_analytics.history import HistorySeries, write_blocks
+from asahi_analytics.levels import levels_of
 from asahi_analytics.tiles import (
     BACKFILLED,
+    MEMORY,
     PART,
     RESTARTS,
+    RUNNING,
     SCRAPED,
     SCRAPES_STATE,
+    SEEN,
     SINCE,
     SNAPSHOT,
     RuleParameters,
+    state_metric,
 )
 from asahi_exporter import conventions as names
 from asahi_exporter.conventions import FAMILIES, Family
@@ -60,6 +68,8 @@ VALUES = {
     names.REASON: ["nan"],
 }
 FIVE_MINUTES_MS = 300_000
+JUDGED = {source.family for source in sources(AnomalyConfig()).values()}
+JUDGED_DAYS = 16
 READ_BY_NAIVE_QUERIES = {
     "cost_dollars": FIVE_MINUTES_MS,
     "baseline_dollars": HOUR_MS,
@@ -98,9 +108,16 @@ class Grid:
         start = (end - days * DAY_MS) // HOUR_MS * HOUR_MS
         return cls(start, end, round((BEFORE + ahead).total_seconds() * 1000))
 
-    def totals(self, step_ms: int) -> np.ndarray:
-        """Every hour, and every ``step_ms`` in the band of every day."""
-        return self._merged(HOUR_MS, step_ms, range(self.end_ms, self.start_ms, -DAY_MS))
+    def every(self, step_ms: int, days: float | None = None) -> np.ndarray:
+        """Every ``step_ms``, of the last ``days`` or all."""
+        start = self.start_ms if days is None else max(self.start_ms, self.end_ms - round(days * DAY_MS))
+        return np.arange(-(-start // step_ms) * step_ms, self.end_ms + 1, step_ms)
+
+    def edges(self, step_ms: int) -> np.ndarray:
+        """Every ``step_ms`` around now and around the starts of windows."""
+        ends = [self.end_ms - days * DAY_MS for days in WINDOW_DAYS]
+        found = self._merged(None, step_ms, [end for end in ends if end > self.start_ms])
+        return found[found % step_ms == 0]
 
     def scrapes(self, past_ms: int | None) -> np.ndarray:
         """Every 15 seconds now, every minute around the starts of windows, every ``past_ms`` elsewhere."""
@@ -122,18 +139,53 @@ def _everything(grid: Grid) -> Iterator[HistorySeries]:
         yield from (
             HistorySeries(family.source, dict(one.labels), one.times_ms, one.values) for one in counters
         )
-        snapshots = grid.totals(round(rules.interval_of(family).total_seconds() * 1000))
-        for one in recorded_history(family, counters, snapshots, rules):
-            if one.name.endswith(":state") and one.labels[PART] != BACKFILLED:
-                yield one
+        yield from _recorded(family, counters, grid, rules)
     yield from _signs_of_scrapes(grid, rules)
+
+
+def _recorded(
+    family: Family, counters: list[CounterSamples], grid: Grid, rules: RuleParameters
+) -> Iterator[HistorySeries]:
+    """What the rules record: the copies at their full rate, the state where it is read."""
+    step_ms = round(rules.interval_of(family).total_seconds() * 1000)
+    for level in levels_of(family, rules):
+        copied_ms = grid.every(round(level.grid.total_seconds() * 1000))
+        found = recorded_history(family, counters, copied_ms, rules)
+        yield from (one for one in found if one.name == level.metric and one.labels[PART] != BACKFILLED)
+    snapshots = grid.edges(step_ms)
+    for one in recorded_history(family, counters, _judged(family, grid, step_ms, snapshots), rules):
+        if one.name == state_metric(family) and one.labels[PART] == RUNNING:
+            yield one
+    yield from _certificate(family, grid.every(step_ms), rules)
+    times = snapshots + round(rules.settle.total_seconds() * 1000)
+    for one in counters:
+        place = np.searchsorted(one.times_ms, snapshots, side="right") - 1
+        labels = {**one.identity(family), PART: SEEN}
+        yield HistorySeries(state_metric(family), labels, times, one.values[np.maximum(place, 0)])
+    created = np.full(times.shape, grid.start_ms / 1000)
+    yield HistorySeries(state_metric(family), {names.STORE: STORE, PART: MEMORY}, times, created)
+
+
+def _certificate(family: Family, snapshots: np.ndarray, rules: RuleParameters) -> Iterator[HistorySeries]:
+    times = snapshots + round(rules.settle.total_seconds() * 1000)
+    for part, values in (
+        (SNAPSHOT, snapshots / 1000.0),
+        (SINCE, np.full(times.shape, snapshots[0] / 1000.0)),
+    ):
+        yield HistorySeries(state_metric(family), {PART: part}, times, values)
+
+
+def _judged(family: Family, grid: Grid, step_ms: int, edges: np.ndarray) -> np.ndarray:
+    if family.name not in JUDGED:
+        return edges
+    return np.union1d(edges, grid.every(step_ms, JUDGED_DAYS))
 
 
 def _signs_of_scrapes(grid: Grid, rules: RuleParameters) -> Iterator[HistorySeries]:
     times = grid.scrapes(HOUR_MS)
     created = np.full(times.shape, grid.start_ms / 1000)
     yield HistorySeries(names.STORE_CREATED.name, _scraped({names.STORE: STORE}), times, created)
-    snapshots = grid.totals(MINUTE_MS)
+    snapshots = grid.every(MINUTE_MS)
     settled = snapshots + round(rules.settle.total_seconds() * 1000)
     seconds = snapshots / 1000.0
     parts = {

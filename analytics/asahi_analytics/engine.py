@@ -49,24 +49,25 @@ class Grouping:
     label: str
     cost: str
     baseline: str
-    requests: str
     corrections: str | None
 
 
 def _by_request(label: str) -> Grouping:
-    return Grouping(label, "cost_dollars", "baseline_dollars", "requests", "corrections_dollars")
+    return Grouping(label, "cost_dollars", "baseline_dollars", "corrections_dollars")
 
 
 GROUPS: Final[Mapping[GroupBy, Grouping]] = {
     "model": _by_request(names.MODEL),
     "task_type": _by_request(names.TASK_TYPE),
     "tier": _by_request(names.CACHE_TIER),
-    "user": Grouping(names.USER, "user_cost_dollars", "user_baseline_dollars", "user_requests", None),
+    "user": Grouping(names.USER, "user_cost_dollars", "user_baseline_dollars", None),
 }
 DRIVER_LABELS: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
 QUANTILES: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
 MAX_INTERVALS: Final = 1000
 MAX_DRIVERS: Final = 1000
+MAX_NAMED: Final = 30
+"""Label sets that a query names one by one; of more, every one is asked for."""
 
 
 def utc_now() -> datetime:
@@ -119,7 +120,7 @@ class AnalyticsEngine:
         asks = [
             Ask(group.cost, (group.label,), span),
             Ask("savings_dollars", (), span),
-            Ask(group.requests, (), span),
+            Ask("requests", (), span),
             *([Ask(group.corrections, (), span)] if group.corrections else []),
         ]
         sums = self.composer.totals(asks)
@@ -204,25 +205,32 @@ class AnalyticsEngine:
         if not 1 <= limit <= MAX_DRIVERS:
             raise UserInputError(f"limit must be 1 to {MAX_DRIVERS}; got {limit}")
         span = self.window(period, window)
-        users = (names.USER,)
-        sums = self.composer.totals(
+        cost, of_users, before = self.composer.totals(
             [
                 Ask("cost_dollars", DRIVER_LABELS, span),
-                Ask("requests", DRIVER_LABELS, span),
-                Ask("cost_dollars", DRIVER_LABELS, span.previous),
-                Ask("user_cost_dollars", users, span),
-                Ask("user_requests", users, span),
-                Ask("user_cost_dollars", users, span.previous),
+                Ask("user_cost_dollars", (names.USER,), span),
+                Ask("cost_dollars", (), span.previous),
+            ]
+        )
+        dearest, users = (_dearest(sums, limit) for sums in (cost, of_users))
+        requests, previous, user_requests, user_previous = self.composer.totals(
+            [
+                Ask(family, labels, when, _among(labels, chosen))
+                for families, labels, chosen in (
+                    (("requests", "cost_dollars"), DRIVER_LABELS, dearest),
+                    (("user_requests", "user_cost_dollars"), (names.USER,), users),
+                )
+                for family, when in zip(families, (span, span.previous), strict=True)
             ]
         )
         return CostDrivers(
             start=span.start,
             end=span.end,
-            trust=merged([sums[index].trust for index in (0, 1, 3, 4)]),
-            total_cost=_total(sums[0]),
-            previous_cost=_total(sums[2]),
-            drivers=_drivers(DRIVER_LABELS, sums[0], sums[1], sums[2], limit),
-            users=_drivers(users, sums[3], sums[4], sums[5], limit),
+            trust=merged([cost.trust, of_users.trust, requests.trust, user_requests.trust]),
+            total_cost=_total(cost),
+            previous_cost=_total(before),
+            drivers=_drivers(DRIVER_LABELS, dearest, _total(cost), requests, previous),
+            users=_drivers((names.USER,), users, _total(of_users), user_requests, user_previous),
         )
 
     def cache_performance(self, period: Period = "day", window: Window | None = None) -> CachePerformance:
@@ -316,20 +324,31 @@ def _total(sums: Sums) -> float:
     return math.fsum(value for value in sums.values.to_numpy(np.float64) if math.isfinite(value))
 
 
+def _dearest(cost: Sums, limit: int) -> pd.Series[float]:
+    return cost.values.sort_values(ascending=False, kind="stable").head(limit)
+
+
+def _among(labels: Sequence[str], chosen: pd.Series[float]) -> dict[str, list[str]] | None:
+    """What lets the ``chosen`` through and few others; nothing when they are too many to name."""
+    if not 0 < len(chosen) <= MAX_NAMED:
+        return None
+    values = chosen.index.to_frame(index=False)
+    return {
+        label: sorted({str(value) for value in values.iloc[:, number]}) for number, label in enumerate(labels)
+    }
+
+
 def _drivers(
-    labels: Sequence[str], cost: Sums, requests: Sums, previous: Sums, limit: int
+    labels: Sequence[str], dearest: pd.Series[float], total: float, requests: Sums, previous: Sums
 ) -> list[CostDriver]:
-    total = _total(cost)
-    before, counts = previous.values, requests.values
-    dearest = cost.values.sort_values(ascending=False, kind="stable").head(limit)
     return [
         _driver(
             labels,
             key,
             cost=value,
             total=total,
-            requests=float(counts.get(key, 0.0)),
-            before=float(before.get(key, 0.0)),
+            requests=float(requests.values.get(key, 0.0)),
+            before=float(previous.values.get(key, 0.0)),
         )
         for key, value in dearest.items()
     ]

@@ -1,9 +1,9 @@
-"""Copies of the running totals that make long windows cheap: a family as a whole by the minute, all of it by the hour.
+"""Copies of the running totals that make long windows cheap: the fewer series, the more often.
 
 A chart of 90 days needs the totals at 91 moments, but Prometheus reads every sample between them. ``whole`` keeps
-one series for each family (one for each bound of a histogram) at every snapshot, ``hour`` every series of the
-family at full hours: a thirtieth to a thousandth of the samples. Both say which snapshot they are of, so that a
-copy that was missed is noticed and read from the state itself.
+one series for each family (one for each bound of a histogram) at every snapshot, ``model`` one for each model every
+ten minutes, ``hour`` every series of the family at full hours: a tenth to a thousandth of the samples. Each says
+which snapshot it is of, so that a copy that was missed is noticed and read from the state itself.
 
 A copy of snapshot T is taken at the last grid point T that is ``delay`` ago, when its state is sure to be stored.
 """
@@ -26,9 +26,10 @@ from asahi_analytics.tiles import (
     RuleParameters,
     state_metric,
 )
-from asahi_exporter.conventions import FAMILIES, Family
+from asahi_exporter.conventions import FAMILIES, MODEL, Family
 
 HOUR: Final = timedelta(hours=1)
+TEN_MINUTES: Final = timedelta(minutes=10)
 MILLISECOND: Final = timedelta(milliseconds=1)
 BOUND: Final = "le"
 WHOLE_FAMILIES: Final = frozenset(
@@ -49,6 +50,10 @@ WHOLE_FAMILIES: Final = frozenset(
     }
 )
 """Families that charts show as a whole and that have more than a handful of series."""
+MODEL_FAMILIES: Final = frozenset(
+    {"requests", "cost_dollars", "tokens", "quality_points", "quality_samples", "latency_ms_bucket"}
+)
+"""Families that are judged by model, in bins of ten minutes."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,17 @@ class Level:
 def levels_of(family: Family, rules: RuleParameters) -> list[Level]:
     """Return the copies that are kept of ``family``, the one with the fewest samples first."""
     interval = rules.interval_of(family)
-    kept = interval + rules.settle
-    found = [Level("hour", family, family.labels, HOUR, kept, rules.settle)]
-    if family.name in WHOLE_FAMILIES:
-        bound = (BOUND,) if BOUND in family.labels else ()
-        found.insert(0, Level("whole", family, bound, interval, kept, rules.settle))
-    return found
+    bound = (BOUND,) if BOUND in family.labels else ()
+    wanted = [
+        ("whole", bound, interval, family.name in WHOLE_FAMILIES),
+        ("model", (MODEL, *bound), TEN_MINUTES, family.name in MODEL_FAMILIES),
+        ("hour", family.labels, HOUR, True),
+    ]
+    return [
+        Level(name, family, labels, grid, interval + rules.settle, rules.settle)
+        for name, labels, grid, kept in wanted
+        if kept and not grid % interval
+    ]
 
 
 def rule_files(

@@ -70,6 +70,7 @@ class PrometheusClient:
         self._clock = clock
         self._kept: TtlCache[tuple[object, ...], Vector | Matrix] = TtlCache(self._cache_settings.max_bytes)
         self._flights: SingleFlight[tuple[object, ...], Vector | Matrix] = SingleFlight()
+        self._unions: SingleFlight[tuple[object, ...], list[Vector]] = SingleFlight()
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
         self._lock = threading.Lock()
 
@@ -82,13 +83,11 @@ class PrometheusClient:
 
         Raises ``UserInputError`` when that would be more than ``MAX_POINTS``.
         """
-        return self._ask("/api/v1/query_range", promql, _range_times(start, end, step), end, matrix)
-
-    def query_range_all(
-        self, promql: Sequence[str], start: datetime, end: datetime, step: timedelta
-    ) -> list[Matrix]:
-        """Return each expression as ``query_range`` would, asked as by ``query_all``."""
-        return self._ask_all("/api/v1/query_range", promql, _range_times(start, end, step), end, matrix)
+        points = (end - start) / step + 1
+        if not 1 <= points <= MAX_POINTS:
+            raise UserInputError(f"a range query may have 1 to {MAX_POINTS} points, not {points:.0f}")
+        times = [("start", _seconds(start)), ("end", _seconds(end)), ("step", f"{step.total_seconds():.3f}")]
+        return self._ask("/api/v1/query_range", promql, times, end, matrix)
 
     def query_raw(self, selector: str, at: datetime) -> Matrix:
         """Return the raw samples of a range selector such as ``asahi_requests_total[1h]`` up to ``at``."""
@@ -99,7 +98,7 @@ class PrometheusClient:
 
         What is not remembered is asked in as few requests as the length of a query allows.
         """
-        return self._ask_all("/api/v1/query", promql, [("time", _seconds(at))], at, vector)
+        return self._ask_all(promql, at)
 
     @property
     def pool(self) -> ThreadPoolExecutor:
@@ -173,8 +172,6 @@ class PrometheusClient:
         times: Fields,
         until: datetime,
         parse: Callable[[Answer], Parsed],
-        *,
-        keep: bool = True,
     ) -> Parsed:
         """The parsed answer to a query about the time up to ``until``: kept, in flight, or asked now."""
         fields: Fields = self._fields(promql, times)
@@ -186,46 +183,36 @@ class PrometheusClient:
         def fetch() -> Vector | Matrix:
             answer = self._call(self.settings.method, path, fields)
             parsed = parse(answer)
-            if keep:
-                self._kept.put(key, parsed, self._ttl_seconds(until), weight=answer.size_bytes)
+            self._kept.put(key, parsed, self._ttl_seconds(until), weight=answer.size_bytes)
             return parsed
 
         return cast(Parsed, self._flights.do(key, fetch))
 
-    def _ask_all(
-        self,
-        path: str,
-        promql: Sequence[str],
-        times: Fields,
-        until: datetime,
-        parse: Callable[[Answer], Parsed],
-    ) -> list[Parsed]:
-        """The parsed answer to each expression: kept, or asked together with others."""
-        keys: dict[str, tuple[object, ...]] = {}
-        found: dict[str, Parsed] = {}
-        missing: list[str] = []
-        each: str
-        for each in promql:
-            keys[each] = (parse, path, *self._fields(each, times))
-            kept = self._remembered(path, keys[each])
-            if kept is None:
-                missing.append(each)
-            else:
-                found[each] = cast(Parsed, kept)
+    def _ask_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
+        """The value of each expression: kept, or asked together with others."""
+        path, times = "/api/v1/query", [("time", _seconds(at))]
+        keys = {each: (vector, path, *self._fields(each, times)) for each in promql}
+        found = {each: self._remembered(path, key) for each, key in keys.items()}
 
-        def ask(portion: list[str]) -> dict[str, Parsed]:
+        def ask(portion: list[str]) -> dict[str, Vector]:
             if len(portion) == 1:
-                return {portion[0]: self._ask(path, portion[0], times, until, parse)}
-            whole = self._ask(path, unite(portion), times, until, parse, keep=False)
-            parts = dict(zip(portion, separated(whole, len(portion)), strict=True))
+                return {portion[0]: self.query(portion[0], at)}
+            fields = self._fields(unite(portion), times)
+
+            def fetch() -> list[Vector]:
+                answer = self._call(self.settings.method, path, fields)
+                return [vector(part) for part in separated(answer, len(portion))]
+
+            parts = dict(zip(portion, self._unions.do((path, *fields), fetch), strict=True))
             for member, part in parts.items():
-                self._kept.put(keys[member], part, self._ttl_seconds(until), weight=weight_of(part))
+                self._kept.put(keys[member], part, self._ttl_seconds(at), weight=weight_of(part))
             return parts
 
-        todo = list(portions(list(dict.fromkeys(missing)), 0 if self.settings.method == "GET" else MAX_BYTES))
+        missing = [each for each, kept in found.items() if kept is None]
+        todo = list(portions(missing, 0 if self.settings.method == "GET" else MAX_BYTES))
         for answers in map(ask, todo) if len(todo) < 2 else self.pool.map(ask, todo):
             found.update(answers)
-        return [found[each] for each in promql]
+        return [cast(Vector, found[each]) for each in promql]
 
     def _fields(self, promql: str, times: Fields) -> Fields:
         return [
@@ -266,13 +253,6 @@ class PrometheusClient:
         if not isinstance(data, list):
             raise PrometheusAnswerInvalid(f"expected a list, got {shown(data)}")
         return data
-
-
-def _range_times(start: datetime, end: datetime, step: timedelta) -> Fields:
-    points = (end - start) / step + 1
-    if not 1 <= points <= MAX_POINTS:
-        raise UserInputError(f"a range query may have 1 to {MAX_POINTS} points, not {points:.0f}")
-    return [("start", _seconds(start)), ("end", _seconds(end)), ("step", f"{step.total_seconds():.3f}")]
 
 
 def _seconds(moment: datetime) -> str:

@@ -20,7 +20,7 @@ from asahi_analytics.errors import (
     PrometheusTimeout,
 )
 from asahi_analytics.transport import Reply
-from asahi_analytics.unions import member_of, without_member
+from asahi_analytics.unions import take_member
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,7 +70,6 @@ class Answer:
 
 
 Parsed = TypeVar("Parsed", Vector, Matrix)
-Labelled = TypeVar("Labelled", Sample, Series)
 
 
 def read_answer(reply: Reply, url: str) -> Answer:
@@ -165,31 +164,20 @@ def _result(data: Any, kinds: tuple[str, ...]) -> tuple[str, Any]:
     return kind, data["result"]
 
 
-def separated(whole: Parsed, count: int) -> list[Parsed]:
-    """Return the answer to each of the ``count`` expressions that were asked as one."""
-    if isinstance(whole, Vector):
-        return [
-            Vector(tuple(Sample(labels, sample.value) for labels, sample in found), whole.warnings)
-            for found in _members(whole.samples, count)
-        ]
-    return [
-        Matrix(tuple(Series(labels, one.times, one.values) for labels, one in found), whole.warnings)
-        for found in _members(whole.series, count)
-    ]
+def separated(whole: Answer, count: int) -> list[Answer]:
+    """Return the answer to each of the ``count`` expressions that were asked as one; what is no vector stays whole."""
+    result = whole.data.get("result") if isinstance(whole.data, dict) else None
+    if not isinstance(result, list):
+        return [whole] * count
+    parts: list[list[Any]] = [[] for _ in range(count)]
+    for entry in result:
+        parts[take_member(entry["metric"])].append(entry)
+    return [Answer({**whole.data, "result": part}, whole.warnings, 0) for part in parts]
 
 
-def _members(found: Iterable[Labelled], count: int) -> list[list[tuple[dict[str, str], Labelled]]]:
-    members: list[list[tuple[dict[str, str], Labelled]]] = [[] for _ in range(count)]
-    for one in found:
-        members[member_of(one.labels)].append((without_member(one.labels), one))
-    return members
-
-
-def weight_of(answer: Vector | Matrix) -> int:
+def weight_of(answer: Vector) -> int:
     """Return about the bytes of an answer, as the server would have written it."""
-    if isinstance(answer, Vector):
-        return 100 * (1 + len(answer.samples))
-    return 100 * (1 + len(answer.series)) + 16 * sum(one.times.size for one in answer.series)
+    return 100 * (1 + len(answer.samples))
 
 
 def _text(body: bytes) -> str:

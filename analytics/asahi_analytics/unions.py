@@ -6,7 +6,7 @@ those of one moment at once. Only functions that every backend has are used: ``l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 MEMBER: Final = "asked"
@@ -43,11 +43,6 @@ def portions(expressions: Sequence[str], max_bytes: int = MAX_BYTES) -> Iterator
         yield portion
 
 
-def member_of(labels: Mapping[str, str]) -> int:
-    """Return the number of the expression that a series with these labels belongs to."""
-    return int(labels.get(MEMBER, "0"))
-
-
-def without_member(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return ``labels`` as the expression alone would have given them."""
-    return {name: value for name, value in labels.items() if name != MEMBER}
+def take_member(labels: dict[str, str]) -> int:
+    """Take the mark off ``labels`` and return the number of the expression that a series with them belongs to."""
+    return int(labels.pop(MEMBER, "0"))

@@ -18,6 +18,7 @@ import asahi_alerts
 from asahi_analytics.api import health, openapi, parameters, problems, service_metrics
 from asahi_analytics.api.endpoints import ENDPOINTS, Endpoint
 from asahi_analytics.api.service import Body, Service, build
+from asahi_analytics.engine import stepped
 from asahi_analytics.settings import Settings
 from asahi_analytics.web import blueprint as overview
 
@@ -64,8 +65,14 @@ def _view(service: Service, endpoint: Endpoint) -> Callable[[], Response]:
 
 
 def _body(service: Service, endpoint: Endpoint, given: parameters.Parameters) -> Body:
-    """The answer as bytes: kept, in flight for somebody else, or worked out now."""
-    key = f"{endpoint.path}?{given.model_dump_json()}"
+    """The answer as bytes: kept, in flight for somebody else, or worked out now.
+
+    What is kept belongs to one moment of the engine's clock, so that every worker moves on at the same time; the
+    moments of answers about what is long over are further apart.
+    """
+    stands = max(endpoint.stands_seconds, service.settings.cache.recent_ttl_seconds)
+    moment = stepped(service.engine.clock, endpoint.stands_seconds)().isoformat()
+    key = f"{moment} {endpoint.path}?{given.model_dump_json()}"
     kept = service.answers.get(key)
     if kept is not None:
         service.metrics.kept.labels(endpoint.path).inc()
@@ -74,7 +81,7 @@ def _body(service: Service, endpoint: Endpoint, given: parameters.Parameters) ->
     def work() -> Body:
         content = dump(endpoint.handle(service, given))
         body = Body(content, hashlib.blake2b(content, digest_size=12).hexdigest())
-        service.answers.put(key, body, service.settings.cache.recent_ttl_seconds, weight=len(content))
+        service.answers.put(key, body, stands, weight=len(content))
         return body
 
     return service.flights.do(key, work)

@@ -41,13 +41,14 @@ Handler = Callable[[Service, Any], BaseModel]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One GET endpoint; ``handle`` returns an instance of ``answer``."""
+    """One GET endpoint; ``handle`` returns an instance of ``answer``, which stands for ``stands_seconds`` or more."""
 
     path: str
     summary: str
     parameters: type[Parameters]
     answer: type[BaseModel]
     handle: Handler
+    stands_seconds: float = 0.0
 
 
 def cost_breakdown(service: Service, given: CostBreakdownParameters) -> CostBreakdown:
@@ -164,6 +165,20 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         hit_rate_forecast,
     ),
     Endpoint("/analytics/budgets", "Do the month's budgets last?", BudgetParameters, BudgetReport, budgets),
-    Endpoint("/analytics/anomalies", "What just went wrong, and why", Parameters, AnomalyReport, anomalies),
-    Endpoint("/analytics/recommendations", "What to change", Parameters, Recommendations, recommendations),
+    Endpoint(
+        "/analytics/anomalies",
+        "What just went wrong, and why",
+        Parameters,
+        AnomalyReport,
+        anomalies,
+        stands_seconds=60.0,
+    ),
+    Endpoint(
+        "/analytics/recommendations",
+        "What to change",
+        Parameters,
+        Recommendations,
+        recommendations,
+        stands_seconds=60.0,
+    ),
 )

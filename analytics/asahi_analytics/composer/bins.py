@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -37,6 +34,48 @@ class Binned:
     plan: list[Piece]
 
 
+class Table:
+    """Amounts by place, an edge or a bin, and key; zero where a place is known and a key is not."""
+
+    def __init__(self, size: int) -> None:
+        """Know nothing of ``size`` places."""
+        self.known = np.zeros(size, dtype=bool)
+        self.columns: dict[Key, Floats] = {}
+
+    def add(self, key: Key, places: Places, amounts: Floats) -> None:
+        """Add ``amounts`` of ``key`` at different ``places``."""
+        if key not in self.columns:
+            self.columns[key] = np.zeros(self.known.size)
+        self.columns[key][places] += amounts
+
+    def put(self, place: int, amounts: Amounts) -> None:
+        """Set all that is known of one place."""
+        self.known[place] = True
+        for key in {**self.columns, **amounts}:
+            self.add(key, np.array([place]), np.array([amounts.get(key, 0.0)]) - self._at(key, place))
+
+    def _at(self, key: Key, place: int) -> float:
+        return float(self.columns[key][place]) if key in self.columns else 0.0
+
+    def differences(self, inside: Places) -> Table:
+        """Return what was added between neighbours of which both are known and ``inside``; never less than nothing."""
+        found = Table(self.known.size - 1)
+        known = np.zeros(self.known.size, dtype=bool)
+        known[inside] = self.known[inside]
+        found.known = known[1:] & known[:-1]
+        found.columns = {
+            key: np.where(found.known, np.maximum(np.diff(column), 0.0), 0.0)
+            for key, column in self.columns.items()
+        }
+        return found
+
+    def merge(self, other: Table) -> None:
+        """Take over the places that ``other`` knows, which are none that are known here."""
+        self.known |= other.known
+        for key, column in other.columns.items():
+            self.add(key, np.flatnonzero(other.known), column[other.known])
+
+
 @dataclass(frozen=True)
 class Reading:
     """Where totals are read from: ``after`` seconds from a snapshot, ``back`` from then, or ``slack`` more."""
@@ -63,70 +102,64 @@ class Bins:
     def answer(self) -> Asking[Binned]:
         """Find what each bin holds; NaN where nothing was scraped."""
         plan = yield from self._question.plan()
-        amounts: list[Amounts | None] = [None] * (self._edges.size - 1)
+        amounts = Table(self._edges.size - 1)
         for found in (yield from together([self._from_piece(piece) for piece in plan])):
-            for index, amount in found.items():
-                amounts[index] = amount
-        unknown = list(spans_of(np.array([found is None for found in amounts])))
-        for (first, last), raw in zip(
-            unknown, (yield from together([self._from_samples(*span) for span in unknown])), strict=True
-        ):
-            amounts[first:last] = raw
-        return (yield from self._table([found or {} for found in amounts], plan))
+            amounts.merge(found)
+        unknown = list(spans_of(~amounts.known))
+        raw = yield from together([self._from_samples(*span) for span in unknown])
+        for (first, _), bins in zip(unknown, raw, strict=True):
+            for number, amount in enumerate(bins):
+                amounts.put(first + number, amount)
+        return (yield from self._finished(amounts, plan))
 
     def _from_samples(self, first: int, last: int) -> Asking[list[Amounts]]:
         question, edges = self._question, self._edges[first : last + 1].tolist()
         return (yield from work(lambda client: list(question.raw(client).each_bin(question.ask.by, edges))))
 
-    def _from_piece(self, piece: Piece) -> Asking[dict[int, Amounts]]:
+    def _from_piece(self, piece: Piece) -> Asking[Table]:
         """Find the amounts of the bins of which both edges are known within ``piece``."""
         inside = np.flatnonzero((self._edges >= piece.start) & (self._edges <= piece.end))
         if piece.run is None or inside.size < 2:
-            return {}
+            return Table(self._edges.size - 1)
         totals = yield from self._at_edges(piece.run, inside)
-        return {
-            left: {key: max(0.0, value - totals[left].get(key, 0.0)) for key, value in totals[right].items()}
-            for left, right in pairwise(inside.tolist())
-            if left in totals and right in totals
-        }
+        return totals.differences(inside)
 
-    def _at_edges(self, run: Run, inside: Places) -> Asking[dict[int, Amounts]]:
-        """Find the running total at edges by their number: the outer ones exact, inner ones at the snapshot before."""
+    def _at_edges(self, run: Run, inside: Places) -> Asking[Table]:
+        """Find the running total at edges: the outer ones exact, inner ones at the snapshot before."""
         interval = self._question.interval
-        totals: dict[int, Amounts] = {}
-        late: list[int] = []
+        totals = Table(self._edges.size)
+        late = np.array([], dtype=np.intp)
         if self._step % interval == 0:
-            totals, late = yield from self._recorded(run, inside)
-        outer = [index for index in (int(inside[0]), int(inside[-1])) if self._edges[index] % interval]
-        absent = [index for index in inside.tolist() if index not in totals]
-        for few in (late, absent):
-            outer += few if len(few) <= MAX_EXACT_EDGES else []
-        exact = list(dict.fromkeys([int(inside[0]), int(inside[-1])] if not totals else outer))
+            late = yield from self._recorded(run, inside, totals)
+        outer = inside[[0, -1]]
+        exact = [outer[self._edges[outer] % interval > 0] if totals.known.any() else outer]
+        for few in (late, inside[~totals.known[inside]]):
+            exact += [few] if few.size <= MAX_EXACT_EDGES else []
+        places = np.unique(np.concatenate(exact)).tolist()
         found = yield from together(
-            [self._question.running(run, float(self._edges[index])) for index in exact]
+            [self._question.running(run, float(self._edges[place])) for place in places]
         )
-        return {**totals, **dict(zip(exact, found, strict=True))}
+        for place, amounts in zip(places, found, strict=True):
+            totals.put(place, amounts)
+        return totals
 
-    def _recorded(self, run: Run, inside: Places) -> Asking[tuple[dict[int, Amounts], list[int]]]:
-        """Find the totals at the snapshots that the edges lie on, or soon after; and the edges of the latter.
+    def _recorded(self, run: Run, inside: Places, totals: Table) -> Asking[Places]:
+        """Find the totals at the snapshots that the edges lie on, or soon after; return the edges of the latter.
 
         Copies with fewer samples are read first, then the state for what they lack.
         """
-        interval = self._question.interval
-        snapshots = np.floor(self._edges[inside] / interval + 1e-9) * interval
-        found: dict[int, Amounts] = {}
-        missing = np.ones(inside.size, dtype=bool)
-        for reading in self._copies(snapshots):
-            if missing.sum() > MAX_EXACT_EDGES:
-                told, _ = yield from self._read(reading, inside[missing], snapshots[missing])
-                found |= told
-                missing = ~np.isin(inside, list(found))
-        if missing.sum() <= MAX_EXACT_EDGES and found:
-            return found, []
+        interval, after = self._question.interval, self._question.after
+        snapshots = np.floor(self._edges / interval + 1e-9) * interval
+        state = Reading(run.metric, after, after, 0.0)
+        missing = inside
+        for reading in (*self._copies(snapshots[inside]), state):
+            if missing.size > MAX_EXACT_EDGES:
+                yield from self._read(reading, missing, snapshots, totals)
+                missing = missing[~totals.known[missing]]
+        if missing.size <= MAX_EXACT_EDGES and missing.size < inside.size:
+            return np.array([], dtype=np.intp)
         slack = min(self._step * 0.75, max(self._step / 10, MIN_SLACK_SECONDS))
-        state = Reading(run.metric, self._question.after, self._question.after, slack)
-        told, late = yield from self._read(state, inside[missing], snapshots[missing])
-        return found | told, late
+        return (yield from self._read(replace(state, slack=slack), missing, snapshots, totals))
 
     def _copies(self, snapshots: Floats) -> list[Reading]:
         question = self._question
@@ -137,45 +170,39 @@ class Bins:
             if level.holds(labels) and not np.any(snapshots % level.grid.total_seconds())
         ]
 
-    def _read(
-        self, reading: Reading, inside: Places, snapshots: Floats
-    ) -> Asking[tuple[dict[int, Amounts], list[int]]]:
-        """Find the totals at ``snapshots`` as ``reading`` holds them; and which edges got a later one."""
-        by, start, step = self._question.ask.by, snapshots[0] + reading.after, self._step
-        ask = (moment(start), moment(snapshots[-1] + reading.after), timedelta(seconds=step))
-        back = math.ceil(reading.back + reading.slack)
-        marks = f'max(last_over_time({reading.metric}{{{PART}="{SNAPSHOT}"}}[{back}s]))'
-        told, recorded = yield from together(
-            [values(marks, *ask), values(self._question.recorded(reading.metric, back), *ask)]
+    def _read(self, reading: Reading, wanted: Places, snapshots: Floats, totals: Table) -> Asking[Places]:
+        """Find the totals at the snapshots of ``wanted`` edges as ``reading`` holds them; return which came later."""
+        step, first = self._step, int(wanted[0])
+        start, end = (float(snapshots[place]) + reading.after for place in (first, int(wanted[-1])))
+        ask = (moment(start), moment(end), timedelta(seconds=step))
+        recorded = yield from values(
+            self._question.totals(reading.metric, reading.back + reading.slack), *ask
         )
-        edges = np.rint((snapshots - snapshots[0]) / step).astype(np.intp)
-        taken = np.full(edges[-1] + 1, np.nan)
-        for series in told.series:
-            taken[_places(series.times, start, step)] = series.values
-        taken = taken[edges]
-        found: dict[int, Amounts] = {int(place): {} for place in edges[snapshots - taken <= reading.slack]}
-        for series in recorded.series:
-            key = key_of(series.labels, by)
-            for place, total in zip(
-                _places(series.times, start, step).tolist(), series.values.tolist(), strict=True
-            ):
-                if place in found:
-                    found[place][key] = found[place].get(key, 0.0) + total
-        number = dict(zip(edges.tolist(), inside.tolist(), strict=True))
-        late = inside[(snapshots - taken <= reading.slack) & (taken < snapshots)].tolist()
-        return {number[place]: amounts for place, amounts in found.items()}, late
 
-    def _table(self, amounts: Sequence[Amounts], plan: list[Piece]) -> Asking[Binned]:
-        keys = tuple(sorted({key for found in amounts for key in found}))
-        table = np.array([[found.get(key, 0.0) for key in keys] for found in amounts]).reshape(
-            len(amounts), len(keys)
-        )
+        def places(times: Floats) -> Places:
+            return first + np.rint((times - start) / step).astype(np.intp)
+
+        marks = [series for series in recorded.series if series.labels.get(PART) == SNAPSHOT]
+        sums = [series for series in recorded.series if series.labels.get(PART) != SNAPSHOT]
+        taken = np.full(self._edges.size, np.nan)
+        for series in marks:
+            taken[places(series.times)] = series.values
+        usable = np.zeros(self._edges.size, dtype=bool)
+        usable[wanted] = snapshots[wanted] - taken[wanted] <= reading.slack
+        totals.known |= usable
+        for series in sums:
+            at = places(series.times)
+            key = key_of(series.labels, self._question.ask.by)
+            totals.add(key, at[usable[at]], series.values[usable[at]])
+        return np.flatnonzero(usable & (taken < snapshots))
+
+    def _finished(self, amounts: Table, plan: list[Piece]) -> Asking[Binned]:
+        keys = tuple(sorted(amounts.columns))
+        table = np.zeros((amounts.known.size, len(keys)))
+        for number, key in enumerate(keys):
+            table[:, number] = amounts.columns[key]
         idle = ~np.any(table > 0, axis=1)
         if idle.any():
             scraped = yield from scraped_bins(self._question.rules, self._edges[1:], self._step)
             table[idle & ~scraped] = np.nan
         return Binned(keys, table, plan)
-
-
-def _places(times: Floats, start: float, step: float) -> Places:
-    return np.rint((times - start) / step).astype(np.intp)

@@ -15,7 +15,14 @@ from asahi_analytics.composer.ledger import Amounts, amounts_of
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.promql import by_clause, duration
 from asahi_analytics.replies import Vector
-from asahi_analytics.tiles import MEMORY, PART, RUNNING, SEEN, RuleParameters, terms_at_query_time
+from asahi_analytics.tiles import (
+    MEMORY,
+    PART,
+    RUNNING,
+    SEEN,
+    RuleParameters,
+    terms_at_query_time,
+)
 from asahi_exporter.conventions import STORE, STORE_CREATED, Family
 
 

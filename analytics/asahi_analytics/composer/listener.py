@@ -31,12 +31,6 @@ class Client(Protocol):
         """Return the value of each expression at ``at``."""
         ...
 
-    def query_range_all(
-        self, promql: Sequence[str], start: datetime, end: datetime, step: timedelta
-    ) -> list[Matrix]:
-        """Return each expression as ``query_range`` would."""
-        ...
-
 
 class Listener:
     """Passes questions on to ``client`` and collects the warnings of the answers; thread-safe."""
@@ -68,12 +62,6 @@ class Listener:
     def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
         """Return the value of each expression at ``at``."""
         return [self._listen(answer) for answer in self._client.query_all(promql, at)]
-
-    def query_range_all(
-        self, promql: Sequence[str], start: datetime, end: datetime, step: timedelta
-    ) -> list[Matrix]:
-        """Return each expression as ``query_range`` would."""
-        return [self._listen(answer) for answer in self._client.query_range_all(promql, start, end, step)]
 
     def _listen(self, answer: Answer) -> Answer:
         if answer.warnings:

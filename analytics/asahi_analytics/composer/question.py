@@ -15,7 +15,7 @@ from asahi_analytics.composer.runs import Piece, Run, look_in, moment, pieces
 from asahi_analytics.composer.values import Ask
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration, matchers
-from asahi_analytics.tiles import PART, RUNNING, RuleParameters, state_metric
+from asahi_analytics.tiles import PART, RUNNING, SNAPSHOT, RuleParameters, state_metric
 from asahi_exporter.conventions import FAMILIES, Family
 
 
@@ -105,3 +105,12 @@ class Question:
         matching = ",".join(filter(None, (f'{PART}="{RUNNING}"', where)))
         looked = duration(timedelta(seconds=back))
         return f"sum {by_clause(self.ask.by)} (last_over_time({metric}{{{matching}}}[{looked}]))"
+
+    def totals(self, metric: str, back: float) -> str:
+        """Return the same with the snapshot that it is of beside it, told apart by the label ``part``."""
+        looked = duration(timedelta(seconds=back))
+        if self.ask.where:
+            mark = f'max by ({PART}) (last_over_time({metric}{{{PART}="{SNAPSHOT}"}}[{looked}]))'
+            return f"{self.recorded(metric, back)} or {mark}"
+        both = f'last_over_time({metric}{{{PART}=~"{RUNNING}|{SNAPSHOT}"}}[{looked}])'
+        return f"sum {by_clause((PART, *self.ask.by))} ({both})"

@@ -114,20 +114,15 @@ def _ask(client: Client) -> Callable[[Job], dict[Request, Any]]:
 
 
 def _jobs(requests: Sequence[Request]) -> list[Job]:
-    """What is to be asked, requests about the same time together."""
+    """What is to be asked: values of the same moment together, wide ranges each by itself."""
     moments: dict[datetime, list[At]] = {}
-    ranges: dict[tuple[datetime, datetime, timedelta], list[Over]] = {}
     jobs: list[Job] = []
     for request in requests:
         if isinstance(request, At):
             moments.setdefault(request.moment, []).append(request)
-        elif isinstance(request, Over):
-            ranges.setdefault((request.start, request.end, request.step), []).append(request)
         else:
-            jobs.append(_doing(request))
-    jobs += [_asking_at(moment, asked) for moment, asked in moments.items()]
-    jobs += [_asking_over(asked) for asked in ranges.values()]
-    return jobs
+            jobs.append(_asking_over(request) if isinstance(request, Over) else _doing(request))
+    return [*jobs, *(_asking_at(moment, asked) for moment, asked in moments.items())]
 
 
 def _doing(request: Work) -> Job:
@@ -142,11 +137,7 @@ def _asking_at(moment: datetime, asked: Sequence[At]) -> Job:
     return job
 
 
-def _asking_over(asked: Sequence[Over]) -> Job:
-    def job(client: Client) -> dict[Request, Any]:
-        first = asked[0]
-        promql = [request.promql for request in asked]
-        answers = client.query_range_all(promql, first.start, first.end, first.step)
-        return dict(zip(asked, answers, strict=True))
-
-    return job
+def _asking_over(request: Over) -> Job:
+    return lambda client: {
+        request: client.query_range(request.promql, request.start, request.end, request.step)
+    }

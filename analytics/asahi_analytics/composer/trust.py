@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.composer.presence import LOOKBACK, scraped_bins
+from asahi_analytics.composer.presence import LOOKBACK, scraped_bins, spans_of
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece, look_in, moment, pieces
 from asahi_analytics.composer.values import Gap
@@ -72,8 +72,11 @@ def _from_bins(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
     present = yield from scraped_bins(rules, ends, float(step))
     if not present.any():
         return Coverage(0.0, None, (Gap(start=moment(piece.start), end=moment(piece.end)),))
-    gaps = tuple(Gap(start=moment(end - step), end=moment(end)) for end in ends[~present])
-    return Coverage(length * float(present.mean()), None, _merged(gaps))
+    gaps = tuple(
+        Gap(start=moment(ends[first] - step), end=moment(ends[last - 1]))
+        for first, last in spans_of(~present)
+    )
+    return Coverage(length * float(present.mean()), None, gaps)
 
 
 def _merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:

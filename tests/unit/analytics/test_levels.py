@@ -7,10 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from asahi_analytics.levels import WHOLE_FAMILIES, levels_of, rule_files
+from asahi_analytics.anomaly import AnomalyConfig
+from asahi_analytics.anomaly.sources import sources
+from asahi_analytics.levels import MODEL_FAMILIES, WHOLE_FAMILIES, levels_of, rule_files
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.trends import METRICS
-from asahi_exporter.conventions import FAMILIES
+from asahi_exporter.conventions import FAMILIES, MODEL
 
 RULES = Path(__file__).parents[3] / "prometheus" / "rules"
 COST, BUCKETS, USERS = (FAMILIES[name] for name in ("cost_dollars", "latency_ms_bucket", "user_cost_dollars"))
@@ -20,20 +22,23 @@ def test_the_committed_rules_are_those_that_are_generated():
     assert (RULES / "asahi_levels.yml").read_text() == rule_files()["asahi_levels.yml"]
 
 
-def test_every_family_has_an_hour_level_and_what_charts_show_a_whole():
+def test_every_family_has_an_hour_level_what_charts_show_a_whole_and_what_is_judged_its_models():
     assert [level.metric for level in levels_of(COST, RuleParameters())] == [
         "asahi:cost_dollars:whole",
+        "asahi:cost_dollars:model",
         "asahi:cost_dollars:hour",
     ]
     assert [level.name for level in levels_of(USERS, RuleParameters())] == ["hour"]
     charted = {family for metric in METRICS.values() for family, _ in metric.sources}
     assert charted - WHOLE_FAMILIES == {"cache_hits", "cache_misses"}
-    assert set(FAMILIES) >= WHOLE_FAMILIES
+    judged = {source.family for source in sources(AnomalyConfig()).values() if MODEL in source.by}
+    assert judged <= MODEL_FAMILIES
+    assert set(FAMILIES) >= WHOLE_FAMILIES | MODEL_FAMILIES
 
 
 def test_a_whole_keeps_the_bounds_of_a_histogram_and_the_hour_keeps_every_label():
-    whole, hour = levels_of(BUCKETS, RuleParameters())
-    assert (whole.labels, hour.labels) == (("le",), BUCKETS.labels)
+    whole, model, hour = levels_of(BUCKETS, RuleParameters())
+    assert (whole.labels, model.labels, hour.labels) == (("le",), ("model", "le"), BUCKETS.labels)
     assert whole.holds(("le",))
     assert whole.holds(())
     assert not whole.holds(("model",))
@@ -58,3 +63,8 @@ def test_a_copy_is_read_when_it_is_sure_to_be_there_and_the_next_is_not():
     whole = levels_of(COST, RuleParameters())[0]
     assert whole.delay == timedelta(seconds=90)
     assert whole.after == timedelta(seconds=149, milliseconds=999)
+
+
+def test_a_grid_that_is_no_multiple_of_the_interval_is_not_kept():
+    rules = RuleParameters(interval=timedelta(minutes=4))
+    assert [level.name for level in levels_of(COST, rules)] == ["whole", "hour"]

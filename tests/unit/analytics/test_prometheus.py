@@ -146,23 +146,6 @@ def test_queries_sent_in_the_address_are_not_put_together() -> None:
     assert len(asked(made)) == 2
 
 
-def test_range_queries_are_put_together_too() -> None:
-    def handler(_path, fields):
-        return success(
-            [
-                {"metric": {"asked": number}, "values": [[1, expression], [2, expression]]}
-                for expression, number in members(fields["query"])
-            ],
-            "matrix",
-        )
-
-    made = client(handler)
-    four, five = made.query_range_all(["4", "5"], AT, AT + timedelta(seconds=1), timedelta(seconds=1))
-    assert [four.series[0].values.tolist(), five.series[0].values.tolist()] == [[4, 4], [5, 5]]
-    assert four.series[0].labels == {}
-    assert len(asked(made)) == 1
-
-
 def test_what_the_backend_warned_of_is_said_of_every_answer() -> None:
     made = client(lambda _p, _f: success([], warnings=["one store did not answer"]))
     assert {vector.warnings for vector in made.query_all(["1", "2"], AT)} == {("one store did not answer",)}
