@@ -22,7 +22,7 @@ RECENT: Final = "10m"
 
 def running(family: str) -> str:
     """Return the name of the running total of ``family``; an unknown family is a ``KeyError``."""
-    return f"asahi:{FAMILIES[family].name}:running"
+    return FAMILIES[family].running
 
 
 def indented(expr: str, spaces: int = 2) -> str:

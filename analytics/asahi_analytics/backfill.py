@@ -19,6 +19,7 @@ from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.history import HistorySeries, Milliseconds
+from asahi_analytics.hours import HOUR_FAMILIES, Tiles
 from asahi_analytics.levels import Level, levels_of
 from asahi_analytics.tiles import (
     BACKFILLED,
@@ -35,7 +36,6 @@ from asahi_analytics.tiles import (
     SINCE,
     SNAPSHOT,
     RuleParameters,
-    running_metric,
     state_metric,
 )
 from asahi_exporter.conventions import STORE, Family
@@ -125,7 +125,7 @@ def _recorded(
     for key, values in totals.items():
         labels = {label: value for label, value in zip(family.labels, key, strict=True) if value}
         yield HistorySeries(state_metric(family), {**labels, PART: RUNNING}, times, values)
-        yield HistorySeries(running_metric(family), labels, times, values)
+        yield HistorySeries(family.running, labels, times, values)
     seconds = snapshots_ms / 1000.0
     since = np.full(seconds.shape, seconds[0])
     certificate = {SINCE: since, SNAPSHOT: seconds, BACKFILLED: seconds}
@@ -133,6 +133,20 @@ def _recorded(
         yield HistorySeries(state_metric(family), {PART: part}, times, values)
     for level in levels_of(family, rules):
         yield from _copied(level, totals, certificate, snapshots_ms)
+    if family.name in HOUR_FAMILIES:
+        yield from _hourly(Tiles(family, rules), totals, snapshots_ms)
+
+
+def _hourly(
+    tiles: Tiles, totals: Mapping[tuple[str, ...], Floats], snapshots_ms: Milliseconds
+) -> Iterator[HistorySeries]:
+    """The tiles between the full hours among the snapshots."""
+    full = snapshots_ms % (HOUR_SECONDS * 1000) == 0
+    times = snapshots_ms[full][1:] + round((tiles.delay + tiles.rules.settle).total_seconds() * 1000)
+    for key, values in totals.items():
+        named = zip(tiles.family.labels, key, strict=True)
+        labels = {label: value for label, value in named if value}
+        yield HistorySeries(tiles.metric, labels, times, np.diff(values[full]))
 
 
 def _copied(

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.rule_text import rules_text
 from asahi_analytics.tiles import (
     BACKFILLED,
     PART,
@@ -23,7 +24,6 @@ from asahi_analytics.tiles import (
     SINCE,
     SNAPSHOT,
     RuleParameters,
-    rules_text,
     state_metric,
 )
 from asahi_exporter.conventions import FAMILIES, MODEL, Family

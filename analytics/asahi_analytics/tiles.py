@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-import yaml
-
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.rule_text import rules_text
 from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE, STORE_CREATED, Family
 
 PART: Final = "part"
@@ -49,24 +48,41 @@ _NO_FAMILY: Final = Family("scrapes", "", ())
 JOB: Final = "job"
 INSTANCE: Final = "instance"
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
-HEADER: Final = "# Made by `asahi-obs rules build`; docs/exact-dollars.md explains it.\n"
 DISCOVERY: Final = timedelta(seconds=10)
 """Prometheus takes up to half of this after its start until it scrapes."""
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_PLAIN_CREATED: Final = f'{STORE_CREATED.name}{{{STORE}=""}}'
+_PROCESS: Final = f"({JOB}, {INSTANCE})"
+MINUTE_FAMILIES: Final = frozenset(
+    {
+        "requests",
+        "cost_dollars",
+        "baseline_dollars",
+        "savings_dollars",
+        "user_cost_dollars",
+        "tokens",
+        "unpriced_requests",
+        "cache_hits",
+        "cache_misses",
+        "errors",
+    }
+)
+"""Families whose totals are recorded at the shorter interval: money, and what alerts watch by the minute."""
 
 
 @dataclass(frozen=True)
 class RuleParameters:
     """How the rules run.
 
-    ``interval``: between evaluations, and the grid that snapshots lie on; ``histogram_interval``: the same for
-    histogram families; ``settle``: how old a snapshot is at least, so that its scrapes are stored; ``lookback``:
-    how old a sample may be to stand for its series at a snapshot; ``state_lookback``: how long an interruption
-    of scrapes or evaluations may last without breaking the run; ``scrape_interval``: the shortest of any exporter.
+    ``interval``: between evaluations of ``MINUTE_FAMILIES``, and the grid that their snapshots lie on;
+    ``slow_interval``: the same for all others; ``settle``: how old a snapshot is at least, so that its scrapes are
+    stored; ``lookback``: how old a sample may be to stand for its series at a snapshot; ``state_lookback``: how long
+    an interruption of scrapes or evaluations may last without breaking the run; ``scrape_interval``: the shortest of
+    any exporter.
     """
 
     interval: timedelta = timedelta(minutes=1)
-    histogram_interval: timedelta = timedelta(minutes=5)
+    slow_interval: timedelta = timedelta(minutes=5)
     settle: timedelta = timedelta(seconds=15)
     lookback: timedelta = timedelta(minutes=5)
     state_lookback: timedelta = timedelta(hours=2)
@@ -74,8 +90,8 @@ class RuleParameters:
 
     def __post_init__(self) -> None:
         """Refuse parameters with which the rules would not be exact."""
-        longest = max(self.interval, self.histogram_interval)
-        if min(self.interval, self.histogram_interval, self.settle) < timedelta(seconds=1):
+        longest = max(self.interval, self.slow_interval)
+        if min(self.interval, self.slow_interval, self.settle) < timedelta(seconds=1):
             raise UserInputError("rule intervals and settle must be at least one second")
         if self.lookback < longest:
             raise UserInputError(
@@ -91,7 +107,7 @@ class RuleParameters:
 
     def interval_of(self, family: Family) -> timedelta:
         """Return the evaluation interval of ``family``."""
-        return self.histogram_interval if is_histogram(family) else self.interval
+        return self.interval if family.name in MINUTE_FAMILIES else self.slow_interval
 
     def rejoin_of(self, family: Family) -> timedelta:
         """Return how long after an interruption a run begins anew: every exporter is scraped again by then."""
@@ -109,18 +125,17 @@ def state_metric(family: Family) -> str:
     return f"asahi:{family.name}:state"
 
 
-def running_metric(family: Family) -> str:
-    """Return the name of the running total of ``family``, as dashboards read it."""
-    return f"asahi:{family.name}:running"
-
-
 @dataclass(frozen=True)
 class Reach:
-    """How far back the terms look: for state, for counters last seen, for samples of stored counters, and a scrape."""
+    """How far back the terms look.
+
+    For state, for counters last seen, for samples of stored counters, to the snapshot before, and to the latest scrape.
+    """
 
     state: timedelta
     seen: timedelta
     stored: timedelta
+    before: timedelta
     scrape: timedelta
 
 
@@ -154,29 +169,45 @@ class Terms:
         matching = ",".join(filter(None, (f'{STORE}{store}""', self.where)))
         return f"{self.family.source}{{{matching}}}"
 
-    def stored(self) -> str:
-        """Counters of memories that survive their process: the store is the identity, wherever it is scraped."""
-        last = self.snap(f"last_over_time({self._raw('!=')}[{duration(self.reach.stored)}])")
-        return f"max {by_clause((*self.family.labels, STORE))} ({last})"
+    def _stored_now(self) -> str:
+        return self.snap(f"last_over_time({self._raw('!=')}[{duration(self.reach.stored)}])")
 
-    def fresh(self, selector: str) -> str:
+    def stored(self, unless: str = "") -> str:
+        """Counters of memories that survive their process: the store is the identity, wherever it is scraped."""
+        return f"max {by_clause((*self.family.labels, STORE))} ({self._stored_now()}{unless})"
+
+    def _fresh(self, selector: str) -> str:
         """Series with a sample of the latest scrape: none that an earlier process left behind."""
         return f"last_over_time({selector}[{duration(self.reach.scrape)}])"
 
-    def lives(self) -> str:
-        """Each plain process's memory, told apart by when it was created: a restart makes a new one."""
-        created = self.fresh(f'{STORE_CREATED.name}{{{STORE}=""}}')
-        return f'count_values by ({JOB}, {INSTANCE}) ("{LIFE}", max by ({JOB}, {INSTANCE}) ({created}))'
+    def _steady(self) -> str:
+        """Plain counters of processes that did not start anew since the snapshot before."""
+        back = duration(self.reach.before)
+        created = f"{_PLAIN_CREATED}[{back}]"
+        lives = f"{_lives(f'last_over_time({created})')} unless on {_PROCESS} changes({created}) > 0"
+        return f"last_over_time({self._raw('=')}[{back}]) * on {_PROCESS} group_left ({LIFE}) ({lives})"
 
-    def plain_now(self) -> str:
-        """Counters that die with their process: every scraped label and the process's life are the identity."""
-        counters, lives = self.fresh(self._raw("=")), self.lives()
-        named = f"{counters} * on ({JOB}, {INSTANCE}) group_left ({LIFE}) clamp_max({lives}, 1)"
-        return f"({named} or {counters} unless on ({JOB}, {INSTANCE}) {lives})"
+    def _restarted(self) -> str:
+        """Plain counters of processes that started anew about now, by the life that the latest scrape saw."""
+        back = duration(self.reach.before)
+        anew = f"changes({_PLAIN_CREATED}[{duration(2 * self.reach.before)}] offset -{back}) > 0"
+        lives = _lives(self._fresh(_PLAIN_CREATED))
+        counters = f"({self._fresh(self._raw('='))} and on {_PROCESS} {anew})"
+        return f"({counters} * on {_PROCESS} group_left ({LIFE}) {lives})"
+
+    def _foreign(self) -> str:
+        """Plain counters of processes that do not say when they were created."""
+        back = duration(self.reach.before)
+        created = f"last_over_time({_PLAIN_CREATED}[{back}])"
+        return f"last_over_time({self._raw('=')}[{back}]) unless on {_PROCESS} {created}"
 
     def plain(self) -> str:
-        """Plain counters, and those of processes that ended since the last snapshot, as last scraped."""
-        return self.through(self.plain_now())
+        """Counters that die with their process: every scraped label and the process's life are the identity.
+
+        Of a process that started anew since the snapshot before, each of its lives as last scraped.
+        """
+        at_end = self.snap(f"{self._steady()} or {self._foreign()}")
+        return f"({at_end} or {self.through(self._restarted())})"
 
     def memory(self) -> str:
         """When each memory was created."""
@@ -203,25 +234,34 @@ class Terms:
         return f"({begun} or {broken} * 0 + {self.next} or vector{self.counted_to})"
 
     def counted(self) -> str:
-        """What each counter counted since it was last seen; births from zero."""
-        stored, plain = self.stored(), self.plain()
-        seen_stored = self.carried(SEEN, f'{STORE}!=""')
-        seen_plain = self.carried(SEEN, f'{STORE}=""')
-        return f"""(
-  clamp_min({stored} - ignoring ({PART}) {seen_stored}, 0)
-  or
-  ({plain} - ignoring ({PART}) {seen_plain}) >= 0
-  or
-  (
-    ({stored} or {plain})
-    and on () {self.carried(SINCE)}
-    unless on ({STORE}, {JOB}, {INSTANCE}) ({self.unknown_memory()})
-  )
-)"""
+        """What each counter counted since it was last seen, never less than nothing; births count from zero.
+
+        One sum for each identity of what it is now and of what it was, taken off: a birth has nothing to take off.
+        """
+        identity, unknown = by_clause((*self.family.labels, STORE)), self.unknown_memory()
+        stored = self.stored(f" unless on ({STORE}) ({unknown})")
+        plain = f"{self.plain()} unless on ({STORE}, {JOB}, {INSTANCE}) ({unknown})"
+        seen_stored, seen_plain = (self.carried(SEEN, f'{STORE}{which}""') for which in ("!=", "="))
+        return f"""{part("fallen", self._fallen())}
+or
+clamp_min(sum without ({PART}) ({plain} or -{seen_plain}), 0)
+or
+clamp_min(sum {identity} ({stored} or -{seen_stored}), 0)"""
+
+    def _fallen(self) -> str:
+        """Counters whose value fell although nothing says that their process started anew: in full."""
+        seen = self.carried(SEEN, f'{STORE}="",{LIFE}=""')
+        return f"({self.snap(self._foreign())} < ignoring ({PART}) {seen})"
 
     def total(self, labels: Iterable[str]) -> str:
         """The running total by ``labels``: what was carried and what was counted since."""
-        return f"sum {by_clause(tuple(labels))} (\n{self.carried(RUNNING)}\nor\n{self.counted()}\n)"
+        summed = f"sum {by_clause(tuple(labels))} (\n{self.counted()}\nor\n{self.carried(RUNNING)}\n)"
+        return f"({summed} > scalar({self.carried(SINCE)}) * 0 - Inf)"
+
+
+def _lives(created: str) -> str:
+    """Each process's life, told apart by when its memory was created: a restart begins another. Every value is 1."""
+    return f'count_values by {_PROCESS} ("{LIFE}", max by {_PROCESS} ({created}))'
 
 
 def part(name: str, expression: str) -> str:
@@ -242,7 +282,11 @@ def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
         return snap(f"last_over_time({expression}{grid})")
 
     reach = Reach(
-        rules.state_lookback, rules.state_lookback, rules.lookback, rules.scrape_interval - _MILLISECOND
+        rules.state_lookback,
+        rules.state_lookback,
+        rules.lookback,
+        interval - _MILLISECOND,
+        rules.scrape_interval - _MILLISECOND,
     )
     counted_to = f"({settled} - {settled} % {interval.total_seconds():g})"
     due = f"({counted_to} - {interval.total_seconds():g})"
@@ -258,6 +302,7 @@ def terms_at_query_time(
         since_snapshot,
         rules.state_lookback,
         max(rules.lookback, since_snapshot),
+        since_snapshot,
         rules.scrape_interval - _MILLISECOND,
     )
     grid = f"[{duration(since_snapshot)}:{duration(rules.grid)}]"
@@ -272,16 +317,14 @@ def state_expression(family: Family, rules: RuleParameters) -> str:
     """Return the rule that carries the state of ``family``."""
     terms = snapshot_terms(family, rules)
     now = f"vector{terms.counted_to}"
-    return "\nor\n".join(
-        (
-            part(RUNNING, terms.total(family.labels)),
-            part(SEEN, f"({terms.stored()} or {terms.plain()})"),
-            part(MEMORY, terms.memory()),
-            part(ADOPTED, f"({terms.unknown_memory()})"),
-            part(SINCE, terms.certificate()),
-            part(SNAPSHOT, now),
-        )
+    few = (
+        part(SNAPSHOT, now),
+        part(SINCE, terms.certificate()),
+        part(MEMORY, terms.memory()),
+        part(ADOPTED, f"({terms.unknown_memory()})"),
     )
+    seen = part(SEEN, f"({terms.plain()} or {terms.stored()})")
+    return "\nor\n".join((*few, part(RUNNING, terms.total(family.labels)), seen))
 
 
 def rule_group(family: Family, rules: RuleParameters) -> dict[str, Any]:
@@ -293,7 +336,7 @@ def rule_group(family: Family, rules: RuleParameters) -> dict[str, Any]:
         "interval": duration(rules.interval_of(family)),
         "rules": [
             {"record": state_metric(family), "expr": state_expression(family, rules)},
-            {"record": running_metric(family), "expr": copy},
+            {"record": family.running, "expr": copy},
         ],
     }
 
@@ -302,7 +345,7 @@ def scrapes_expression(rules: RuleParameters) -> str:
     """Return the rule that counts the seconds in which any exporter was scraped, and the restarts seen."""
     interval, settle = rules.interval, duration(rules.settle)
     step, seconds = duration(interval), f"{interval.total_seconds():g}"
-    terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 4), SCRAPES_STATE, str, str, "")
+    terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 5), SCRAPES_STATE, str, str, "")
     settled = f"(time() - {rules.settle.total_seconds():g})"
     now = f"vector({settled} - {settled} % {seconds})"
 
@@ -343,20 +386,3 @@ def rule_files(
     rules = rules or RuleParameters()
     groups = [scrapes_group(rules), *(rule_group(family, rules) for family in families.values())]
     return {"asahi_totals.yml": rules_text(groups)}
-
-
-def rules_text(groups: Iterable[Mapping[str, Any]]) -> str:
-    """Return ``groups`` of rules as the text of a rule file."""
-    return HEADER + yaml.dump({"groups": list(groups)}, sort_keys=False, width=110, Dumper=_Dumper)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes expressions of several lines as blocks."""
-
-
-def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _write_text)

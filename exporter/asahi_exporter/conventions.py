@@ -269,6 +269,11 @@ class Family:
     source: str
     labels: tuple[str, ...]
 
+    @property
+    def running(self) -> str:
+        """Name of the running total, as dashboards and alerts read it."""
+        return f"asahi:{self.name}:running"
+
 
 def _counter(name: str, metric: Metric) -> Family:
     return Family(name, metric.name, metric.labels)

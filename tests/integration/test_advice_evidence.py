@@ -14,7 +14,6 @@ from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.recommendations import Recommendation, RecommendationEngine
 from asahi_analytics.recommendations.observed import ASKED, Observed
-from asahi_analytics.tiles import running_metric
 from asahi_exporter.conventions import FAMILIES
 from support.advice_traffic import CASES, RECENT, Case, advise
 from support.demo_data import demo_prometheus
@@ -43,7 +42,7 @@ def totals(observed: Observed, end: datetime) -> Iterator[HistorySeries]:
             before = float(values.iloc[:-RECENT].sum())
             running = 1e6 + np.array([0.0, before, float(values.sum())])
             named = dict(zip(labels, map(str, parts), strict=True))
-            yield HistorySeries(running_metric(FAMILIES[family]), named, times_ms, running)
+            yield HistorySeries(FAMILIES[family].running, named, times_ms, running)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])

@@ -13,7 +13,6 @@ from asahi_analytics.dashboards.money import counted
 from asahi_analytics.demo import servers
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.tiles import running_metric
 from asahi_exporter.conventions import FAMILIES
 from support.demo_data import demo_prometheus
 
@@ -40,7 +39,7 @@ def totals(tmp_path_factory):
     folder = tmp_path_factory.mktemp("totals")
     now = datetime.now(UTC).replace(microsecond=0)
     times_ms = (int(now.timestamp()) - np.arange(180, -1, -1, dtype=np.int64) * 60) * 1000
-    name = running_metric(FAMILIES["cost_dollars"])
+    name = FAMILIES["cost_dollars"].running
     series = [
         HistorySeries(name, {"model": "old"}, times_ms, np.arange(181.0)),
         HistorySeries(name, {"model": "born"}, times_ms[-31:], np.full(31, 2.5)),

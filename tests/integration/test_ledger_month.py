@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,6 +14,7 @@ from asahi_analytics.backfill import snapshot_grid, totals_before
 from asahi_analytics.composer import Composer
 from asahi_analytics.demo.servers import prometheus, prometheus_config, running, victoria_metrics
 from asahi_analytics.history import HistorySeries, write_blocks
+from asahi_analytics.hours import Tiles
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.tiles import PART, RUNNING, RuleParameters, state_metric
 from asahi_analytics.windows import Window
@@ -29,8 +31,8 @@ def month():
 
 
 @pytest.fixture(scope="module")
-def composers(month, tmp_path_factory):
-    """The composer over raw samples alone, and over totals that were filled in afterwards."""
+def clients(month, tmp_path_factory):
+    """Servers of raw samples alone, of totals that were filled in afterwards, and of these totals' copies alone."""
     folder = tmp_path_factory.mktemp("month")
     write_blocks(month.series, folder / "raw" / "data")
     with running(prometheus(folder / "raw", prometheus_config())) as raw:
@@ -43,10 +45,15 @@ def composers(month, tmp_path_factory):
             running(prometheus(folder / "copies", prometheus_config())) as copies,
         ):
             yield {
-                "raw samples": Composer(client),
-                "backfilled totals": Composer(PrometheusClient(filled.url)),
-                "copies": Composer(PrometheusClient(copies.url)),
+                "raw samples": client,
+                "backfilled totals": PrometheusClient(filled.url),
+                "copies": PrometheusClient(copies.url),
             }
+
+
+@pytest.fixture(scope="module")
+def composers(clients):
+    return {name: Composer(client) for name, client in clients.items()}
 
 
 def _is_running_state(series: HistorySeries) -> bool:
@@ -106,6 +113,43 @@ def test_every_hour_is_read_from_the_copies_where_the_state_itself_is_not_there(
     for (start, end), (_, row) in zip(spans(HOUR), series.frame.iterrows(), strict=True):
         truth = month.ledger(start, end)
         same(row.fillna(0.0).to_dict(), truth if by else {"total": sum(truth.values())} if truth else {})
+
+
+def by_phase(client, promql, at) -> dict[str, float]:
+    return {sample.labels["phase"]: sample.value for sample in client.query(promql, at).samples}
+
+
+@pytest.mark.integration
+def test_the_tiles_of_full_hours_add_up_to_the_ledger(month, clients):
+    for start, end in [*spans(DAY), *spans(WEEK), (START, END)]:
+        summed = f"sum_over_time(asahi:savings_dollars:sum1h[{round((end - start).total_seconds())}s])"
+        same(
+            by_phase(clients["backfilled totals"], summed, end + timedelta(minutes=5)),
+            month.ledger(start, end),
+        )
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("missed", [0, 1, 2])
+def test_a_tile_holds_what_was_counted_since_the_tile_before(month, clients, tmp_path, missed):
+    end = START + timedelta(days=20)
+    totals = list(
+        totals_before(clients["raw samples"], SAVINGS, snapshot_grid(START, end, 3600), RuleParameters())
+    )
+    tiles = Tiles(SAVINGS, RuleParameters())
+    kept = [
+        replace(one, times_ms=one.times_ms[: -1 - missed], values=one.values[: -1 - missed])
+        if one.name == tiles.metric
+        else one
+        for one in totals
+    ]
+    write_blocks(kept, tmp_path / "data")
+    with running(prometheus(tmp_path, prometheus_config())) as server:
+        client = PrometheusClient(server.url)
+        tile = by_phase(client, tiles.expression(), end + timedelta(minutes=3))
+        same(tile, month.ledger(end - timedelta(hours=1 + missed), end))
+        before = end - timedelta(hours=1 + missed) + timedelta(minutes=3)
+        assert by_phase(client, tiles.expression(), before) == {}
 
 
 def _scrapes(month) -> list[float]:

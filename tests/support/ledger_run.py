@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from asahi_analytics.composer import Composer
 from asahi_analytics.demo.servers import Server, prometheus, prometheus_config
@@ -26,24 +30,35 @@ from asahi_exporter.conventions import FAMILIES
 
 LABELS = {"model": 0, "task_type": 1, "cache_tier": 2, "user": 3}
 ASKED = ("cost_dollars", "user_cost_dollars", "requests", "unpriced_requests")
+TOTALS = "totals.yml"
 Dollars = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how fast and with which faults; times in seconds. ``scrapes``: an interval for each exporter."""
+    """How long, how fast and with which faults; times in seconds. ``scrapes``: an interval for each exporter.
+
+    In the ``blackout`` the scrapes of one exporter fail while it counts on; at ``reload`` every group of rules gets
+    another name, so that Prometheus ends the old ones and begins anew at other times; ``jitter`` is how long an
+    answer to a scrape may take, and half of how long Prometheus stands still now and then, so that scrapes and rules
+    come late.
+    """
 
     stored: bool
     seconds: float = 34.0
     scrapes: tuple[float, ...] = (1.0, 1.0, 2.0)
     outages: tuple[tuple[float, float], ...] = ((12.0, 3.0), (20.0, 7.0))
     blackout: tuple[float, float] = (6.0, 3.0)
+    reload: float = 9.0
     kill_every: float = 4.0
+    birth_every: float = 4.0
+    jitter: float = 0.1
+    scrape_timeout: int = 1
     seed: int = 1
     rules: RuleParameters = field(
         default_factory=lambda: RuleParameters(
             interval=timedelta(seconds=2),
-            histogram_interval=timedelta(seconds=4),
+            slow_interval=timedelta(seconds=4),
             settle=timedelta(seconds=2),
             lookback=timedelta(seconds=60),
             state_lookback=timedelta(seconds=300),
@@ -51,15 +66,21 @@ class Plan:
         )
     )
 
+    @property
+    def tile_seconds(self) -> float:
+        """The range of the tiles of ``increase()`` that are compared with: five minutes where ours are of one."""
+        return 5 * self.rules.interval.total_seconds()
+
 
 class Exporter:
-    """One exporter process on a port, started anew after each death; ``refuse`` makes its scrapes fail."""
+    """One exporter process on a port, started anew after each death."""
 
-    def __init__(self, folder: Path, number: int, *, stored: bool, started: float) -> None:
+    def __init__(self, folder: Path, number: int, plan: Plan, started: float) -> None:
         self.port, self.number, self.ledger = _quiet_port(), number, folder / f"ledger-{number}.csv"
-        self._state = [str(folder / f"state-{number}")] if stored else []
-        self._environment = {**os.environ, "LEDGER_STARTED": repr(started)}
-        self._lives = 0
+        self._state = [str(folder / f"state-{number}")] if plan.stored else []
+        times = f"{started!r} {plan.birth_every} {plan.jitter}"
+        self._environment = {**os.environ, "LEDGER_TIMES": times}
+        self._lives = self.deaths = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -73,10 +94,15 @@ class Exporter:
         """Have it kill itself between two records, as SIGKILL does: no handler, no flush, no goodbye."""
         self._say(b"kill\n")
         self.end()
+        self.deaths += 1
 
     def pause(self) -> None:
         """Stop counting until the next line: what is scraped from now on is all there is."""
         self._say(b"pause\n")
+
+    def refuse(self, *, scrapes: bool) -> None:
+        """Let scrapes fail from now on, or no longer; counting goes on."""
+        self._say(b"refuse\n" if scrapes else b"serve\n")
 
     def _say(self, line: bytes) -> None:
         if self.process is not None and self.process.stdin is not None:
@@ -112,6 +138,7 @@ class Outcome:
     window: Window
     ledgers: tuple[Path, ...]
     stored: bool
+    deaths: int = 0
 
     def ledger(self, label: str) -> Counter[str]:
         """Dollars by ``label`` as the processes wrote them down."""
@@ -175,9 +202,7 @@ def worst(found: Dollars, truth: Dollars) -> float:
 def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
     """Run ``plan`` and yield its outcome while Prometheus still answers."""
     started = time.time()
-    exporters = [
-        Exporter(folder, number, stored=plan.stored, started=started) for number in range(len(plan.scrapes))
-    ]
+    exporters = [Exporter(folder, number, plan, started) for number in range(len(plan.scrapes))]
     server = _server(folder, plan, exporters)
     try:
         server.start()
@@ -185,7 +210,7 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
         begun = datetime.now(UTC)
         for exporter in exporters:
             exporter.start()
-        _faults(plan, server, exporters)
+        _faults(plan, server, exporters, folder / TOTALS)
         for exporter in exporters:
             if exporter.process is None:
                 exporter.start()
@@ -194,7 +219,8 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
             exporter.pause()
         _await_scrapes(server, len(exporters), time.time() + 0.2)
         ledgers = tuple(exporter.ledger for exporter in exporters)
-        yield Outcome(server, plan.rules, Window(begun, datetime.now(UTC)), ledgers, plan.stored)
+        deaths = sum(exporter.deaths for exporter in exporters)
+        yield Outcome(server, plan.rules, Window(begun, datetime.now(UTC)), ledgers, plan.stored, deaths)
     finally:
         for exporter in exporters:
             exporter.end()
@@ -202,15 +228,17 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
 
 
 def _server(folder: Path, plan: Plan, exporters: list[Exporter]) -> Server:
-    rules = folder / "totals.yml"
+    rules = folder / TOTALS
     rules.write_text(rule_files(plan.rules, {name: FAMILIES[name] for name in ASKED})["asahi_totals.yml"])
+    peers = folder / "peers.yml"
+    peers.write_text(yaml.safe_dump(peer_rules(plan.tile_seconds)))
     interval = f"{plan.rules.interval.total_seconds():g}s"
-    config = prometheus_config(rule_files=[rules], evaluation_interval=interval)
+    config = prometheus_config(rule_files=[rules, peers], evaluation_interval=interval)
     config["scrape_configs"] = [
         {
             "job_name": f"asahi-{exporter.number}",
             "scrape_interval": f"{round(seconds * 1000)}ms",
-            "scrape_timeout": "1s",
+            "scrape_timeout": f"{plan.scrape_timeout}s",
             "static_configs": [{"targets": [f"127.0.0.1:{exporter.port}"]}],
         }
         for exporter, seconds in zip(exporters, plan.scrapes, strict=True)
@@ -220,13 +248,30 @@ def _server(folder: Path, plan: Plan, exporters: list[Exporter]) -> Server:
 
 def _await_rules(server: Server, rules: RuleParameters) -> None:
     """Return when the rules have been evaluated once and their first snapshot lies behind."""
-    client, deadline = PrometheusClient(server.url, cache=CacheSettings(max_bytes=1)), time.monotonic() + 120
+    patience = 120 + 2 * rules.interval.total_seconds()
+    client, deadline = (
+        PrometheusClient(server.url, cache=CacheSettings(max_bytes=1)),
+        time.monotonic() + patience,
+    )
     marks = 'asahi:cost_dollars:state{part="since"}'
     while not client.query(marks, datetime.now(UTC)).samples:
         if time.monotonic() > deadline:
             raise TimeoutError("the rules were not evaluated")
         time.sleep(0.1)
     time.sleep(rules.interval.total_seconds())
+
+
+def peer_rules(tile_seconds: float) -> dict[str, Any]:
+    """Return rules as people write them: ``increase()`` over a short range, recorded twice as often as it is summed."""
+    rules = [
+        {
+            "record": f"peer:{label}:increase",
+            "expr": f"sum by ({label}) (increase({FAMILIES[family_of(label)].source}[{int(tile_seconds)}s]))",
+        }
+        for label in LABELS
+    ]
+    interval = f"{round(tile_seconds * 500)}ms"
+    return {"groups": [{"name": "peers", "interval": interval, "rules": rules}]}
 
 
 def _await_scrapes(server: Server, count: int, after: float) -> None:
@@ -239,9 +284,10 @@ def _await_scrapes(server: Server, count: int, after: float) -> None:
         time.sleep(0.1)
 
 
-def _faults(plan: Plan, server: Server, exporters: list[Exporter]) -> None:
-    """Kill exporters, keep one dark for a while, and take Prometheus down, as ``plan`` says."""
+def _faults(plan: Plan, server: Server, exporters: list[Exporter], rules: Path) -> None:
+    """Kill exporters, let one's scrapes fail for a while, and stall Prometheus or take it down, as ``plan`` says."""
     rng, begun = random.Random(plan.seed), time.monotonic()
+    next_stall, dark_now, renamed = plan.kill_every / 2, False, False
     next_kill, back = plan.kill_every, dict.fromkeys(exporters, 0.0)
     dark_from, dark_for = plan.blackout
     dark = exporters[0]
@@ -249,11 +295,18 @@ def _faults(plan: Plan, server: Server, exporters: list[Exporter]) -> None:
         up = not any(start <= now < start + length for start, length in plan.outages)
         if up != (server.process is not None):
             server.start() if up else server.stop()
-        if dark_from <= now < dark_from + dark_for and dark.process is not None:
-            dark.kill()
-            back[dark] = dark_from + dark_for
+        if up and now > plan.reload and not renamed:
+            rules.write_text(rules.read_text().replace("name: asahi_", "name: renamed_"))
+            server.reload()
+            renamed = True
+        if up and now > next_stall:
+            _stall(server, rng.random() * 2 * plan.jitter)
+            next_stall = now + plan.kill_every * rng.random()
+        if dark_now != (dark_from <= now < dark_from + dark_for) and dark.process is not None:
+            dark_now = not dark_now
+            dark.refuse(scrapes=dark_now)
         if now > next_kill:
-            exporter = rng.choice(exporters)
+            exporter = rng.choice([one for one in exporters if one is not dark or not dark_now])
             exporter.kill()
             back[exporter] = max(back[exporter], now + rng.random() * 2)
             next_kill = now + plan.kill_every * (0.5 + rng.random())
@@ -261,3 +314,11 @@ def _faults(plan: Plan, server: Server, exporters: list[Exporter]) -> None:
             if exporter.process is None and now >= back[exporter]:
                 exporter.start()
         time.sleep(0.05)
+
+
+def _stall(server: Server, seconds: float) -> None:
+    """Let Prometheus stand still for a moment."""
+    if server.process is not None:
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        server.process.send_signal(signal.SIGCONT)

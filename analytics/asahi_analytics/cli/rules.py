@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from asahi_alerts import generator
-from asahi_analytics import levels, tiles
+from asahi_analytics import hours, levels, tiles
 from asahi_analytics.backfill import snapshot_grid, totals_before
 from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
@@ -59,8 +59,8 @@ def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
     defaults = tiles.RuleParameters()
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
     for name, text in (
-        ("interval", "between evaluations of counters"),
-        ("histogram_interval", "between evaluations of histograms"),
+        ("interval", "between evaluations of money and of what alerts watch by the minute"),
+        ("slow_interval", "between evaluations of everything else"),
         ("scrape_interval", "the shortest scrape interval of an exporter"),
         ("settle", "how long a scrape may take to be stored"),
         ("lookback", "how old a sample may be"),
@@ -75,9 +75,14 @@ def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
 
 def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
-    names = ("interval", "histogram_interval", "scrape_interval", "settle", "lookback", "state_lookback")
+    names = ("interval", "slow_interval", "scrape_interval", "settle", "lookback", "state_lookback")
     parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
-    return {**tiles.rule_files(parameters), **levels.rule_files(parameters), **generator.rule_files()}
+    recorded = {
+        **tiles.rule_files(parameters),
+        **levels.rule_files(parameters),
+        **hours.rule_files(parameters),
+    }
+    return {**recorded, **generator.rule_files()}
 
 
 def run_build(arguments: argparse.Namespace) -> int:

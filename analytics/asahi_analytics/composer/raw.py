@@ -7,7 +7,7 @@ read sample by sample, so that nothing between two restarts is lost. ``increase(
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -30,6 +30,8 @@ FEW_EDGES: Final = 3
 Identity = tuple[tuple[str, str], ...]
 Memory = tuple[str, str, str]
 """``store`` (or empty), ``job`` and ``instance`` (or empty)."""
+Process = tuple[str, str]
+"""``job`` and ``instance``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,20 @@ class Known:
     values: dict[Identity, float] = field(default_factory=dict)
     memories: dict[Memory, float] = field(default_factory=dict)
     taken_over: int = 0
+
+    def changed(self, created: Mapping[Memory, float]) -> frozenset[Process]:
+        """Return the processes without a store whose memory was made anew since it was last heard of."""
+        return frozenset(
+            memory[1:]
+            for memory, at in created.items()
+            if not memory[0] and self.memories.get(memory, at) != at
+        )
+
+    def forget(self, process: Process, kept: Container[Identity]) -> None:
+        """Drop the values of a process's earlier lives: all but the ``kept`` ones."""
+        for identity in [one for one in self.values if one not in kept]:
+            if memory_of(dict(identity)) == ("", *process):
+                del self.values[identity]
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,7 @@ class RawSums:
         if alone < len(bins):
             facts += self._facts_of_bins(bins[alone:])
         for bin_, told in zip(bins, facts, strict=True):
-            yield self._bin(by, bin_, known, edges[0], told)
+            yield self._bin(by, bin_, known, edges[0] - self._lookback, told)
 
     def between(self, by: Sequence[str], start: float, end: float) -> Amounts:
         """Return the amounts from ``start`` to ``end``."""
@@ -125,21 +141,25 @@ class RawSums:
         self, bin_: Bin, known: Known, origin: float, more: str, facts: _Facts
     ) -> dict[Identity, float]:
         self._take_over(bin_, known, origin, facts, more)
+        restarted = facts.restarted | known.changed(facts.created)
         increments: dict[Identity, float] = {}
         for identity, value in facts.last.items():
-            if memory_of(dict(identity))[1:] not in facts.restarted:
+            if memory_of(dict(identity))[1:] not in restarted:
                 increments[identity] = _step(identity, value, known)
                 known.values[identity] = value
         known.memories |= {
-            memory: created for memory, created in facts.created.items() if memory[1:] not in facts.restarted
+            memory: created for memory, created in facts.created.items() if memory[1:] not in restarted
         }
-        for job, instance in sorted(facts.restarted):
+        for job, instance in sorted(restarted):
             process = f"{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}"
             self._restarted(bin_, known, origin, process, increments)
         return increments
 
     def _take_over(self, bin_: Bin, known: Known, origin: float, facts: _Facts, more: str) -> None:
-        """Counters of a memory from before ``origin`` that was never scraped: what they held then is not ours."""
+        """Counters of a memory from before ``origin``, not scraped since: what they held then is not ours.
+
+        ``origin`` is as far back as was looked. A memory made later that was not scraped yet is born in this window.
+        """
         strangers = {
             memory
             for memory, created in facts.created.items()
@@ -182,26 +202,43 @@ class RawSums:
             if series.times.size:
                 found[identity_of(series.labels)] = _walk(series, life, known, origin)
         if life is not None:
-            known.memories[memory_of(life.labels)] = float(life.values[-1])
+            memory = memory_of(life.labels)
+            if known.memories.get(memory) != life.values[-1]:
+                begun = _begun(life)
+                kept = {identity_of(one.labels) for one in counters if one.times[-1] >= begun}
+                known.forget(memory[1:], kept)
+            known.memories[memory] = float(life.values[-1])
         return found
 
     def _before(self, at: float) -> Known:
         """What each counter had come to at ``at``."""
-        facts = self._facts(Bin(at - self._lookback, at), "", with_restarts=False)
-        return Known(dict(facts.last), dict(facts.created))
+        facts = self._facts(Bin(at - self._lookback, at), "")
+        known = Known(dict(facts.last), dict(facts.created))
+        for job, instance in sorted(facts.restarted):
+            known.forget((job, instance), self._of_last_life(at, job, instance))
+        return known
 
-    def _facts(self, bin_: Bin, more: str, *, with_restarts: bool = True) -> _Facts:
+    def _of_last_life(self, at: float, job: str, instance: str) -> Container[Identity]:
+        """The counters that a process had since it last started; all of them when it does not say when it did."""
+        process = f'{STORE}="",{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}'
+        created = f"{STORE_CREATED.name}{{{process}}}[{_seconds(self._lookback)}]"
+        lives = [one for one in self._client.query_raw(created, moment(at)).series if one.times.size]
+        length = at - _begun(lives[0]) + 0.001 if lives else self._lookback
+        since = self._over("last_over_time", length, f"{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}")
+        return {identity_of(sample.labels) for sample in self._client.query(since, moment(at)).samples}
+
+    def _facts(self, bin_: Bin, more: str) -> _Facts:
         length, at = bin_.end - bin_.start, moment(bin_.end)
-        questions = [self._over("last_over_time", length, more), _memory(length, more)]
-        if with_restarts:
-            questions.append(self._restarts(length, more))
+        questions = [
+            self._over("last_over_time", length, more),
+            _memory(length, more),
+            self._restarts(length, more),
+        ]
         answers = self._client.query_all(questions, at)
         return _Facts(
             {identity_of(sample.labels): sample.value for sample in answers[0].samples},
             frozenset(
-                (sample.labels.get(JOB, ""), sample.labels.get(INSTANCE, ""))
-                for answer in answers[2:]
-                for sample in answer.samples
+                (sample.labels.get(JOB, ""), sample.labels.get(INSTANCE, "")) for sample in answers[2].samples
             ),
             {memory_of(sample.labels): sample.value for sample in answers[1].samples},
         )
@@ -268,6 +305,12 @@ def _memory(length: float, more: str) -> str:
 
 def _seconds(length: float) -> str:
     return duration(timedelta(seconds=round(length, 3)))
+
+
+def _begun(life: Series) -> float:
+    """When the last life in ``life`` was first scraped."""
+    earlier = np.flatnonzero(life.values != life.values[-1])
+    return float(life.times[earlier[-1] + 1 if earlier.size else 0])
 
 
 def _step(identity: Identity, value: float, known: Known) -> float:

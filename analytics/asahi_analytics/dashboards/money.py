@@ -23,7 +23,6 @@ from asahi_analytics.dashboards.grafana import (
     time_series,
 )
 from asahi_analytics.promql import by_clause
-from asahi_analytics.tiles import running_metric
 from asahi_exporter import conventions as names
 
 RECENT: Final = "15m"
@@ -36,7 +35,7 @@ EXACT: Final = "From recorded running totals of all jobs and instances: exact, u
 
 def _total(family: str, by: tuple[str, ...], window: str, offset: str = "") -> str:
     """The running total of ``family`` by labels, as last recorded within ``window``."""
-    recorded = running_metric(names.FAMILIES[family])
+    recorded = names.FAMILIES[family].running
     clause = f" {by_clause(by)} " if by else ""
     return f"sum{clause}(last_over_time({recorded}[{window}]{offset}))"
 

@@ -11,7 +11,6 @@ from asahi_analytics.promql import matchers
 from asahi_analytics.recommendations import dollars
 from asahi_analytics.recommendations.models import Category, Evidence, Recommendation
 from asahi_analytics.recommendations.observed import WINDOW_DAYS
-from asahi_analytics.tiles import running_metric
 from asahi_exporter.conventions import FAMILIES
 
 
@@ -37,7 +36,7 @@ def window_sum(family: str, where: Mapping[str, str] | None = None, days: int = 
     running now, less running at the window's start, where a label set born since then counts from zero.
     """
     chosen = matchers({label: [value] for label, value in (where or {}).items()})
-    running = f"{running_metric(FAMILIES[family])}{chosen}"
+    running = f"{FAMILIES[family].running}{chosen}"
     return f"sum({running} - ({running} offset {days}d or {running} * 0))"
 
 

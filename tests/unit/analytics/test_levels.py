@@ -48,7 +48,7 @@ def test_a_whole_keeps_the_bounds_of_a_histogram_and_the_hour_keeps_every_label(
 def test_groups_run_at_the_grid_of_their_copies():
     rules = RuleParameters(
         interval=timedelta(seconds=30),
-        histogram_interval=timedelta(minutes=10),
+        slow_interval=timedelta(minutes=10),
         lookback=timedelta(minutes=20),
     )
     groups = yaml.safe_load(rule_files(rules)["asahi_levels.yml"])["groups"]

@@ -33,7 +33,7 @@ def test_the_committed_rules_are_those_that_are_generated():
 
 
 def test_histograms_are_evaluated_at_their_own_interval():
-    rules = RuleParameters(histogram_interval=timedelta(minutes=10), lookback=timedelta(minutes=20))
+    rules = RuleParameters(slow_interval=timedelta(minutes=10), lookback=timedelta(minutes=20))
     assert rule_group(FAMILIES["latency_ms_bucket"], rules)["interval"] == "600s"
     assert rule_group(FAMILIES["cost_dollars"], rules)["interval"] == "60s"
 
