@@ -21,6 +21,9 @@ AWAKE: Final = 0.45
 WITHIN: Final = 0.35
 """How far below its own pattern a value may count."""
 
+USUAL: Final = 0.9
+"""The share of positive values that are no outliers, whatever their pattern."""
+
 
 def closed_phases(values: Array, period: int) -> NDArray[np.bool_]:
     """Return (period,) which phases of the season never spend: Sundays, say; phase 0 is that of the first value.
@@ -42,7 +45,7 @@ def closed_phases(values: Array, period: int) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Log spend as seen: ``held`` (n,) within reach of its pattern, ``season`` (period,) by phase, at ``phase`` (n,)."""
+    """Log spend: ``held`` (n,) within reach of its pattern, ``season`` (period,) by phase, ``phase`` (n,) of each."""
 
     held: Array
     season: Array
@@ -86,10 +89,33 @@ def _by_phase(rest: Array, phase: Indices, before: Array) -> Array:
     return season
 
 
+def last_week(values: Array, horizon: int, period: int) -> Array:
+    """Return (horizon,) what the last seven seasons of ``values`` (NaN: missing) give for each step ahead.
+
+    That is the geometric mean of the same phase's mean, which knows no weekdays, and of the same time a week before,
+    which knows nothing else; zeros where there is no whole week.
+    """
+    week = 7 * period
+    if len(values) < week:
+        return np.zeros(horizon)
+    last = values[-week:]
+    days = last.reshape(7, period)
+    seen = np.isfinite(days)
+    by_phase = np.where(seen, days, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    daily = np.resize(by_phase, horizon)
+    weekly = np.resize(np.where(seen, days, by_phase).ravel(), horizon)
+    return np.asarray(daily * np.sqrt(weekly.sum() / daily.sum())) if daily.any() else daily
+
+
+def believed(x: Array, held: Array) -> Array:
+    """Return the values ``x`` (n,) as far as they are believed to come again: not beyond what nine in ten stay below,
+    or 2.7 times the ``held`` one."""
+    return np.asarray(np.minimum(x, np.maximum(np.e * np.exp(held), np.quantile(x[x > 0], USUAL))))
+
+
 def lost(x: Array, held: Array, closed: float) -> float:
     """Return the log of what holding changed in the sum: spikes held back, zeros lifted, what ``closed`` days spent."""
-    kept = np.exp(held)
-    return float(np.log((np.minimum(x, kept * np.e).sum() + min(closed, 0.1 * x.sum())) / kept.sum()))
+    return float(np.log((believed(x, held).sum() + min(closed, 0.1 * x.sum())) / np.exp(held).sum()))
 
 
 def spikes(x: Array, held: Array) -> float:

@@ -12,16 +12,22 @@ import numpy as np
 from scipy.special import ndtr
 
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
-from asahi_analytics.forecasting.pattern import closed_phases, lost, pattern_of, spikes
+from asahi_analytics.forecasting.pattern import believed, closed_phases, last_week, lost, pattern_of, spikes
 from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, mixture_quantiles
 
 
 def _grid(
-    period: int, walks: Sequence[float], seasons: Sequence[float], memories: Sequence[tuple[float, float]]
+    period: int,
+    walks: Sequence[float],
+    seasons: Sequence[float],
+    memories: Sequence[tuple[float, float]],
+    weeks: Sequence[float] = (0.0,),
 ) -> Grid:
     """Return every combination of the parts, all equally likely beforehand; a memory is its variance and length."""
-    combinations = product(walks, seasons, memories)
-    return Grid(tuple(Kernel(walk, season, *memory) for walk, season, memory in combinations), period)
+    combinations = product(walks, seasons, memories, weeks)
+    return Grid(
+        tuple(Kernel(walk, season, *memory, week) for walk, season, memory, week in combinations), period
+    )
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class Options:
     total is that of the level, scaled by ``inflate``, plus spikes that last ``spike_length`` steps, plus ``common``
     for what no history shows, plus ``doubt`` of the squared distance to the mean of the last ``usual`` steps; with
     ``tail_probability`` the future is as uncertain as ``tail_scale`` times that, around ``tail_drop`` standard
-    deviations less: what upsets spend (a closure, an outage, the end of a campaign) mostly lowers it.
+    deviations less: what upsets spend (a closure, an outage, the end of a campaign) mostly lowers it. The level is
+    moved by ``blend`` of its distance to what the last week would give, with which these models compare badly.
     """
 
     grid: Grid
@@ -52,13 +59,14 @@ class Options:
     tail_drop: float
     step_every: int
     clip: float = 3.5
+    blend: float = 0.0
 
 
 DAILY: Final = Options(
     grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
     beliefs=Beliefs(
-        slope_sizes=(0.002, 0.04),
-        slope_weights=(0.7, 0.3),
+        slope_sizes=(0.001, 0.03),
+        slope_weights=(0.6, 0.4),
         step_sizes=(0.15, 0.8),
         step_weights=(0.17, 0.05),
     ),
@@ -77,7 +85,9 @@ DAILY: Final = Options(
     step_every=1,
 )
 HOURLY: Final = Options(
-    grid=_grid(24, (0.002, 0.02, 0.15), (0.3, 4.0, 60.0), ((0.0, 1.0), (2.0, 5.0), (3.0, 20.0))),
+    grid=_grid(
+        24, (0.0, 0.001, 0.02), (0.3, 4.0, 60.0), ((0.0, 1.0), (2.0, 5.0), (3.0, 20.0)), weeks=(0.5, 4.0)
+    ),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.05), slope_weights=(0.7, 0.3), step_sizes=(0.3,), step_weights=(0.2,)
     ),
@@ -85,15 +95,16 @@ HOURLY: Final = Options(
     slope_unit=168,
     damping=0.999,
     floor=0.1,
-    inflate=1.4,
-    spike_length=8.0,
-    common=0.0,
-    doubt=0.0,
+    inflate=1.0,
+    spike_length=2.0,
+    common=0.08**2,
+    doubt=0.3,
     usual=168,
     tail_probability=0.1,
     tail_scale=2.5,
     tail_drop=0.0,
     step_every=6,
+    blend=0.5,
 )
 SCARCE: Final = 10.0
 """How many values it takes until a total's variance is no more than doubled for their fewness."""
@@ -158,7 +169,9 @@ class LogOutlook:
 
     def _counted(self, shares: Sequence[float] | None) -> Array:
         """Return how much of each of the first steps counts (0-1): nothing of those that never spend."""
-        wanted = np.ones(self.mixture.location.shape[1]) if shares is None else np.asarray(shares, dtype=float)
+        wanted = (
+            np.ones(self.mixture.location.shape[1]) if shares is None else np.asarray(shares, dtype=float)
+        )
         return np.asarray(wanted * self._open(len(wanted)))
 
     @cached_property
@@ -212,15 +225,33 @@ def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
     logs[seen] = pattern.held
     mixture, middle = structural_mixture(logs, horizon, options)
     ahead = (count + np.arange(horizon)) % period
+    opens = (~closed[ahead]).astype(float)
+    centre = middle + lost(x, pattern.held, float(np.nansum(values)) - float(x.sum()))
+    usual = pattern.usual(options.usual) + pattern.season[ahead] - middle
+    if options.blend:
+        plain = np.where(closed[np.arange(count) % period], 0.0, values)
+        plain[seen] = believed(x, pattern.held)
+        away = _to_last_week(mixture, centre, plain, opens, period)
+        centre, usual = centre + options.blend * away, mixture.weight @ mixture.location + away
     return LogOutlook(
         mixture,
-        middle + lost(x, pattern.held, float(np.nansum(values)) - float(x.sum())),
+        centre,
         spikes(x, pattern.held),
         options,
-        usual=pattern.usual(options.usual) + pattern.season[ahead] - middle,
-        opens=(~closed[ahead]).astype(float),
+        usual=usual,
+        opens=opens,
         scarce=1.0 + SCARCE / len(x),
     )
+
+
+def _to_last_week(mixture: Mixture, centre: float, plain: Array, opens: Array, period: int) -> float:
+    """Return how far, in logs, the total lies from what the last week gives; 0 without a whole week of history."""
+    horizon = len(opens)
+    last = last_week(plain, horizon, period)
+    path = np.exp(mixture.weight @ mixture.location + centre + 0.5 * mixture.weight @ mixture.noise)
+    if not (last > 0.0).any():
+        return 0.0
+    return float(np.clip(np.log(last.sum() / (path * opens).sum()), -1.0, 1.0))
 
 
 def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mixture, float]:
@@ -239,5 +270,3 @@ def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mix
 
 def _step_places(n: int, every: int) -> tuple[int, ...]:
     return tuple(range(4, n - 3, every)) if n >= 14 else (n // 2,)
-
-
