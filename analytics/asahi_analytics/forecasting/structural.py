@@ -85,9 +85,7 @@ DAILY: Final = Options(
     step_every=1,
 )
 HOURLY: Final = Options(
-    grid=_grid(
-        24, (0.0, 0.001, 0.02), (0.3, 4.0, 60.0), ((0.0, 1.0), (2.0, 5.0), (3.0, 20.0)), weeks=(0.5, 4.0)
-    ),
+    grid=_grid(24, (0.0, 0.001, 0.02), (1.0, 30.0), ((0.0, 1.0), (3.0, 12.0)), weeks=(1.0, 30.0)),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.05), slope_weights=(0.7, 0.3), step_sizes=(0.3,), step_weights=(0.2,)
     ),
@@ -95,16 +93,16 @@ HOURLY: Final = Options(
     slope_unit=168,
     damping=0.999,
     floor=0.1,
-    inflate=1.0,
+    inflate=0.8,
     spike_length=2.0,
-    common=0.08**2,
-    doubt=0.3,
+    common=0.05**2,
+    doubt=0.2,
     usual=168,
     tail_probability=0.1,
     tail_scale=2.5,
     tail_drop=0.0,
     step_every=6,
-    blend=0.5,
+    blend=0.6,
 )
 SCARCE: Final = 10.0
 """How many values it takes until a total's variance is no more than doubled for their fewness."""

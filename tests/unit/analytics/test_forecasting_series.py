@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,10 @@ from hypothesis import strategies as st
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.forecasting import METHODS, BadInput, SeriesForecast, TooShort, forecast_series
 from asahi_analytics.forecasting.outlook import GaussianOutlook
-from asahi_analytics.forecasting.pattern import closed_phases, lost, pattern_of, spikes
+from asahi_analytics.forecasting.pattern import believed, closed_phases, last_week, lost, pattern_of, spikes
 from asahi_analytics.forecasting.simple import EMA_SPAN, ema, linear
 from asahi_analytics.forecasting.sparse import EndedOutlook, longest_pause, silent_steps
-from asahi_analytics.forecasting.structural import DAILY
+from asahi_analytics.forecasting.structural import DAILY, LogOutlook
 
 WEEK = np.array([1.2, 1.1, 1.0, 1.0, 1.1, 0.5, 0.4])
 
@@ -291,6 +293,16 @@ def test_a_series_that_stopped_is_expected_to_stay_so_yet_may_resume() -> None:
     assert forecast_series(series(ended), 30, 0.8).total_high == 0.0
 
 
+@pytest.mark.parametrize(("silent", "stopped"), [(13, False), (14, True)])
+def test_a_fortnight_without_spend_is_a_stop_and_less_is_a_pause(silent: int, stopped: bool) -> None:
+    paused = weekly(90)
+    paused[-silent:] = 0.0
+    forecast = forecast_series(series(paused), 30)
+    assert forecast.method.startswith("stopped") == stopped
+    assert (forecast.total == 0.0) == stopped
+    assert forecast.total_high > 0.0
+
+
 def test_pauses_as_long_as_earlier_ones_are_no_end() -> None:
     now_and_then = np.tile(np.concatenate([np.full(3, 10.0), np.zeros(9)]), 7)
     forecast = forecast_series(series(now_and_then), 12)
@@ -306,6 +318,20 @@ def test_hours_are_forecast_with_their_daily_pattern() -> None:
     assert_promises(forecast, 72)
     assert forecast.total == pytest.approx(values[24 * 7 :].sum(), rel=0.05)
     assert np.corrcoef(forecast.mean, shape[24 * 7 :])[0, 1] > 0.98
+
+
+def test_hours_after_a_weekend_are_not_those_of_the_weekend() -> None:
+    rng = np.random.default_rng(4)
+    hour = np.arange(24 * 10)
+    weekday = np.where((hour // 24) % 7 >= 5, 0.4, 1.0)
+    values = (
+        50.0 * weekday * (1.0 + 0.8 * np.sin(2 * np.pi * hour / 24)) * np.exp(0.05 * rng.normal(size=240))
+    )
+    forecast = forecast_series(series(values[:168], "h"), 72)
+    actual = values[168:].sum()
+    as_the_last_day = 3 * values[144:168].sum()
+    assert forecast.total > 1.5 * as_the_last_day
+    assert forecast.total_low < actual < forecast.total_high
 
 
 def test_a_year_ahead_agrees_with_a_month_ahead_where_they_overlap() -> None:
@@ -425,3 +451,38 @@ def test_a_series_that_spends_now_and_then_has_no_closed_days(pauses: int, expec
     values[:, 6] = 0.0
     values[:, :6][np.unravel_index(np.linspace(0, 46, pauses).astype(int), (8, 6))] = 0.0
     assert closed_phases(values.ravel(), 7).any() == expected
+
+
+def test_the_last_week_is_the_mean_of_its_days_and_of_the_same_days() -> None:
+    week = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 2)
+    found = last_week(week, 4, 2)
+    assert found == pytest.approx(np.full(4, np.sqrt(4.0 * 1.5)))
+    assert last_week(np.concatenate([[9.0, 9.0], week]), 4, 2) == pytest.approx(found)
+    assert last_week(week[:-1], 4, 2).tolist() == [0.0] * 4
+    assert last_week(np.zeros(14), 4, 2).tolist() == [0.0] * 4
+    assert last_week(np.where(week == 1.0, np.nan, week), 2, 2) == pytest.approx([4.5, 4.5])
+
+
+def test_values_are_believed_up_to_what_nine_in_ten_stay_below() -> None:
+    held = np.zeros(20)
+    regular = np.concatenate([np.ones(19), [1e6]])
+    assert believed(regular, held).tolist() == pytest.approx([1.0] * 19 + [np.e])
+    now_and_then = np.concatenate([np.zeros(16), [50.0, 60.0, 50.0, 60.0]])
+    assert believed(now_and_then, held).tolist() == now_and_then.tolist()
+
+
+def test_leaving_the_usual_level_and_few_values_widen_the_total() -> None:
+    outlook = forecast_series(series(weekly(90)), 30).outlook
+    assert isinstance(outlook, LogOutlook)
+    location = outlook.mixture.weight @ outlook.mixture.location
+    at_home = replace(outlook, usual=location).total([0.1, 0.5, 0.9])
+    away = replace(outlook, usual=location - 0.5).total([0.1, 0.5, 0.9])
+    scarce = replace(outlook, usual=location, scarce=2.0).total([0.1, 0.5, 0.9])
+    assert away[1] == pytest.approx(at_home[1], rel=0.03)
+    assert np.log(away[2] / away[0]) > 1.2 * np.log(at_home[2] / at_home[0])
+    assert np.log(scarce[2] / scarce[0]) > 1.2 * np.log(at_home[2] / at_home[0])
+
+
+def test_what_is_rare_lowers_a_total_more_often_than_it_raises_it() -> None:
+    low, middle, high = forecast_series(series(weekly(90)), 30).outlook.total([0.005, 0.5, 0.995])
+    assert np.log(middle / low) > 1.3 * np.log(high / middle)
