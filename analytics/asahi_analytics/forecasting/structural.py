@@ -12,7 +12,15 @@ import numpy as np
 from scipy.special import ndtr
 
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
-from asahi_analytics.forecasting.pattern import believed, closed_phases, last_week, lost, pattern_of, spikes
+from asahi_analytics.forecasting.pattern import (
+    believed,
+    closed_phases,
+    closed_share,
+    last_week,
+    lost,
+    pattern_of,
+    spikes,
+)
 from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, mixture_quantiles
 
 
@@ -35,12 +43,13 @@ class Options:
     """Constants of the method; `docs/forecasting.md` says how they were chosen.
 
     ``max_history`` in steps; a step of the level may come ``step_every`` so many steps; ``damping`` of the slope a
-    step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values. The variance of a
-    total is that of the level, scaled by ``inflate``, plus spikes that last ``spike_length`` steps, plus ``common``
-    for what no history shows, plus ``doubt`` of the squared distance to the mean of the last ``usual`` steps; with
-    ``tail_probability`` the future is as uncertain as ``tail_scale`` times that, around ``tail_drop`` standard
-    deviations less: what upsets spend (a closure, an outage, the end of a campaign) mostly lowers it. The level is
-    moved by ``blend`` of its distance to what the last week would give, with which these models compare badly.
+    step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that changed
+    counts half after ``fade`` values. The variance of a total is that of the level, scaled by ``inflate``, plus
+    spikes that last ``spike_length`` steps, plus ``common`` for what no history shows, plus ``doubt`` of the squared
+    distance to the mean of the last ``usual`` steps. With ``tail_probability`` the future is as uncertain as
+    ``tail_scale`` times that, around ``tail_drop`` standard deviations less: what upsets spend (a closure, an
+    outage, the end of a campaign) mostly lowers it. The level is moved by ``blend`` of its distance to what the last
+    week would give, with which these models compare badly.
     """
 
     grid: Grid
@@ -54,6 +63,7 @@ class Options:
     common: float
     doubt: float
     usual: int
+    fade: float
     tail_probability: float
     tail_scale: float
     tail_drop: float
@@ -79,6 +89,7 @@ DAILY: Final = Options(
     common=0.03**2,
     doubt=0.1,
     usual=56,
+    fade=21.0,
     tail_probability=0.05,
     tail_scale=2.5,
     tail_drop=2.0,
@@ -98,12 +109,15 @@ HOURLY: Final = Options(
     common=0.05**2,
     doubt=0.2,
     usual=168,
+    fade=96.0,
     tail_probability=0.1,
     tail_scale=2.5,
     tail_drop=0.0,
     step_every=6,
     blend=0.6,
 )
+FAR: Final = 3.0
+"""Log distance from the usual level beyond which doubt grows no more."""
 SCARCE: Final = 10.0
 """How many values it takes until a total's variance is no more than doubled for their fewness."""
 STEP_MODELS: Final = 24
@@ -208,7 +222,7 @@ class LogOutlook:
             return 0.0
         first = len(typical)
         away = typical @ (self.mixture.weight @ self.mixture.location[:, :first] - self.usual[:first])
-        return self.options.doubt * float(np.clip(away, -1.0, 1.0)) ** 2
+        return self.options.doubt * float(np.clip(away, -FAR, FAR)) ** 2
 
 
 def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
@@ -224,8 +238,9 @@ def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
     mixture, middle = structural_mixture(logs, horizon, options)
     ahead = (count + np.arange(horizon)) % period
     opens = (~closed[ahead]).astype(float)
-    centre = middle + lost(x, pattern.held, float(np.nansum(values)) - float(x.sum()))
-    usual = pattern.usual(options.usual) + pattern.season[ahead] - middle
+    recent, ever = (lost(x, pattern.held, half) for half in (options.fade, np.inf))
+    centre = middle + recent + closed_share(float(x.sum()), float(np.nansum(values)))
+    usual = pattern.usual(options.usual) + pattern.season[ahead] - middle + ever - recent
     if options.blend:
         plain = np.where(closed[np.arange(count) % period], 0.0, values)
         plain[seen] = believed(x, pattern.held)

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.forecasting import METHODS, BadInput, SeriesForecast, TooShort, forecast_series
 from asahi_analytics.forecasting.outlook import GaussianOutlook
-from asahi_analytics.forecasting.pattern import believed, closed_phases, last_week, lost, pattern_of, spikes
+from asahi_analytics.forecasting.pattern import (
+    believed,
+    closed_phases,
+    closed_share,
+    last_week,
+    lost,
+    pattern_of,
+    spikes,
+)
 from asahi_analytics.forecasting.simple import EMA_SPAN, ema, linear
 from asahi_analytics.forecasting.sparse import EndedOutlook, longest_pause, silent_steps
 from asahi_analytics.forecasting.structural import DAILY, LogOutlook
@@ -303,6 +311,16 @@ def test_a_fortnight_without_spend_is_a_stop_and_less_is_a_pause(silent: int, st
     assert forecast.total_high > 0.0
 
 
+def test_a_series_that_fades_away_is_not_taken_back_to_its_old_level() -> None:
+    fading = np.zeros(90)
+    fading[:30] = weekly(30, noise=0.8)
+    fading[[41, 43, 48, 54, 70]] = 5.0
+    forecast = forecast_series(series(fading), 30)
+    assert "stopped" not in forecast.method
+    assert forecast.total < 0.25 * fading[:30].sum()
+    assert forecast.total_high / forecast.total_low > 5.0
+
+
 def test_pauses_as_long_as_earlier_ones_are_no_end() -> None:
     now_and_then = np.tile(np.concatenate([np.full(3, 10.0), np.zeros(9)]), 7)
     forecast = forecast_series(series(now_and_then), 12)
@@ -412,7 +430,7 @@ def test_single_values_are_held_within_reach_of_their_pattern() -> None:
     assert held[40] > 10.0
     others = np.delete(np.arange(60), [20, 40])
     assert held[others] == pytest.approx(values[others], rel=0.35)
-    assert lost(values, np.log(held), 0.0) == pytest.approx(
+    assert lost(values, np.log(held), np.inf) == pytest.approx(
         np.log((values[others].sum() + np.e * held[20]) / held.sum()), abs=0.01
     )
     assert spikes(values, np.log(held)) == pytest.approx((3.0**2 + 1.0) / 60, rel=0.2)
@@ -486,3 +504,18 @@ def test_leaving_the_usual_level_and_few_values_widen_the_total() -> None:
 def test_what_is_rare_lowers_a_total_more_often_than_it_raises_it() -> None:
     low, middle, high = forecast_series(series(weekly(90)), 30).outlook.total([0.005, 0.5, 0.995])
     assert np.log(middle / low) > 1.3 * np.log(high / middle)
+
+
+def test_what_holding_changed_long_ago_counts_less() -> None:
+    held = np.zeros(40)
+    early, late = np.ones(40), np.ones(40)
+    early[:10] = late[-10:] = 0.0
+    assert lost(early, held, np.inf) == pytest.approx(lost(late, held, np.inf))
+    assert lost(early, held, 10.0) == pytest.approx(np.log(1.0 - 1.0 / 15.0), abs=0.005)
+    assert lost(late, held, 10.0) < -0.7
+
+
+def test_what_closed_days_spent_counts_a_tenth_at_most() -> None:
+    assert closed_share(100.0, 100.0) == 0.0
+    assert closed_share(100.0, 104.0) == pytest.approx(np.log(1.04))
+    assert closed_share(100.0, 150.0) == pytest.approx(np.log(1.1))
