@@ -124,7 +124,7 @@ def results(chosen: Sequence[Task], methods: Sequence[str]) -> dict[str, list[Re
 
 def table(title: str, found: dict[str, list[Result]], chosen: int, *, by_source: bool = False) -> None:
     """Print one line per method, and ours once more for each collection where ``by_source``."""
-    print(f"\n{title}: {chosen} forecasts")
+    print(f"\n{title}: {chosen} forecasts", flush=True)
     header = f"{'':26}{'MAPE':>6}{'(mean)':>9}{'<20%':>6}{'MASE':>7}{'c95':>7}{'c80':>7}{'score':>7}{'ms':>8}"
     print(header)
     for name, each in found.items():
@@ -168,15 +168,15 @@ def main() -> None:
     parser.add_argument("--by-source", action="store_true", help="ours on each collection, too")
     arguments = parser.parse_args()
     series = daily_series(arguments.packages) if arguments.horizons else []
-    for horizon in arguments.horizons:
-        for held_back in (True, False):
-            mine = [one for one in series if one.held_back == held_back]
+    for part in sorted({one.part for one in series}):
+        for horizon in arguments.horizons:
+            mine = [one for one in series if one.part == part]
             chosen = list(tasks(mine, 90, horizon, arguments.origins, 7))
             for growing in (False, True):
-                part = [task for task in chosen if task.growing == growing]
-                kind = f"{'growing' if growing else 'plain'}, {'held back' if held_back else 'tuned on'}"
-                found = results(part, arguments.methods)
-                table(f"90 -> {horizon} days, {kind}", found, len(part), by_source=arguments.by_source)
+                some = [task for task in chosen if task.growing == growing]
+                found = results(some, arguments.methods)
+                kind = f"{'growing' if growing else 'plain'}, {part}"
+                table(f"90 -> {horizon} days, {kind}", found, len(some), by_source=arguments.by_source)
     if arguments.trace is not None:
         chosen = list(tasks(hourly_series(arguments.trace), 168, 72, 5, 24))
         table("7 -> 3 days by the hour, cost of the trace", results(chosen, arguments.methods), len(chosen))

@@ -27,6 +27,8 @@ PACKAGES = {
     "pytimetk": "2.5.3",  # page views, hotel searches, bicycles, MIT
 }
 TUNED_ON_NONE = ("record shop", "hotel searches", "bitcoin", "motorway", "pizzas")
+SHOPS = ("drug stores", "online shop", "pizzas")
+"""Collections with closed days, closures and single huge orders; shown apart from the others."""
 PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}
 """Dollars per million tokens (input, output) of the trace's two models."""
 
@@ -39,6 +41,11 @@ class Series:
     name: str
     values: pd.Series
     held_back: bool
+
+    @property
+    def part(self) -> str:
+        """Return the table in which the series is shown."""
+        return f"{'held back' if self.held_back else 'tuned on'}{', shops' if self.source in SHOPS else ''}"
 
 
 def fetch(folder: Path) -> dict[str, zipfile.ZipFile]:

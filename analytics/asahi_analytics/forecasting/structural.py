@@ -75,8 +75,8 @@ class Options:
 DAILY: Final = Options(
     grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
     beliefs=Beliefs(
-        slope_sizes=(0.001, 0.03),
-        slope_weights=(0.6, 0.4),
+        slope_sizes=(0.005, 0.02, 0.05),
+        slope_weights=(0.4, 0.35, 0.25),
         step_sizes=(0.15, 0.8),
         step_weights=(0.17, 0.05),
     ),
