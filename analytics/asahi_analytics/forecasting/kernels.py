@@ -28,11 +28,14 @@ LEVEL_VARIANCE: Final = 400.0
 WALK_MEMORY: Final = 400.0
 """Steps after which the walk is pulled back: far beyond any horizon, yet its variance stays finite."""
 KEPT_HORIZON: Final = 100
-"""Steps ahead beyond which factors are not kept: eight sets of them then take about 100 MB at most."""
+"""Steps ahead beyond which factors are not kept: eight sets of them take about 100 MB at most for days, 250 MB for
+two weeks of hours."""
 LONG_PERIOD: Final = 12
 """Periods beyond this are smooth: neighbouring hours resemble each other, neighbouring weekdays need not."""
 SMOOTHNESS: Final = 0.6
 """How much of a cycle a smooth season's neighbourhood spans."""
+DAYS_APART: Final = 0.5
+"""The same for the days of a week."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Kernel:
     season: float
     memory: float
     memory_length: float
+    week: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,9 @@ def season_kernel(lags: Array, period: int) -> Array:
     return np.asarray((same - 1.0 / period) * period / (period - 1.0))
 
 
-def smooth_season_kernel(lags: Array, period: int) -> Array:
+def smooth_season_kernel(lags: Array, period: int, smoothness: float = SMOOTHNESS) -> Array:
     """Return MacKay's periodic covariance (1998): neighbours in the cycle resemble each other."""
-    return np.asarray(np.exp(-2.0 * (np.sin(np.pi * lags / period) / SMOOTHNESS) ** 2))
+    return np.asarray(np.exp(-2.0 * (np.sin(np.pi * lags / period) / smoothness) ** 2))
 
 
 class Covariances:
@@ -98,11 +102,14 @@ class Covariances:
         self._season = season_kernel(self._lags, period)
         if period > LONG_PERIOD:
             self._season = 0.3 * self._season + 0.7 * smooth_season_kernel(self._lags, period)
+        self._week = smooth_season_kernel(self._lags, 7 * period, DAYS_APART)
         self._passing: dict[float, Array] = {}
 
     def of(self, kernel: Kernel) -> Array:
         """Return the covariance of the smooth part, relative to the noise."""
         total = LEVEL_VARIANCE + kernel.walk * self._walk + kernel.season * self._season
+        if kernel.week:
+            total += kernel.week * self._week
         if kernel.memory:
             total += kernel.memory * self._decay(kernel.memory_length)
         return np.asarray(total)

@@ -27,7 +27,7 @@ FEW: Final = 10
 """Days below which only a flat level is forecast: weekdays cannot be told from chance yet."""
 FEW_HOURS: Final = 24
 """The same for hours: a day that was seen once at least."""
-STOPPED: Final = 7
+STOPPED: Final = 14
 """Zeros in a row, at least, after which a series may have stopped."""
 
 

@@ -21,6 +21,8 @@ DRIFT: Final = 0.003
 """Variance that the level of a young series gains per step."""
 OPENING: Final = 0.025
 """Variance of a level that was seen for only part of a week."""
+YOUNG: Final = 1.2
+"""What the variance of a young series' total is scaled by: with it the intervals hold as often as they say."""
 
 
 def flat(values: Array, horizon: int) -> LogOutlook:
@@ -33,7 +35,8 @@ def flat(values: Array, horizon: int) -> LogOutlook:
     level = float(x.mean())
     rest = np.log(np.maximum(x, 0.05 * level) / level)
     noise = (PRIOR_VALUES * PRIOR_SPREAD**2 + float(rest @ rest)) / (PRIOR_VALUES + len(x) - 1.0)
-    return LogOutlook(level_mixture(noise, len(x), horizon, np.log(level) - 0.5 * noise), 0.0)
+    mixture = level_mixture(noise, len(x), horizon, np.log(level) - 0.5 * noise)
+    return LogOutlook(mixture, 0.0, scarce=YOUNG)
 
 
 def level_mixture(noise: float, count: int, horizon: int, location: float) -> Mixture:

@@ -12,15 +12,30 @@ import numpy as np
 from scipy.special import ndtr
 
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
+from asahi_analytics.forecasting.pattern import (
+    believed,
+    closed_phases,
+    closed_share,
+    last_week,
+    lost,
+    pattern_of,
+    spikes,
+)
 from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, mixture_quantiles
 
 
 def _grid(
-    period: int, walks: Sequence[float], seasons: Sequence[float], memories: Sequence[tuple[float, float]]
+    period: int,
+    walks: Sequence[float],
+    seasons: Sequence[float],
+    memories: Sequence[tuple[float, float]],
+    weeks: Sequence[float] = (0.0,),
 ) -> Grid:
     """Return every combination of the parts, all equally likely beforehand; a memory is its variance and length."""
-    combinations = product(walks, seasons, memories)
-    return Grid(tuple(Kernel(walk, season, *memory) for walk, season, memory in combinations), period)
+    combinations = product(walks, seasons, memories, weeks)
+    return Grid(
+        tuple(Kernel(walk, season, *memory, week) for walk, season, memory, week in combinations), period
+    )
 
 
 @dataclass(frozen=True)
@@ -28,9 +43,13 @@ class Options:
     """Constants of the method; `docs/forecasting.md` says how they were chosen.
 
     ``max_history`` in steps; a step of the level may come ``step_every`` so many steps; ``damping`` of the slope a
-    step; ``clip`` in robust standard deviations and ``floor`` in medians hold single values; ``inflate`` scales the
-    variance of the level; a spike lasts ``spike_length`` steps; with ``tail_probability`` the future is as uncertain
-    as ``tail_scale`` times what the models say.
+    step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that changed
+    counts half after ``fade`` values. The variance of a total is that of the level, scaled by ``inflate``, plus
+    spikes that last ``spike_length`` steps, plus ``common`` for what no history shows, plus ``doubt`` of the squared
+    distance to the mean of the last ``usual`` steps. With ``tail_probability`` the future is as uncertain as
+    ``tail_scale`` times that, around ``tail_drop`` standard deviations less: what upsets spend (a closure, an
+    outage, the end of a campaign) mostly lowers it. The level is moved by ``blend`` of its distance to what the last
+    week would give, with which these models compare badly.
     """
 
     grid: Grid
@@ -40,32 +59,44 @@ class Options:
     damping: float
     floor: float
     inflate: float
+    spike_length: float
+    common: float
+    doubt: float
+    usual: int
+    fade: float
     tail_probability: float
     tail_scale: float
+    tail_drop: float
     step_every: int
-    spike_length: float = 8.0
     clip: float = 3.5
+    blend: float = 0.0
 
 
 DAILY: Final = Options(
     grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.02, 0.05),
-        slope_weights=(0.25, 0.4, 0.35),
+        slope_weights=(0.4, 0.35, 0.25),
         step_sizes=(0.15, 0.8),
         step_weights=(0.17, 0.05),
     ),
     max_history=180,
     slope_unit=7,
     damping=0.99,
-    floor=0.35,
-    inflate=0.65,
-    tail_probability=0.08,
+    floor=0.3,
+    inflate=0.5,
+    spike_length=2.0,
+    common=0.03**2,
+    doubt=0.1,
+    usual=56,
+    fade=21.0,
+    tail_probability=0.05,
     tail_scale=2.5,
+    tail_drop=2.0,
     step_every=1,
 )
 HOURLY: Final = Options(
-    grid=_grid(24, (0.002, 0.02, 0.15), (0.3, 4.0, 60.0), ((0.0, 1.0), (2.0, 5.0), (3.0, 20.0))),
+    grid=_grid(24, (0.0, 0.001, 0.02), (1.0, 30.0), ((0.0, 1.0), (3.0, 12.0)), weeks=(1.0, 30.0)),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.05), slope_weights=(0.7, 0.3), step_sizes=(0.3,), step_weights=(0.2,)
     ),
@@ -73,11 +104,22 @@ HOURLY: Final = Options(
     slope_unit=168,
     damping=0.999,
     floor=0.1,
-    inflate=1.4,
+    inflate=0.8,
+    spike_length=2.0,
+    common=0.05**2,
+    doubt=0.2,
+    usual=168,
+    fade=96.0,
     tail_probability=0.1,
     tail_scale=2.5,
+    tail_drop=0.0,
     step_every=6,
+    blend=0.6,
 )
+FAR: Final = 3.0
+"""Log distance from the usual level beyond which doubt grows no more."""
+SCARCE: Final = 10.0
+"""How many values it takes until a total's variance is no more than doubled for their fewness."""
 STEP_MODELS: Final = 24
 """How many models the intervals of single steps are made from."""
 MOST_VARIANCE: Final = 4.0
@@ -86,29 +128,41 @@ MOST_VARIANCE: Final = 4.0
 
 @dataclass(frozen=True)
 class LogOutlook:
-    """A mixture of models of log spend, ``centre`` added to their locations."""
+    """A mixture of models of log spend, ``centre`` added to their locations.
+
+    ``spikes`` is the relative variance of a step beyond the noise, ``usual`` (h,) where log spend would be, without
+    ``centre``, if it went on as in the last weeks, and ``opens`` (h,) 0 for the steps that never spend, else 1;
+    ``scarce`` scales the variance of a total up where few values tell about the models.
+    """
 
     mixture: Mixture
     centre: float
     spikes: float = 0.0
     options: Options = DAILY
+    usual: Array | None = None
+    opens: Array | None = None
+    scarce: float = 1.0
 
     def steps(self, probabilities: Sequence[float]) -> Array:
         """Return the quantiles (p, horizon) of each step."""
-        mixture = self.mixture
+        mixture, options = self.mixture, self.options
         best = np.argsort(mixture.weight)[::-1][:STEP_MODELS]
         weight = mixture.weight[best] / mixture.weight[best].sum()
-        scale = np.sqrt(self.options.inflate * mixture.own[best] + mixture.noise[best, None] + self.spikes)
+        variance = options.inflate * mixture.own[best] + mixture.noise[best, None] + self.spikes
         logs = mixture_quantiles(
-            np.asarray(probabilities, dtype=float), weight, mixture.location[best], scale
+            np.asarray(probabilities, dtype=float),
+            weight,
+            mixture.location[best],
+            np.sqrt(variance + options.common),
         )
-        return np.asarray(np.exp(logs + self.centre))
+        return np.asarray(np.exp(logs + self.centre) * self._open(mixture.location.shape[1]))
 
     def total(self, probabilities: Sequence[float], shares: Sequence[float] | None = None) -> Array:
         """Return the quantiles (p,) of the sum of the steps, each counted by its share."""
-        weight, location, scale = (
-            self._whole if shares is None else self._sum(np.asarray(shares, dtype=float))
-        )
+        counted = self._counted(shares)
+        if not counted.any():
+            return np.zeros(len(probabilities))
+        weight, location, scale = self._whole if shares is None else self._sum(counted)
         logs = mixture_quantiles(
             np.asarray(probabilities, dtype=float), weight, location[:, None], scale[:, None]
         )
@@ -116,23 +170,32 @@ class LogOutlook:
 
     def exceeds(self, dollars: float, shares: Sequence[float] | None = None) -> float:
         """Return the probability that the sum, each step counted by its share, is above ``dollars``."""
-        if dollars <= 0.0:
-            return 1.0
-        weight, location, scale = (
-            self._whole if shares is None else self._sum(np.asarray(shares, dtype=float))
-        )
+        counted = self._counted(shares)
+        if dollars <= 0.0 or not counted.any():
+            return float(dollars < 0.0 or (dollars == 0.0 and bool(counted.any())))
+        weight, location, scale = self._whole if shares is None else self._sum(counted)
         return float(weight @ ndtr((location - np.log(dollars)) / scale))
+
+    def _open(self, count: int) -> Array:
+        return np.ones(count) if self.opens is None else self.opens[:count]
+
+    def _counted(self, shares: Sequence[float] | None) -> Array:
+        """Return how much of each of the first steps counts (0-1): nothing of those that never spend."""
+        wanted = (
+            np.ones(self.mixture.location.shape[1]) if shares is None else np.asarray(shares, dtype=float)
+        )
+        return np.asarray(wanted * self._open(len(wanted)))
 
     @cached_property
     def _whole(self) -> tuple[Array, Array, Array]:
-        return self._sum(np.ones(self.mixture.location.shape[1]))
+        return self._sum(self._counted(None))
 
-    def _sum(self, shares: Array) -> tuple[Array, Array, Array]:
+    def _sum(self, counted: Array) -> tuple[Array, Array, Array]:
         """Return weight, location and scale (m,) of the log-normals of the total (Fenton 1960), twice over:
-        as the models say and, for a few futures in a hundred, wider."""
-        mixture, options, first = self.mixture, self.options, len(shares)
+        as the models say and, for a few futures in a hundred, wider and lower."""
+        mixture, options, first = self.mixture, self.options, len(counted)
         with np.errstate(divide="ignore"):
-            location = mixture.location[:, :first] + self.centre + np.log(shares)
+            location = mixture.location[:, :first] + self.centre + np.log(counted)
         noise = mixture.noise[:, None]
         half = 0.5 * np.minimum(options.inflate * mixture.own[:, :first] + noise, MOST_VARIANCE)
         peak = location.max()
@@ -145,23 +208,63 @@ class LogOutlook:
         )
         variance = options.inflate * mixture.variance(typical) + alone
         middle = np.log(total) + peak - 0.5 * np.minimum(variance, MOST_VARIANCE)
-        p = options.tail_probability
+        variance = self.scarce * (variance + options.common + self._doubt(typical))
+        scale, p = np.sqrt(variance), options.tail_probability
         return (
             np.concatenate([(1.0 - p) * mixture.weight, p * mixture.weight]),
-            np.tile(middle, 2),
-            np.sqrt(np.concatenate([variance, variance * options.tail_scale**2])),
+            np.concatenate([middle, middle - options.tail_drop * scale]),
+            np.concatenate([scale, options.tail_scale * scale]),
         )
+
+    def _doubt(self, typical: Array) -> float:
+        """Return the variance that comes with leaving the usual level; ``typical`` (h,) are the steps' shares."""
+        if self.usual is None:
+            return 0.0
+        first = len(typical)
+        away = typical @ (self.mixture.weight @ self.mixture.location[:, :first] - self.usual[:first])
+        return self.options.doubt * float(np.clip(away, -FAR, FAR)) ** 2
 
 
 def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
     """Return what is to come after ``values`` (NaN: missing, none negative, at least one positive)."""
     values = values[-options.max_history :]
-    seen = np.isfinite(values)
-    logs = np.full(len(values), np.nan)
-    logs[seen] = clipped_logs(values, options)
+    count, period = len(values), options.grid.period
+    closed = closed_phases(values, period)
+    seen = np.isfinite(values) & ~closed[np.arange(count) % period]
+    x = values[seen]
+    pattern = pattern_of(x, np.flatnonzero(seen), period, options.floor, options.clip)
+    logs = np.full(count, np.nan)
+    logs[seen] = pattern.held
     mixture, middle = structural_mixture(logs, horizon, options)
-    centre = middle + _lost(values[seen], logs[seen])
-    return LogOutlook(mixture, centre, _spikes(values[seen], logs[seen]), options)
+    ahead = (count + np.arange(horizon)) % period
+    opens = (~closed[ahead]).astype(float)
+    recent, ever = (lost(x, pattern.held, half) for half in (options.fade, np.inf))
+    centre = middle + recent + closed_share(float(x.sum()), float(np.nansum(values)))
+    usual = pattern.usual(options.usual) + pattern.season[ahead] - middle + ever - recent
+    if options.blend:
+        plain = np.where(closed[np.arange(count) % period], 0.0, values)
+        plain[seen] = believed(x, pattern.held)
+        away = _to_last_week(mixture, centre, plain, opens, period)
+        centre, usual = centre + options.blend * away, mixture.weight @ mixture.location + away
+    return LogOutlook(
+        mixture,
+        centre,
+        spikes(x, pattern.held),
+        options,
+        usual=usual,
+        opens=opens,
+        scarce=1.0 + SCARCE / len(x),
+    )
+
+
+def _to_last_week(mixture: Mixture, centre: float, plain: Array, opens: Array, period: int) -> float:
+    """Return how far, in logs, the total lies from what the last week gives; 0 without a whole week of history."""
+    horizon = len(opens)
+    last = last_week(plain, horizon, period)
+    path = np.exp(mixture.weight @ mixture.location + centre + 0.5 * mixture.weight @ mixture.noise)
+    if not (last > 0.0).any():
+        return 0.0
+    return float(np.clip(np.log(last.sum() / (path * opens).sum()), -1.0, 1.0))
 
 
 def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mixture, float]:
@@ -180,42 +283,3 @@ def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mix
 
 def _step_places(n: int, every: int) -> tuple[int, ...]:
     return tuple(range(4, n - 3, every)) if n >= 14 else (n // 2,)
-
-
-def clipped_logs(values: Array, options: Options) -> Array:
-    """Return the logarithm of the seen values, held within reach of their own recent pattern."""
-    seen = np.isfinite(values)
-    x = values[seen]
-    floor = options.floor * np.median(x[x > 0])
-    logs = np.log(np.maximum(x, floor))
-    fit = _rough_fit(logs, np.flatnonzero(seen).astype(float), options.grid.period)
-    rest = logs - fit
-    spread = 1.4826 * np.median(np.abs(rest - np.median(rest))) + 0.02
-    return np.asarray(fit + np.clip(rest, -options.clip * spread, options.clip * spread))
-
-
-def _rough_fit(logs: Array, times: Array, period: int) -> Array:
-    """Return a running median of about two seasons plus, for each phase, the median of what remains."""
-    width = 2 * period + 1
-    padded = np.pad(logs, width // 2, mode="reflect" if len(logs) > width // 2 else "edge")
-    level = np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
-    rest = logs - level
-    phase = np.mod(times, period).astype(int)
-    season = np.zeros(len(logs))
-    for p in range(period):
-        mine = phase == p
-        if mine.sum() >= 3:
-            season[mine] = np.median(rest[mine])
-    return np.asarray(level + season)
-
-
-def _lost(x: Array, logs: Array) -> float:
-    """Return the log of what clipping changed in the sum: spikes held back, zeros lifted."""
-    kept = np.exp(logs)
-    return float(np.log(np.minimum(x, kept * np.e).sum() / kept.sum()))
-
-
-def _spikes(x: Array, logs: Array) -> float:
-    """Return the relative variance of a step that clipping hid, values beyond four times the clipped one held there."""
-    beyond = np.minimum(x, 4.0 * np.exp(logs)) / np.exp(logs) - 1.0
-    return float(np.mean(beyond**2))

@@ -157,6 +157,17 @@ def test_long_seasons_are_smooth_and_short_ones_are_not() -> None:
     assert daily[0, 1] > daily[0, 3] > 0.0
 
 
+def test_days_of_hours_resemble_the_same_day_a_week_before() -> None:
+    times = np.array([0.0, 3.0, 60.0, 84.0, 168.0])
+    plain, week = (
+        Covariances(times, 24).of(Kernel(0.0, 0.0, 0.0, 1.0, size))[0] - LEVEL_VARIANCE for size in (0.0, 2.0)
+    )
+    assert plain.tolist() == [0.0] * 5
+    assert week[[0, 4]] == pytest.approx([2.0, 2.0])
+    assert week[1] > 1.9
+    assert week[2] < 0.1
+
+
 def test_the_walk_gains_its_variance_per_step() -> None:
     covariance = Covariances(np.arange(4.0), 7).of(Kernel(0.1, 0.0, 0.0, 1.0)) - LEVEL_VARIANCE
     step = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]

@@ -1,0 +1,136 @@
+"""The rough pattern of a history: which phases of the season never spend, and what single values are held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asahi_analytics.forecasting.kernels import Array, Indices
+
+SEASONS: Final = 8
+"""How many of the last seasons say whether a phase is closed."""
+NOTHING: Final = 0.01
+"""Share of the median of positive values up to which a value is as good as none."""
+CLOSED: Final = 0.75
+"""Share of a phase's values that must be nothing, as the last two must be, for it to count as closed."""
+AWAKE: Final = 0.45
+"""Share of nothing on the other phases up to which closed ones can be told from chance."""
+WITHIN: Final = 0.35
+"""How far below its own pattern a value may count."""
+
+LEAST: Final = 0.001
+"""Share of the held level that is expected however long nothing came."""
+USUAL: Final = 0.9
+"""The share of positive values that are no outliers, whatever their pattern."""
+
+
+def closed_phases(values: Array, period: int) -> NDArray[np.bool_]:
+    """Return (period,) which phases of the season never spend: Sundays, say; phase 0 is that of the first value.
+
+    Only where the others mostly do: a series that spends now and then has no closed days.
+    """
+    recent = values[-SEASONS * period :]
+    phase = np.arange(len(values))[-SEASONS * period :] % period
+    nothing = recent <= NOTHING * np.median(values[values > 0])
+    closed = np.zeros(period, dtype=bool)
+    idle = np.zeros(period)
+    for p in range(period):
+        mine = nothing[(phase == p) & np.isfinite(recent)]
+        idle[p] = mine.mean() if len(mine) else 0.0
+        closed[p] = len(mine) >= 3 and bool(mine[-2:].all()) and idle[p] >= CLOSED
+    usual = closed.any() and closed.mean() < CLOSED and idle[~closed].mean() <= AWAKE
+    return closed if usual else np.zeros(period, dtype=bool)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Log spend: ``held`` (n,) within reach of its pattern, ``season`` (period,) by phase, ``phase`` (n,) of each."""
+
+    held: Array
+    season: Array
+    phase: Indices
+
+    def usual(self, steps: int) -> float:
+        """Return the mean of log spend without its season over the last ``steps`` values."""
+        return float((self.held - self.season[self.phase])[-steps:].mean())
+
+
+def pattern_of(x: Array, times: Indices, period: int, floor: float, reach: float) -> Pattern:
+    """Return the pattern of the values ``x`` (n,) seen at ``times`` (n,), in steps.
+
+    Values below ``floor`` medians count as that; what lies more than ``reach`` robust standard deviations from its
+    own recent pattern is held there.
+    """
+    logs = np.log(np.maximum(x, floor * np.median(x[x > 0])))
+    phase = np.mod(times, period)
+    season = np.zeros(period)
+    for _ in range(2):
+        level = _running_median(logs - season[phase], 2 * period + 1)
+        season = _by_phase(logs - level, phase, season)
+    fit = level + season[phase]
+    rest = np.maximum(logs - fit, np.log(WITHIN))
+    spread = 1.4826 * np.median(np.abs(rest - np.median(rest))) + 0.02
+    return Pattern(fit + np.clip(rest, -reach * spread, reach * spread), season, phase)
+
+
+def _running_median(logs: Array, width: int) -> Array:
+    padded = np.pad(logs, width // 2, mode="reflect" if len(logs) > width // 2 else "edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))
+
+
+def _by_phase(rest: Array, phase: Indices, before: Array) -> Array:
+    """Return the median of ``rest`` for each phase seen three times or more, else what it was ``before``."""
+    season = before.copy()
+    for p in range(len(season)):
+        mine = rest[phase == p]
+        if len(mine) >= 3:
+            season[p] = np.median(mine)
+    return season
+
+
+def last_week(values: Array, horizon: int, period: int) -> Array:
+    """Return (horizon,) what the last seven seasons of ``values`` (NaN: missing) give for each step ahead.
+
+    That is the geometric mean of the same phase's mean, which knows no weekdays, and of the same time a week before,
+    which knows nothing else; zeros where there is no whole week.
+    """
+    week = 7 * period
+    if len(values) < week:
+        return np.zeros(horizon)
+    last = values[-week:]
+    days = last.reshape(7, period)
+    seen = np.isfinite(days)
+    by_phase = np.where(seen, days, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    daily = np.resize(by_phase, horizon)
+    weekly = np.resize(np.where(seen, days, by_phase).ravel(), horizon)
+    return np.asarray(daily * np.sqrt(weekly.sum() / daily.sum())) if daily.any() else daily
+
+
+def believed(x: Array, held: Array) -> Array:
+    """Return the values ``x`` (n,) as far as they are believed to come again: not beyond what nine in ten stay below,
+    or 2.7 times the ``held`` one."""
+    return np.asarray(np.minimum(x, np.maximum(np.e * np.exp(held), np.quantile(x[x > 0], USUAL))))
+
+
+def lost(x: Array, held: Array, half: float) -> float:
+    """Return the log of what holding changed in the sum: spikes held back and zeros lifted.
+
+    The weight of a value halves every ``half`` values, so that a series which fades away is not lifted for long.
+    """
+    weight = 0.5 ** (np.arange(len(x))[::-1] / half)
+    kept = weight @ np.exp(held)
+    return float(np.log((weight @ believed(x, held) + LEAST * kept) / (kept * (1.0 + LEAST))))
+
+
+def closed_share(open_sum: float, whole_sum: float) -> float:
+    """Return the log of what closed days spent all the same adds to the others, a tenth at most."""
+    return float(np.log1p(min(whole_sum / open_sum - 1.0, 0.1)))
+
+
+def spikes(x: Array, held: Array) -> float:
+    """Return the relative variance of a step that holding hid, values beyond four times the held one taken as that."""
+    beyond = np.minimum(x, 4.0 * np.exp(held)) / np.exp(held) - 1.0
+    return float(np.mean(beyond**2))

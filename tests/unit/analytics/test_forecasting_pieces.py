@@ -1,0 +1,179 @@
+"""The pieces of a forecast: the plain methods against textbooks, patterns, and what makes a total uncertain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asahi_analytics.forecasting import forecast_series
+from asahi_analytics.forecasting.outlook import GaussianOutlook
+from asahi_analytics.forecasting.pattern import (
+    believed,
+    closed_phases,
+    closed_share,
+    last_week,
+    lost,
+    pattern_of,
+    spikes,
+)
+from asahi_analytics.forecasting.simple import EMA_SPAN, ema, linear
+from asahi_analytics.forecasting.sparse import EndedOutlook, longest_pause, silent_steps
+from asahi_analytics.forecasting.structural import DAILY, LogOutlook
+from support.daily_spend import series, weekly
+
+
+# The plain methods ------------------------------------------------------------------------------------------
+def test_ema_is_the_textbook_average() -> None:
+    values = weekly(40)
+    expected = pd.Series(values).ewm(span=EMA_SPAN, adjust=False).mean()
+    outlook = ema(values, 7)
+    assert outlook.centre == pytest.approx(np.full(7, expected.iloc[-1]))
+    errors = values[1:] - expected.to_numpy()[:-1]
+    alpha = 2 / (EMA_SPAN + 1)
+    assert np.diag(outlook.covariance) == pytest.approx(
+        np.full(7, np.mean(errors**2) * (1 + alpha / (2 - alpha)))
+    )
+    assert ema(np.insert(values, 10, np.nan), 7).centre == pytest.approx(outlook.centre)
+
+
+def test_linear_is_the_textbook_prediction_interval() -> None:
+    days, values = np.arange(40.0), weekly(40)
+    slope, start = np.polyfit(days, values, 1)
+    outlook = linear(values, 5)
+    ahead = np.arange(40.0, 45.0)
+    assert outlook.centre == pytest.approx(start + slope * ahead)
+    variance = np.sum((values - start - slope * days) ** 2) / 38
+    leverage = 1 + 1 / 40 + (ahead - days.mean()) ** 2 / np.sum((days - days.mean()) ** 2)
+    assert np.diag(outlook.covariance) == pytest.approx(variance * leverage)
+
+
+def test_a_line_through_missing_days_keeps_their_place() -> None:
+    values = np.array([1.0, np.nan, 3.0, 4.0, np.nan])
+    assert linear(values, 2).centre == pytest.approx([6.0, 7.0])
+
+
+def test_normal_totals_are_cut_off_at_zero() -> None:
+    outlook = GaussianOutlook(np.array([1.0, -1.0]), np.eye(2))
+    assert outlook.total([0.001])[0] == 0.0
+    assert outlook.total([0.5])[0] == pytest.approx(1.0)
+    assert outlook.exceeds(1.0) == pytest.approx(0.5)
+    assert GaussianOutlook(np.array([2.0]), np.zeros((1, 1))).exceeds(1.0) == 1.0
+
+
+# Pieces -----------------------------------------------------------------------------------------------------
+def test_silence_and_pauses_are_counted_over_what_was_seen() -> None:
+    values = np.array([0.0, 1.0, 0.0, 0.0, np.nan, 2.0, 0.0, np.nan, 0.0])
+    assert silent_steps(values) == 2
+    assert longest_pause(values) == 2
+    assert silent_steps(np.zeros(3)) == 3
+    assert longest_pause(np.array([0.0, 4.0, 0.0])) == 0
+
+
+def test_a_stopped_series_asks_the_active_one_only_beyond_its_chance() -> None:
+    active = GaussianOutlook(np.array([10.0]), np.eye(1))
+    ended = EndedOutlook(1, active, resumes=0.1)
+    assert ended.total([0.5, 0.95])[1] == pytest.approx(active.total([0.5])[0])
+    assert ended.steps([0.5, 0.95])[:, 0] == pytest.approx([0.0, 10.0])
+    assert ended.exceeds(10.0) == pytest.approx(0.05)
+
+
+def test_single_values_are_held_within_reach_of_their_pattern() -> None:
+    values = weekly(60)
+    values[[20, 40]] = [1e9, 0.0]
+    held = np.exp(pattern_of(values, np.arange(60), 7, DAILY.floor, DAILY.clip).held)
+    assert held[20] < 500.0
+    assert held[40] > 10.0
+    others = np.delete(np.arange(60), [20, 40])
+    assert held[others] == pytest.approx(values[others], rel=0.35)
+    assert lost(values, np.log(held), np.inf) == pytest.approx(
+        np.log((values[others].sum() + np.e * held[20]) / held.sum()), abs=0.01
+    )
+    assert spikes(values, np.log(held)) == pytest.approx((3.0**2 + 1.0) / 60, rel=0.2)
+
+
+def test_a_quiet_weekday_keeps_its_own_pattern() -> None:
+    quiet = np.tile([100.0, 101.0, 99.0, 100.0, 102.0, 60.0, 35.0], 9)
+    pattern = pattern_of(quiet, np.arange(63), 7, DAILY.floor, DAILY.clip)
+    assert np.exp(pattern.held) == pytest.approx(quiet, rel=0.01)
+    assert np.exp(pattern.season[6] - pattern.season[0]) == pytest.approx(0.35, rel=0.02)
+    assert pattern.usual(56) == pytest.approx(np.log(100.0), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("sundays", "others", "expected"),
+    [
+        ([0.0] * 8, 100.0, True),
+        ([100.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 100.0, True),
+        ([100.0, 100.0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0], 100.0, False),
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 0.0], 100.0, False),
+        ([1.0] * 8, 100.0, True),
+        ([1.1] * 8, 100.0, False),
+        ([np.nan] * 5 + [0.0] * 3, 100.0, True),
+        ([np.nan] * 6 + [0.0] * 2, 100.0, False),
+    ],
+)
+def test_both_sides_of_a_closed_weekday(sundays: list[float], others: float, expected: bool) -> None:
+    values = np.full(56, others)
+    values[6::7] = sundays
+    assert closed_phases(values, 7).tolist() == [False] * 6 + [expected]
+
+
+@pytest.mark.parametrize(("pauses", "expected"), [(21, True), (22, False)])
+def test_a_series_that_spends_now_and_then_has_no_closed_days(pauses: int, expected: bool) -> None:
+    values = np.full((8, 7), 100.0)
+    values[:, 6] = 0.0
+    values[:, :6][np.unravel_index(np.linspace(0, 46, pauses).astype(int), (8, 6))] = 0.0
+    assert closed_phases(values.ravel(), 7).any() == expected
+
+
+def test_the_last_week_is_the_mean_of_its_days_and_of_the_same_days() -> None:
+    week = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 2)
+    found = last_week(week, 4, 2)
+    assert found == pytest.approx(np.full(4, np.sqrt(4.0 * 1.5)))
+    assert last_week(np.concatenate([[9.0, 9.0], week]), 4, 2) == pytest.approx(found)
+    assert last_week(week[:-1], 4, 2).tolist() == [0.0] * 4
+    assert last_week(np.zeros(14), 4, 2).tolist() == [0.0] * 4
+    assert last_week(np.where(week == 1.0, np.nan, week), 2, 2) == pytest.approx([4.5, 4.5])
+
+
+def test_values_are_believed_up_to_what_nine_in_ten_stay_below() -> None:
+    held = np.zeros(20)
+    regular = np.concatenate([np.ones(19), [1e6]])
+    assert believed(regular, held).tolist() == pytest.approx([1.0] * 19 + [np.e])
+    now_and_then = np.concatenate([np.zeros(16), [50.0, 60.0, 50.0, 60.0]])
+    assert believed(now_and_then, held).tolist() == now_and_then.tolist()
+
+
+def test_leaving_the_usual_level_and_few_values_widen_the_total() -> None:
+    outlook = forecast_series(series(weekly(90)), 30).outlook
+    assert isinstance(outlook, LogOutlook)
+    location = outlook.mixture.weight @ outlook.mixture.location
+    at_home = replace(outlook, usual=location).total([0.1, 0.5, 0.9])
+    away = replace(outlook, usual=location - 0.5).total([0.1, 0.5, 0.9])
+    scarce = replace(outlook, usual=location, scarce=2.0).total([0.1, 0.5, 0.9])
+    assert away[1] == pytest.approx(at_home[1], rel=0.03)
+    assert np.log(away[2] / away[0]) > 1.2 * np.log(at_home[2] / at_home[0])
+    assert np.log(scarce[2] / scarce[0]) > 1.2 * np.log(at_home[2] / at_home[0])
+
+
+def test_what_is_rare_lowers_a_total_more_often_than_it_raises_it() -> None:
+    low, middle, high = forecast_series(series(weekly(90)), 30).outlook.total([0.005, 0.5, 0.995])
+    assert np.log(middle / low) > 1.3 * np.log(high / middle)
+
+
+def test_what_holding_changed_long_ago_counts_less() -> None:
+    held = np.zeros(40)
+    early, late = np.ones(40), np.ones(40)
+    early[:10] = late[-10:] = 0.0
+    assert lost(early, held, np.inf) == pytest.approx(lost(late, held, np.inf))
+    assert lost(early, held, 10.0) == pytest.approx(np.log(1.0 - 1.0 / 15.0), abs=0.005)
+    assert lost(late, held, 10.0) < -0.7
+
+
+def test_what_closed_days_spent_counts_a_tenth_at_most() -> None:
+    assert closed_share(100.0, 100.0) == 0.0
+    assert closed_share(100.0, 104.0) == pytest.approx(np.log(1.04))
+    assert closed_share(100.0, 150.0) == pytest.approx(np.log(1.1))
