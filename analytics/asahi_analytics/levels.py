@@ -56,6 +56,16 @@ MODEL_FAMILIES: Final = frozenset(
 """Families that are judged by model, in bins of ten minutes."""
 
 
+WHOLE: Final = "whole"
+BY_MODEL: Final = "model"
+BY_HOUR: Final = "hour"
+
+
+def copy_metric(family: Family, level: str) -> str:
+    """Return the name of the copies of ``family`` that are kept at ``level``."""
+    return f"asahi:{family.name}:{level}"
+
+
 @dataclass(frozen=True)
 class Level:
     """A copy of the running total of ``family``: by ``labels``, at multiples of ``grid``."""
@@ -70,7 +80,7 @@ class Level:
     @property
     def metric(self) -> str:
         """The name of its series, which carry the label ``part`` as those of the state do."""
-        return f"asahi:{self.family.name}:{self.name}"
+        return copy_metric(self.family, self.name)
 
     @property
     def delay(self) -> timedelta:
@@ -101,9 +111,9 @@ def levels_of(family: Family, rules: RuleParameters) -> list[Level]:
     interval = rules.interval_of(family)
     bound = (BOUND,) if BOUND in family.labels else ()
     wanted = [
-        ("whole", bound, interval, family.name in WHOLE_FAMILIES),
-        ("model", (MODEL, *bound), TEN_MINUTES, family.name in MODEL_FAMILIES),
-        ("hour", family.labels, HOUR, True),
+        (WHOLE, bound, interval, family.name in WHOLE_FAMILIES),
+        (BY_MODEL, (MODEL, *bound), TEN_MINUTES, family.name in MODEL_FAMILIES),
+        (BY_HOUR, family.labels, HOUR, True),
     ]
     return [
         Level(name, family, labels, grid, interval + rules.settle, rules.settle)

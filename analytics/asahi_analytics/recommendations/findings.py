@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from asahi_analytics.levels import BY_HOUR, copy_metric
 from asahi_analytics.promql import matchers
 from asahi_analytics.recommendations import dollars
 from asahi_analytics.recommendations.models import Category, Evidence, Recommendation
 from asahi_analytics.recommendations.observed import WINDOW_DAYS
+from asahi_analytics.tiles import PART, RUNNING
 from asahi_exporter.conventions import FAMILIES
 
 
@@ -33,11 +35,13 @@ class Finding:
 def window_sum(family: str, where: Mapping[str, str] | None = None, days: int = WINDOW_DAYS) -> str:
     """Return PromQL for the exact sum of ``family`` over the last ``days``, of the label values in ``where``.
 
-    running now, less running at the window's start, where a label set born since then counts from zero.
+    The total at the last full hour that was copied, less the one at the window's start, where a label set born since
+    then counts from zero.
     """
-    chosen = matchers({label: [value] for label, value in (where or {}).items()})
-    running = f"{FAMILIES[family].running}{chosen}"
-    return f"sum({running} - ({running} offset {days}d or {running} * 0))"
+    chosen = matchers({PART: [RUNNING], **{label: [value] for label, value in (where or {}).items()}})
+    copied = f"{copy_metric(FAMILIES[family], BY_HOUR)}{chosen}[1h]"
+    now, then = f"last_over_time({copied})", f"last_over_time({copied} offset {days}d)"
+    return f"sum({now} - ({then} or {now} * 0))"
 
 
 def earlier_sum(family: str, where: Mapping[str, str], days: int) -> str:

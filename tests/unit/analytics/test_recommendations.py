@@ -346,14 +346,14 @@ def test_advice_is_stable_and_ordered_by_priority_and_dollars() -> None:
     assert all(item.evidence and item.evidence[0].promql for item in first)
 
 
-def test_evidence_is_a_query_of_the_recorded_totals() -> None:
-    running = "asahi:cache_hits:running"
-    assert window_sum("cache_hits") == f"sum({running} - ({running} offset 28d or {running} * 0))"
-    chosen = f'{running}{{tier="a\\"b"}}'
-    expected = f"sum({chosen} - ({chosen} offset 7d or {chosen} * 0))"
-    assert window_sum("cache_hits", {"tier": 'a"b'}, 7) == expected
-    whole = window_sum("cache_hits", {"tier": 'a"b'})
-    assert earlier_sum("cache_hits", {"tier": 'a"b'}, 7) == f"({whole} - {expected})"
+def test_evidence_is_a_query_of_the_totals_at_full_hours() -> None:
+    hours = 'asahi:cache_hits:hour{part="running"}[1h]'
+    now, then = f"last_over_time({hours})", f"last_over_time({hours} offset 28d)"
+    assert window_sum("cache_hits") == f"sum({now} - ({then} or {now} * 0))"
+    one, week = (window_sum("cache_hits", {"tier": 'a"b'}, days) for days in (28, 7))
+    assert one.count('asahi:cache_hits:hour{part="running",tier="a\\"b"}[1h]') == 3
+    assert week == one.replace("offset 28d", "offset 7d")
+    assert earlier_sum("cache_hits", {"tier": 'a"b'}, 7) == f"({one} - {week})"
 
 
 def test_monthly_scales_days_and_widens_with_their_spread() -> None:
