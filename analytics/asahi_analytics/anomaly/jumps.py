@@ -37,7 +37,8 @@ class Jumps:
 def find_jumps(bins: Bins, widths: tuple[int, int]) -> Jumps:
     """Return the jumps of ``bins``, and the recent median without them: the lower of windows of ``widths`` bins.
 
-    Both look back only: whether a bin belongs to a jump depends on the bins up to it. NaN neither makes nor ends one.
+    The median is NaN where the series has not jumped at all. Both look back only: whether a bin belongs to a jump
+    depends on the bins up to it. NaN neither makes nor ends one.
     """
     local = before(pd.Series(bins.values).rolling(LOCAL_BINS, min_periods=1).median().to_numpy())
     raised = np.zeros(len(bins), dtype=bool)
@@ -52,6 +53,8 @@ def find_jumps(bins: Bins, widths: tuple[int, int]) -> Jumps:
         end = start + _length(run <= STAY_FACTOR * level)
         raised[start:end] = bins.values[start:end] > STAY_FACTOR * level
         settled[start + settling : end] = level
+    if not raised.any():
+        return Jumps(raised, settled)
     return Jumps(raised, np.fmin(_median_without(bins, raised, widths), settled))
 
 

@@ -111,42 +111,52 @@ class _Reference:
 
 
 @dataclass(frozen=True)
-class _Jumped:
-    """Where the series has jumped and stays, with the profile and the recent median to hold it against there.
+class _Past:
+    """What does not depend on the anomalies found: each the same length as the series.
 
-    ``habit`` is what most days have had, incident or not: NaN until it is known from several.
+    ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
+    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
     """
 
-    where: Bools
-    habit: Floats
-    profile: Floats
     recent: Floats
+    day_mean: Floats
+    habit: Floats
+    jumped: Bools
+    low_profile: Floats
+    low_recent: Floats
 
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
-    jumped = _jumped(bins, rule)
-    first = _judge(bins, rule, jumped, np.zeros(len(bins), dtype=bool))
-    return _judge(bins, rule, jumped, first.flagged) if first.flagged.any() else first
+    known = _past(bins, rule)
+    first = _judge(bins, rule, known, np.zeros(len(bins), dtype=bool))
+    return _judge(bins, rule, known, first.flagged) if first.flagged.any() else first
 
 
-def _jumped(bins: Bins, rule: SpikeRule) -> _Jumped:
+def _past(bins: Bins, rule: SpikeRule) -> _Past:
     jumps = find_jumps(bins, _recent_widths(bins))
     low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
-    habit = np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan)
-    return _Jumped(jumps.raised, habit, _doubted(bins, low, jumps.before, YOUNG_JUMP_TRUST), jumps.before)
+    day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
+    return _Past(
+        recent=_recent(bins),
+        day_mean=past(bins.values, day, "mean", at_least),
+        habit=np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan),
+        jumped=jumps.raised,
+        low_profile=_doubted(bins, low, jumps.before, YOUNG_JUMP_TRUST),
+        low_recent=jumps.before,
+    )
 
 
-def _judge(bins: Bins, rule: SpikeRule, jumped: _Jumped, left_out: Bools) -> Spikes:
-    reference = _reference(bins, rule, jumped.habit, left_out)
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
+    reference = _reference(bins, rule, known, left_out)
     moved = _expected(bins, reference)
     sigma = _upward_noise(bins, moved, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, moved, sigma, reference.ceiling)
     expected = np.where(moved > reference.ceiling, reference.ceiling, moved)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
-    low = reference.sure(jumped.profile, jumped.recent)
+    low = reference.sure(known.low_profile, known.low_recent)
     from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
-    lower = jumped.where & (from_low < threshold)
+    lower = known.jumped & (from_low < threshold)
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
     erratic = _erratic(bins, sigma, reference)
@@ -156,10 +166,9 @@ def _judge(bins: Bins, rule: SpikeRule, jumped: _Jumped, left_out: Bools) -> Spi
     return Spikes(expected, threshold, persistent(bins.values > threshold))
 
 
-def _reference(bins: Bins, rule: SpikeRule, habit: Floats, left_out: Bools) -> _Reference:
-    recent = _recent(bins)
-    profile = np.fmax(usual(bins.values, left_out, bins, rule.profile_days), habit)
-    profile = _doubted(bins, profile, recent, YOUNG_TRUST)
+def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _Reference:
+    profile = np.fmax(usual(bins.values, left_out, bins, rule.profile_days), known.habit)
+    profile = _doubted(bins, profile, known.recent, YOUNG_TRUST)
     base = profile * weekly_factor(bins, profile)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = bins.values / base
@@ -170,13 +179,8 @@ def _reference(bins: Bins, rule: SpikeRule, habit: Floats, left_out: Bools) -> _
         base=base,
         ratio=ratio,
         regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
-        recent=recent,
-        day_mean=past(
-            bins.values,
-            bins.within(rule.mean_hours, MEAN_MIN_BINS),
-            "mean",
-            bins.within(rule.min_history_hours),
-        ),
+        recent=known.recent,
+        day_mean=known.day_mean,
     )
 
 
