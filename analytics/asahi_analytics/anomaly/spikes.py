@@ -1,8 +1,8 @@
 """Spend (or any flow) far above what was to be expected.
 
 The expectation is the usual value of the time of day, moved by how the traffic ran against it lately: all the way
-up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy. All
-windows end before the bin that is judged.
+up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy. What
+has jumped and stays is held against what was before the jump. All windows end before the bin that is judged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
-from asahi_analytics.anomaly.usual import usual, weekly_factor
+from asahi_analytics.anomaly.jumps import find_jumps
+from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, usual, weekly_factor
 
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
@@ -36,12 +37,26 @@ NOISE_QUANTILE: Final = 0.88
 NOISE_Z: Final = 1.175
 """The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
 NOISE_SIGMAS: Final = 4.0
-ERRATIC_SIGMA: Final = 0.3
+NOISE_MIN_SHARE: Final = 0.1
+"""Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
+ERRATIC_SIGMA: Final = 0.4
 """Noise (of the logarithm) from which on a doubling is everyday, and the peaks of the past week are the measure."""
 YOUNG_DAYS: Final = 3
 YOUNG_ERRATIC_SIGMA: Final = 0.45
 """The same while the profile is too young to be trusted, and noise is that of the profile."""
-PEAK_FACTOR: Final = 1.3
+IDLE_SHARE: Final = 0.05
+"""A bin below this share of the last day's mean is idle."""
+ERRATIC_IDLE: Final = 0.05
+"""The share of a week from which on a series that idles (or does not) at no set time is erratic."""
+PEAK_FACTOR: Final = 2.0
+LOW_QUANTILE: Final = 0.35
+"""What has jumped must exceed this quantile of the previous days, lower than the usual value..."""
+JUMP_EXCESS_SHARE: Final = 0.4
+"""...and add this share of the last day's mean."""
+YOUNG_TRUST: Final = 0.5
+"""A profile that only one day has made counts so much (in ratio) against a recent median that is lower..."""
+YOUNG_JUMP_TRUST: Final = 0.25
+"""...and so much for what has jumped."""
 
 
 @dataclass(frozen=True)
@@ -87,29 +102,73 @@ class _Reference:
     @property
     def ceiling(self) -> Floats:
         """Return the same, moved only where the regime is beyond doubt: who doubles this has doubled anything."""
-        sure = self.profile * np.maximum(self.regime / SURE_REGIME, 1.0)
-        return np.fmax(np.where(np.isnan(self.profile), self.day_mean, sure), self.recent)
+        return self.sure(self.profile, self.recent)
+
+    def sure(self, profile: Floats, recent: Floats) -> Floats:
+        """Return the larger of ``profile``, moved where the regime is beyond doubt, and ``recent``."""
+        moved = profile * np.maximum(self.regime / SURE_REGIME, 1.0)
+        return np.fmax(np.where(np.isnan(profile), self.day_mean, moved), recent)
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What does not depend on the anomalies found: each the same length as the series.
+
+    ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
+    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
+    """
+
+    recent: Floats
+    day_mean: Floats
+    habit: Floats
+    jumped: Bools
+    low_profile: Floats
+    low_recent: Floats
 
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
-    first = _judge(bins, rule, np.zeros(len(bins), dtype=bool))
-    return _judge(bins, rule, first.flagged) if first.flagged.any() else first
+    known = _past(bins, rule)
+    first = _judge(bins, rule, known, np.zeros(len(bins), dtype=bool))
+    return _judge(bins, rule, known, first.flagged) if first.flagged.any() else first
 
 
-def _judge(bins: Bins, rule: SpikeRule, left_out: Bools) -> Spikes:
-    reference = _reference(bins, rule, left_out)
-    expected = _expected(bins, reference)
-    limit = _noise_aware(bins, rule.ratio, expected, reference)
-    expected = np.where(expected > reference.ceiling, reference.ceiling, expected)
+def _past(bins: Bins, rule: SpikeRule) -> _Past:
+    jumps = find_jumps(bins, _recent_widths(bins))
+    low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
+    day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
+    return _Past(
+        recent=_recent(bins),
+        day_mean=past(bins.values, day, "mean", at_least),
+        habit=np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan),
+        jumped=jumps.raised,
+        low_profile=_doubted(bins, low, jumps.before, YOUNG_JUMP_TRUST),
+        low_recent=jumps.before,
+    )
+
+
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
+    reference = _reference(bins, rule, known, left_out)
+    moved = _expected(bins, reference)
+    sigma = _upward_noise(bins, moved, NOISE_MIN_SHARE * reference.day_mean)
+    limit = _noise_aware(rule.ratio, moved, sigma, reference.ceiling)
+    expected = np.where(moved > reference.ceiling, reference.ceiling, moved)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
+    low = reference.sure(known.low_profile, known.low_recent)
+    from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
+    lower = known.jumped & (from_low < threshold)
+    expected = np.where(lower, np.fmin(expected, low), expected)
+    threshold = np.where(lower, from_low, threshold)
+    erratic = _erratic(bins, sigma, reference)
+    if erratic.any():
+        peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
+        threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
     return Spikes(expected, threshold, persistent(bins.values > threshold))
 
 
-def _reference(bins: Bins, rule: SpikeRule, left_out: Bools) -> _Reference:
-    recent = _recent(bins)
-    profile = usual(bins.values, left_out, bins, rule.profile_days)
-    profile = np.where(np.arange(len(bins)) < 2 * bins.per_day, _doubted(profile, recent), profile)
+def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _Reference:
+    profile = np.fmax(usual(bins.values, left_out, bins, rule.profile_days), known.habit)
+    profile = _doubted(bins, profile, known.recent, YOUNG_TRUST)
     base = profile * weekly_factor(bins, profile)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = bins.values / base
@@ -120,28 +179,25 @@ def _reference(bins: Bins, rule: SpikeRule, left_out: Bools) -> _Reference:
         base=base,
         ratio=ratio,
         regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
-        recent=recent,
-        day_mean=past(
-            bins.values,
-            bins.within(rule.mean_hours, MEAN_MIN_BINS),
-            "mean",
-            bins.within(rule.min_history_hours),
-        ),
+        recent=known.recent,
+        day_mean=known.day_mean,
     )
+
+
+def _recent_widths(bins: Bins) -> tuple[int, int]:
+    return bins.within(RECENT_HOURS, 3), bins.within(SLOW_HOURS, 5)
 
 
 def _recent(bins: Bins) -> Floats:
     """Return the recent median: the lower of two lengths, but for the first day, when nothing else is known."""
-    quick, slow = (
-        past(bins.values, width, "median", width // 3)
-        for width in (bins.within(RECENT_HOURS, 3), bins.within(SLOW_HOURS, 5))
-    )
+    quick, slow = (past(bins.values, width, "median", width // 3) for width in _recent_widths(bins))
     return np.where(np.arange(len(bins)) < bins.per_day, quick, np.fmin(quick, slow))
 
 
-def _doubted(profile: Floats, recent: Floats) -> Floats:
-    """Return a profile that only one day has made: half way (in ratio) to the recent median where that is lower."""
-    return np.where(recent < profile, np.sqrt(profile * recent), profile)
+def _doubted(bins: Bins, profile: Floats, recent: Floats, trust: float) -> Floats:
+    """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower."""
+    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile)
+    return np.where(doubtful, profile**trust * recent ** (1 - trust), profile)
 
 
 def _expected(bins: Bins, reference: _Reference) -> Floats:
@@ -159,32 +215,40 @@ def _followed(level: Floats) -> Floats:
     return np.where(level < 1, np.maximum(level, LULL_FLOOR) ** LULL_TRUST, level)
 
 
-def _noise_aware(bins: Bins, ratio: float, expected: Floats, reference: _Reference) -> Floats:
-    """Return the threshold before the money counts.
-
-    Noise lifts it above ``ratio`` times the expectation, but not above ``ratio`` times the largest reference: what
-    doubles that is always reported. Erratic series must beat the peaks of their past week as well.
-    """
-    sigma = _upward_noise(bins, expected)
+def _noise_aware(ratio: float, expected: Floats, sigma: Floats, ceiling: Floats) -> Floats:
+    """Return ``ratio`` times the expectation, or more for noise, but not above ``ratio`` times the ``ceiling``."""
     noise = np.exp(NOISE_SIGMAS * np.minimum(sigma, 9.0))
-    threshold = np.fmin(np.maximum(ratio, noise) * expected, ratio * reference.ceiling)
-    young = np.arange(len(bins)) < YOUNG_DAYS * bins.per_day
-    erratic = sigma > np.where(young, YOUNG_ERRATIC_SIGMA, ERRATIC_SIGMA)
-    if not erratic.any():
-        return threshold
-    return np.where(erratic, np.fmax(threshold, PEAK_FACTOR * _peaks(bins)), threshold)
+    return np.fmin(np.maximum(ratio, noise) * expected, ratio * ceiling)
 
 
-def _upward_noise(bins: Bins, expected: Floats) -> Floats:
-    """Return the spread of the past week's positive log residuals; 0 until it is known.
+def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
+    """Return the spread of the past week's positive log residuals; infinite while none is known.
 
-    It is read from a quantile that incidents do not reach.
+    It is read from a quantile that incidents do not reach, over bins that carry ``least``, or were to carry it.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         residual = np.clip(np.log(bins.values / expected), -9.0, 9.0)
-    residual[~(bins.values > 0)] = np.nan
+    residual[~(bins.values > 0) | (np.fmax(bins.values, expected) < least)] = np.nan
     week, at_least = bins.within(NOISE_HOURS, 6), bins.within(NOISE_MIN_HOURS, 3)
-    return np.nan_to_num(past(residual, week, ("quantile", NOISE_QUANTILE), at_least)) / NOISE_Z
+    sigma = past(residual, week, ("quantile", NOISE_QUANTILE), at_least) / NOISE_Z
+    return np.where(np.isnan(sigma), np.inf, sigma)
+
+
+def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
+    """Return where a doubling is everyday: noise is large, or the series comes and goes at no set time."""
+    young = np.arange(len(bins)) < YOUNG_DAYS * bins.per_day
+    noisy: Bools = sigma > np.where(young, YOUNG_ERRATIC_SIGMA, ERRATIC_SIGMA)
+    idle = IDLE_SHARE * reference.day_mean
+    astray = ((bins.values > idle) != (reference.profile > idle)) & np.isfinite(
+        bins.values + reference.profile
+    )
+    week = bins.within(NOISE_HOURS, 6)
+    return noisy | (past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week) > ERRATIC_IDLE)
+
+
+def _filled(count: int, window: int) -> Floats:
+    """Return how much of a window of the bins before each one lies within the series."""
+    return np.minimum(np.arange(count), window) / window
 
 
 def _peaks(bins: Bins) -> Floats:

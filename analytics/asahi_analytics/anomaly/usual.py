@@ -25,18 +25,19 @@ def smoothed(values: Floats, bins: Bins) -> Floats:
     return pd.Series(values).rolling(width, center=True, min_periods=1).median().to_numpy()
 
 
-def nanmedian_rows(rows: Floats) -> Floats:
-    """Return the median of each column of ``rows``, of what is known; NaN where nothing is.
+def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
+    """Return the ``quantile`` of each column of ``rows``, of what is known; NaN where nothing is.
 
-    Sorting puts NaN last, so that the middle of the known ones is found without a loop.
+    Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
     """
     ordered = np.sort(rows, axis=0)
-    known = np.sum(~np.isnan(rows), axis=0)
+    last = np.maximum(np.sum(~np.isnan(rows), axis=0) - 1, 0)
     columns = np.arange(rows.shape[1])
-    low = ordered[np.maximum(known - 1, 0) // 2, columns]
-    high = ordered[np.minimum(known // 2, len(rows) - 1), columns]
-    middle: Floats = (low + high) / 2
-    return middle
+    position = quantile * last
+    low = position.astype(np.int64)
+    below, above = ordered[low, columns], ordered[np.minimum(low + 1, last), columns]
+    found: Floats = below + (above - below) * (position - low)
+    return found
 
 
 def previous_days(values: Floats, bins: Bins, days: int) -> Floats:
@@ -59,11 +60,18 @@ def usual(values: Floats, left_out: Bools, bins: Bins, days: int) -> Floats:
         return np.full(len(values), np.nan)
     everything = previous_days(smoothed(values, bins), bins, days)
     if not left_out.any():
-        return nanmedian_rows(everything)
+        return nanquantile_rows(everything, 0.5)
     known = previous_days(smoothed(np.where(left_out, np.nan, values), bins), bins, days)
     missing = np.sum(np.isnan(known) & ~np.isnan(everything), axis=0)
     habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=0))
-    return nanmedian_rows(np.where(habit, everything, known))
+    return nanquantile_rows(np.where(habit, everything, known), 0.5)
+
+
+def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
+    """Return a lower ``quantile`` than the median of the previous days, all of them. NaN on the first day."""
+    if bins.per_day < 2:
+        return np.full(len(bins), np.nan)
+    return nanquantile_rows(previous_days(smoothed(bins.values, bins), bins, days), quantile)
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:

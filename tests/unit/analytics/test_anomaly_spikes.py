@@ -8,7 +8,7 @@ import pytest
 
 from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of, past, persistent
-from asahi_analytics.anomaly.usual import nanmedian_rows, usual, weekly_factor
+from asahi_analytics.anomaly.usual import nanquantile_rows, usual, weekly_factor
 from support.anomaly_series import PER_DAY, groups, raised, seasonal, times
 
 CONFIG = AnomalyConfig()
@@ -159,12 +159,14 @@ def test_past_is_the_naive_window_before_each_bin():
         np.testing.assert_allclose(past(values, 7, how), naive)
 
 
-def test_the_median_of_rows_is_numpys():
+def test_the_quantiles_of_rows_are_numpys():
     rows = np.random.default_rng(1).normal(0, 1, (6, 200))
     rows[np.random.default_rng(2).random((6, 200)) < 0.4] = np.nan
     known = ~np.isnan(rows).all(axis=0)
-    np.testing.assert_allclose(nanmedian_rows(rows)[known], np.nanmedian(rows[:, known], axis=0))
-    assert np.isnan(nanmedian_rows(rows)[~known]).all()
+    for quantile in (0.0, 0.35, 0.5, 1.0):
+        found = nanquantile_rows(rows, quantile)
+        np.testing.assert_allclose(found[known], np.nanquantile(rows[:, known], quantile, axis=0))
+        assert np.isnan(found[~known]).all()
 
 
 def test_persistent_is_two_of_three():

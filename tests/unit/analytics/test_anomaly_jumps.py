@@ -1,0 +1,129 @@
+"""Jumps that stay: held against what was before them, for six hours, on series that rarely jump."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asahi_analytics.anomaly import AnomalyConfig, score_series
+from asahi_analytics.anomaly.bins import bins_of
+from asahi_analytics.anomaly.jumps import JUMP_FACTOR, STAY_FACTOR, Jumps, find_jumps
+from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, times
+
+START = 10 * PER_DAY + 40
+WIDTHS = (18, 24)
+
+
+def jumps(values: pd.Series) -> Jumps:
+    return find_jumps(bins_of(values), WIDTHS)
+
+
+def level(days: float = 14) -> pd.Series:
+    return pd.Series(100.0, index=times(days))
+
+
+def flags(values: pd.Series) -> pd.Series:
+    return score_series(values, AnomalyConfig())["is_anomaly"]
+
+
+@pytest.mark.parametrize(("factor", "found"), [(JUMP_FACTOR + 0.01, True), (JUMP_FACTOR - 0.01, False)])
+def test_a_jump_is_so_many_times_the_level_right_before_it(factor, found):
+    assert jumps(raised(level(), START, 6, factor)).raised[START : START + 6].all() == found
+
+
+@pytest.mark.parametrize(("factor", "stays"), [(STAY_FACTOR + 0.01, True), (STAY_FACTOR - 0.01, False)])
+def test_it_stays_while_it_is_above_so_many_times_that_level(factor, stays):
+    values = raised(raised(level(), START, 2, 3.0), START + 2, 10, factor)
+    assert jumps(values).raised[START + 2 : START + 12].all() == stays
+    assert not jumps(values).raised[START + 12 :].any()
+
+
+def test_one_bin_below_does_not_end_it_and_two_do():
+    once, twice = (raised(level(), START, 20, 2.0) for _ in range(2))
+    once.iloc[START + 5] = 100.0
+    twice.iloc[START + 5 : START + 7] = 100.0
+    assert jumps(once).raised[START + 6 : START + 20].all()
+    again = jumps(twice).raised
+    assert again[START : START + 5].all()
+    assert not again[START + 5 : START + 7].any()
+
+
+def test_missing_bins_neither_make_nor_end_it():
+    values = raised(level(), START, 20, 2.0)
+    values.iloc[START + 5 : START + 9] = np.nan
+    found = jumps(values).raised
+    assert list(np.flatnonzero(found)) == [*range(START, START + 5), *range(START + 9, START + 20)]
+
+
+def test_what_lasts_longer_than_six_hours_is_the_new_level():
+    found = jumps(raised(level(), START, 500, 2.0)).raised
+    assert list(np.flatnonzero(found)) == list(range(START, START + 36))
+
+
+def test_a_series_that_jumps_every_day_has_none_that_are_rare():
+    values = level()
+    for day in range(14):
+        values = raised(values, day * PER_DAY + 50, 6, 2.5)
+    assert not jumps(values).raised[7 * PER_DAY :].any()
+    assert jumps(raised(values, START + 60, 6, 3.0)).raised[START + 60 : START + 66].all()
+
+
+def test_it_is_held_against_the_level_right_before_it_after_half_an_hour():
+    values = level()
+    values.iloc[START - 4 : START] = 40.0
+    values.iloc[START : START + 12] = 110.0
+    found = jumps(values)
+    assert found.before[START + 2] == 100.0
+    assert (found.before[START + 3 : START + 12] == 40.0).all()
+
+
+def test_whether_a_bin_belongs_to_a_jump_depends_on_the_bins_up_to_it():
+    rng = np.random.default_rng(3)
+    values = pd.Series(np.exp(rng.normal(0, 0.5, 900)), index=times(14)[:900])
+    for start in rng.integers(0, 860, 12):
+        values.iloc[start : start + int(rng.integers(1, 40))] *= 4
+    values.iloc[rng.integers(0, 900, 30)] = np.nan
+    whole = jumps(values).raised
+    assert whole.any()
+    for cut in range(3, 900, 7):
+        assert (jumps(values.iloc[:cut]).raised == whole[:cut]).all()
+
+
+@pytest.mark.parametrize("length", [12, 18, 36])
+@pytest.mark.parametrize("seed", range(4))
+def test_an_incident_that_starts_while_the_traffic_falls_is_caught(length, seed):
+    values = flat(seed, 100.0, 4.0)
+    values.iloc[START - 4 : START + 60] *= 0.5
+    late = values.copy()
+    late.iloc[START - 40 : START - 4] *= 1.6
+    incident = raised(late, START, length, 4.4)
+    assert not flags(late).any()
+    assert flags(incident).iloc[START : START + length].any()
+
+
+def test_coming_back_from_a_lull_stays_no_spike():
+    values = raised(seasonal(3), START - 6, 6, 0.4)
+    assert not flags(values).any()
+
+
+def test_a_client_that_comes_and_goes_at_no_set_time_must_beat_its_peaks():
+    rng = np.random.default_rng(8)
+    active = np.repeat(rng.random(14 * 36) < 0.5, 4)
+    client = pd.Series(np.where(active, 100 * np.exp(rng.normal(0, 0.05, len(active))), 0.0), times(14))
+    assert len(groups(flags(client))) <= 2
+    for height, told in ((150.0, False), (300.0, True)):
+        burst = client.copy()
+        burst.iloc[13 * PER_DAY : 13 * PER_DAY + 6] = height
+        assert flags(burst).iloc[13 * PER_DAY : 13 * PER_DAY + 6].any() == told
+
+
+def test_office_hours_and_an_outage_do_not_make_a_series_erratic():
+    values = seasonal(2, swing=0.2)
+    office = values.where((values.index.hour >= 7) & (values.index.hour < 19), 0.0)
+    outage = values.copy()
+    outage.iloc[8 * PER_DAY : 8 * PER_DAY + 24] = 0.0
+    spike = 10 * PER_DAY + 72
+    for each in (office, outage):
+        assert not flags(each).iloc[2 * PER_DAY :].any()
+        assert flags(raised(each, spike, 6, 2.6)).iloc[spike : spike + 6].any()
