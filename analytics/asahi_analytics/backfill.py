@@ -28,7 +28,10 @@ from asahi_analytics.tiles import (
     LIFE,
     MEMORY,
     PART,
+    RESTARTS,
     RUNNING,
+    SCRAPED,
+    SCRAPES_STATE,
     SEEN,
     SINCE,
     SNAPSHOT,
@@ -164,6 +167,31 @@ def _copied(
         yield HistorySeries(level.metric, {**dict(labels), PART: RUNNING}, times, values)
     for part, values in certificate.items():
         yield HistorySeries(level.metric, {PART: part}, times, values[chosen])
+
+
+def recorded_scrapes(scrapes_ms: Sequence[Milliseconds], rules: RuleParameters) -> Iterator[HistorySeries]:
+    """Yield what the rules would have recorded of scrapes of exporters at these times, none of which lost a counter.
+
+    The time between two scrapes counts as scraped when it is no longer than the look-back, so that a history with
+    fewer scrapes has no gaps but where they failed. Nothing where they are too few to lie between two evaluations.
+    """
+    times = np.unique(np.concatenate([np.array([], dtype=np.int64), *scrapes_ms]))
+    interval_ms = round(rules.interval.total_seconds() * 1000)
+    if not times.size or times[-1] - times[0] < 2 * interval_ms:
+        return
+    snapshots = np.arange(-(-times[0] // interval_ms), times[-1] // interval_ms + 1) * interval_ms
+    between = np.diff(times, prepend=times[0]) / 1000.0
+    covered = np.cumsum(np.where(between <= rules.lookback.total_seconds(), between, 0.0))
+    seconds = snapshots / 1000.0
+    parts = {
+        SCRAPED: np.interp(snapshots, times, covered),
+        RESTARTS: np.zeros(seconds.shape),
+        SINCE: np.full(seconds.shape, seconds[0]),
+        SNAPSHOT: seconds,
+    }
+    settled = snapshots + round(rules.settle.total_seconds() * 1000)
+    for part, values in parts.items():
+        yield HistorySeries(SCRAPES_STATE, {PART: part}, settled, values)
 
 
 def _as_of(times_ms: Milliseconds, values: Floats, moments_ms: Milliseconds) -> Floats:

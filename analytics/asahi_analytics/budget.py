@@ -183,6 +183,8 @@ class BudgetCollector(Collector):
 _GAUGES: Final = (
     names.BUDGET_DOLLARS,
     names.BUDGET_SPENT,
+    names.BUDGET_PLANNED,
+    names.BUDGET_LEVEL,
     names.BUDGET_FORECAST,
     names.BUDGET_OVERRUN_PROBABILITY,
     names.BUDGET_EXHAUSTION,
@@ -197,6 +199,8 @@ def _families() -> dict[str, GaugeMetricFamily]:
 def _add_budget(families: Mapping[str, GaugeMetricFamily], risk: BudgetRisk) -> None:
     _add(families, names.BUDGET_DOLLARS, risk.budget, risk.name)
     _add(families, names.BUDGET_SPENT, risk.spent, risk.name)
+    _add(families, names.BUDGET_PLANNED, risk.planned, risk.name)
+    _add(families, names.BUDGET_LEVEL, max(risk.levels_reached, default=0.0), risk.name)
     _add(families, names.BUDGET_OVERRUN_PROBABILITY, risk.overrun_probability, risk.name)
     when = None if risk.exhaustion_at is None else risk.exhaustion_at.timestamp()
     _add(families, names.BUDGET_EXHAUSTION, when, risk.name)

@@ -16,8 +16,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.baseline import at_list_prices, splits
+from asahi_analytics.cache_answer import cache_performance
 from asahi_analytics.composer import Ask, Composer, SeriesAsk, Sums
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.figures import divided, finite, percent
 from asahi_analytics.models import (
     GROUPINGS,
     BaselineComparison,
@@ -29,12 +32,12 @@ from asahi_analytics.models import (
     LatencyPercentiles,
     Percentiles,
     Point,
-    Split,
-    TierPerformance,
     Trend,
 )
+from asahi_analytics.prices import PriceBook, price_book
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.quantiles import histogram_quantiles
+from asahi_analytics.repricing import Compared
 from asahi_analytics.settings import Settings
 from asahi_analytics.trends import METRICS, values_of
 from asahi_analytics.trusts import merged
@@ -90,8 +93,8 @@ def stepped(clock: Callable[[], datetime], step_seconds: float) -> Callable[[], 
 class AnalyticsEngine:
     """Answers from one Prometheus; every method raises a ``PrometheusError`` when it gives none.
 
-    ``composer``, ``settings`` and ``clock`` may be replaced; a window is trailing by ``period`` unless one is
-    given. Names are sorted by dollars, largest first, then by name.
+    ``composer``, ``settings``, ``clock`` and ``prices`` may be replaced; a window is trailing by ``period`` unless
+    one is given. Names are sorted by dollars, largest first, then by name.
     """
 
     def __init__(
@@ -101,10 +104,12 @@ class AnalyticsEngine:
         composer: Composer | None = None,
         settings: Settings | None = None,
         clock: Callable[[], datetime] = utc_now,
+        prices: PriceBook | None = None,
     ) -> None:
-        """Ask nothing yet."""
+        """Ask nothing yet; raise ``UserInputError`` when the price file of the settings cannot be used."""
         self.client = client
         self.settings = settings or Settings()
+        self.prices = prices or price_book(self.settings.price_file, self.settings.genai_prices_provider)
         self.composer = composer or Composer(client)
         self.clock = clock
 
@@ -122,6 +127,7 @@ class AnalyticsEngine:
             Ask("savings_dollars", (), span),
             Ask("requests", (), span),
             *([Ask(group.corrections, (), span)] if group.corrections else []),
+            *([Ask("unpriced_requests", (names.MODEL,), span)] if group_by == "model" else []),
         ]
         sums = self.composer.totals(asks)
         breakdown = _ranked(sums[0])
@@ -139,6 +145,7 @@ class AnalyticsEngine:
             savings=_total(sums[1]),
             requests=requests,
             cost_per_request=divided(cost, requests),
+            unpriced_requests=_ranked(sums[4]) if group_by == "model" else None,
         )
 
     def trend(self, metric: str = "cost", period: Period = "day", intervals: int = 30) -> Trend:
@@ -168,34 +175,50 @@ class AnalyticsEngine:
         )
 
     def compare_to_baseline(
-        self, period: Period = "day", group_by: GroupBy | None = None, window: Window | None = None
+        self,
+        period: Period = "day",
+        group_by: GroupBy | None = None,
+        window: Window | None = None,
+        baseline_model: str | None = None,
     ) -> BaselineComparison:
-        """Return cost and savings against the baseline; they add up to it, as a whole and by ``group_by``."""
+        """Return cost and savings against the baseline; they add up to it, as a whole and by ``group_by``.
+
+        The baseline is the one that was recorded with each request, against the configured model; with
+        ``baseline_model`` it is what the counted tokens would have cost on that model at its dated list prices.
+        """
         group, span = _grouping(group_by or "model"), self.window(period, window)
-        cost, baseline, phases = self.composer.totals(
+        if baseline_model is not None:
+            return at_list_prices(
+                self.composer, self.prices, baseline_model, span, group_by=group_by, label=group.label
+            )
+        cost, baseline, phases, unpriced = self.composer.totals(
             [
                 Ask(group.cost, (group.label,), span),
                 Ask(group.baseline, (group.label,), span),
                 Ask("savings_dollars", (names.PHASE,), span),
+                Ask("unpriced_tokens", (), span),
             ]
         )
-        splits = _splits(_ranked(cost), _ranked(baseline))
+        parts = splits(Compared(_ranked(cost), _ranked(baseline)))
         by_phase = _ranked(phases)
-        spent, saved = math.fsum(each.cost for each in splits.values()), math.fsum(by_phase.values())
+        spent, saved = math.fsum(each.cost for each in parts.values()), math.fsum(by_phase.values())
         cached = math.fsum(value for phase, value in by_phase.items() if phase.startswith("cache"))
         return BaselineComparison(
             start=span.start,
             end=span.end,
             trust=merged([cost.trust, baseline.trust, phases.trust]),
             baseline_model=self.settings.baseline_model,
+            basis="recorded",
             baseline_cost=spent + saved,
             actual_cost=spent,
             savings=saved,
             savings_pct=percent(saved, spent + saved),
             cache_contribution_pct=percent(cached, saved),
             savings_by_phase=by_phase,
+            unpriced_tokens=_total(unpriced),
+            unpriced_cost=0.0,
             group_by=group_by,
-            breakdown=splits if group_by else {},
+            breakdown=parts if group_by else {},
         )
 
     def top_cost_drivers(
@@ -234,38 +257,27 @@ class AnalyticsEngine:
         )
 
     def cache_performance(self, period: Period = "day", window: Window | None = None) -> CachePerformance:
-        """Return hits, misses, look-up time and dollars saved for each cache tier, and the whole."""
+        """Return hits, misses, look-up time, dollars and time saved and marginal value of each tier, and the whole.
+
+        ``cache_value`` states the counterfactual of the marginal values.
+        """
         span = self.window(period, window)
-        tier, served = (names.TIER,), (names.CACHE_TIER,)
+        tier, request, timed = (names.TIER,), DRIVER_LABELS, (names.MODEL, names.CACHE_TIER)
         asks = {
             "hits": Ask("cache_hits", tier, span),
             "misses": Ask("cache_misses", tier, span),
             "lookup_ms": Ask("cache_lookup_latency_ms_sum", tier, span),
-            "lookups": Ask("cache_lookup_latency_ms_count", tier, span),
-            "cost": Ask("cost_dollars", served, span),
-            "baseline": Ask("baseline_dollars", served, span),
-            "requests": Ask("requests", served, span),
+            "timed_lookups": Ask("cache_lookup_latency_ms_count", tier, span),
+            "cost": Ask("cost_dollars", request, span),
+            "baseline": Ask("baseline_dollars", request, span),
+            "requests": Ask("requests", request, span),
+            "unpriced_requests": Ask("unpriced_requests", (names.MODEL,), span),
+            "latency_ms": Ask("latency_ms_sum", timed, span),
+            "timed": Ask("latency_ms_count", timed, span),
             "tokens": Ask("tokens", (), span),
         }
         sums = dict(zip(asks, self.composer.totals(list(asks.values())), strict=True))
-        found = {name: _ranked(each) for name, each in sums.items()}
-        tiers = {
-            name: _tier(name, found)
-            for name in sorted({*found["hits"], *found["misses"], *names.CACHE_TIERS})
-        }
-        hits, misses = (math.fsum(found[name].values()) for name in ("hits", "misses"))
-        requests, cost = (math.fsum(found[name].values()) for name in ("requests", "cost"))
-        return CachePerformance(
-            start=span.start,
-            end=span.end,
-            trust=merged([each.trust for each in sums.values()]),
-            tiers=tiers,
-            overall_hit_rate=divided(hits, hits + misses),
-            served_from_cache=divided(math.fsum(each.requests_served for each in tiers.values()), requests),
-            dollars_saved=math.fsum(each.dollars_saved for each in tiers.values()),
-            cost_per_thousand_requests=divided(1000 * cost, requests),
-            tokens_per_dollar=divided(_total(sums["tokens"]), cost),
-        )
+        return cache_performance(span, sums)
 
     def latency_percentiles(self, period: Period = "day", window: Window | None = None) -> LatencyPercentiles:
         """Return latency percentiles of all requests and by model, from the histogram's buckets."""
@@ -279,32 +291,6 @@ class AnalyticsEngine:
             by_model={str(model): _percentiles(table.loc[[model]]) for model in table.index},
             **_percentiles(table.sum(axis=0).to_frame().T).model_dump(),
         )
-
-
-def finite(value: float) -> float | None:
-    """Return ``value``, or ``None`` where it is NaN or infinite: JSON has no such numbers."""
-    return float(value) if math.isfinite(value) else None
-
-
-def divided(above: float, below: float) -> float | None:
-    """Return ``above / below``; ``None`` where ``below`` is not positive."""
-    return finite(above / below) if below > 0 else None
-
-
-def percent(part: float, whole: float) -> float | None:
-    """Return ``part`` as a share of ``whole``, 0-100; ``None`` where the whole is not positive."""
-    return finite(100 * part / whole) if whole > 0 else None
-
-
-def split(cost: float, baseline: float) -> Split:
-    """Return cost, savings and baseline such that ``cost + savings == baseline`` holds in floating point too."""
-    savings = baseline - cost
-    return Split(cost=cost, savings=savings, baseline=cost + savings)
-
-
-def _splits(cost: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, Split]:
-    found = sorted(cost.keys() | baseline.keys(), key=lambda name: (-cost.get(name, 0.0), name))
-    return {name: split(cost.get(name, 0.0), baseline.get(name, 0.0)) for name in found}
 
 
 def _grouping(group_by: str) -> Grouping:
@@ -368,20 +354,6 @@ def _driver(
         previous_cost=before,
         change=cost - before,
         change_pct=percent(cost - before, before),
-    )
-
-
-def _tier(name: str, found: Mapping[str, Mapping[str, float]]) -> TierPerformance:
-    def value(of: str) -> float:
-        return found[of].get(name, 0.0)
-
-    return TierPerformance(
-        hits=value("hits"),
-        misses=value("misses"),
-        hit_rate=divided(value("hits"), value("hits") + value("misses")),
-        avg_latency_ms=divided(value("lookup_ms"), value("lookups")),
-        dollars_saved=value("baseline") - value("cost"),
-        requests_served=value("requests"),
     )
 
 

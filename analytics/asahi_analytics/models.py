@@ -15,6 +15,7 @@ from asahi_analytics.composer import Trust
 
 GroupBy = Literal["model", "task_type", "user", "tier"]
 GROUPINGS: Final[tuple[GroupBy, ...]] = get_args(GroupBy)
+Basis = Literal["recorded", "list_prices"]
 
 
 class _Value(BaseModel):
@@ -42,6 +43,9 @@ class CostBreakdown(Answer):
     savings: float = Field(description="Dollars saved by optimisation in the window.")
     requests: float = Field(description="Requests answered.")
     cost_per_request: float | None = Field(description="total_cost divided by requests.")
+    unpriced_requests: dict[str, float] | None = Field(
+        description="Requests whose cost was not known, by model; null by any other label."
+    )
 
 
 class Point(_Value):
@@ -75,7 +79,11 @@ class Split(_Value):
 class BaselineComparison(Answer):
     """What the same requests would have cost without optimisation."""
 
-    baseline_model: str = Field(description="The model that savings are measured against, as configured.")
+    baseline_model: str = Field(description="The model that savings are measured against.")
+    basis: Basis = Field(
+        description="recorded: savings as they were reported with each request, against the configured model; "
+        "list_prices: the counted tokens at the dated list prices of the baseline_model that was asked for."
+    )
     baseline_cost: float = Field(description="Dollars without optimisation: actual_cost + savings, exactly.")
     actual_cost: float = Field(description="Dollars spent.")
     savings: float = Field(description="Dollars saved.")
@@ -83,7 +91,17 @@ class BaselineComparison(Answer):
     cache_contribution_pct: float | None = Field(
         description="Share of the savings that the cache made, 0-100."
     )
-    savings_by_phase: dict[str, float] = Field(description="Dollars saved, by optimisation phase.")
+    savings_by_phase: dict[str, float] = Field(
+        description="Dollars saved, by optimisation phase; they add up to savings. At list prices: by each cache tier, "
+        "and by all that made requests answered by a model cheaper."
+    )
+    unpriced_tokens: float = Field(
+        description="Tokens for which no saving is claimed: the cost of their requests was never known or, at list "
+        "prices, the baseline model had no price yet."
+    )
+    unpriced_cost: float = Field(
+        description="Dollars spent while the baseline model had no price; they stand in the baseline as they are."
+    )
     group_by: GroupBy | None
     breakdown: dict[str, Split] = Field(description="The same by name; empty without group_by.")
 
@@ -112,14 +130,31 @@ class CostDrivers(Answer):
 
 
 class TierPerformance(_Value):
-    """One cache tier."""
+    """One cache tier: what it did, and what it is worth."""
 
     hits: float
     misses: float
     hit_rate: float | None
     avg_latency_ms: float | None = Field(description="Mean time of a look-up.")
-    dollars_saved: float = Field(description="Baseline minus cost of the requests that this tier answered.")
     requests_served: float = Field(description="Requests that this tier answered.")
+    dollars_saved: float = Field(
+        description="Baseline minus cost of the requests that this tier answered: against the baseline model."
+    )
+    milliseconds_saved: float | None = Field(
+        description="What the requests that this tier answered would have taken longer at their model, in all."
+    )
+    marginal_dollars: float | None = Field(
+        description="Dollars that would have been spent in addition without this tier: its requests go on to the "
+        "tiers after it, at their hit rates, and else to their model, at what uncached requests of that model and task "
+        "type cost."
+    )
+    marginal_milliseconds: float | None = Field(
+        description="Time that all requests would have taken longer without this tier, its look-ups no longer made; "
+        "below zero: it costs more time than it saves."
+    )
+    unvalued_requests: float = Field(
+        description="Requests that this tier answered and that marginal_dollars leaves out: their model has no price."
+    )
 
 
 class CachePerformance(Answer):
@@ -128,9 +163,14 @@ class CachePerformance(Answer):
     tiers: dict[str, TierPerformance]
     overall_hit_rate: float | None = Field(description="Hits of all tiers over look-ups of all tiers.")
     served_from_cache: float | None = Field(description="Share of requests that any tier answered, 0-1.")
-    dollars_saved: float
-    cost_per_thousand_requests: float | None
-    tokens_per_dollar: float | None
+    dollars_saved: float = Field(description="Of all tiers, against the baseline model.")
+    milliseconds_saved: float | None = Field(description="Of all tiers, against their models.")
+    cost_per_thousand_requests: float | None = Field(
+        description="Dollars for a thousand requests, cached or not."
+    )
+    tokens_per_dollar: float | None = Field(
+        description="Tokens in and out, of cached answers too, for each dollar."
+    )
 
 
 class Percentiles(_Value):

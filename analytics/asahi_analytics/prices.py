@@ -120,8 +120,16 @@ def read_price_file(text: str, where: str) -> PriceFile:
 class PriceTable:
     """Dated rates by model name; the case of names does not matter."""
 
-    def __init__(self, rates: Mapping[str, Sequence[tuple[datetime, Rate]]]) -> None:
-        """Take ``rates``: for each model (valid from, rate), the times aware and ascending."""
+    def __init__(
+        self,
+        rates: Mapping[str, Sequence[tuple[datetime, Rate]]],
+        providers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take ``rates``: for each model (valid from, rate), the times aware and ascending.
+
+        ``providers`` names who sells a model, aliases left out: what ``offered`` tells.
+        """
+        self._providers = dict(providers or {})
         self._rates = {
             model.casefold(): ([start for start, _ in dated], [rate for _, rate in dated])
             for model, dated in rates.items()
@@ -137,13 +145,23 @@ class PriceTable:
                 for price in entry.prices
             ]
             rates.update(dict.fromkeys((model, *entry.aliases), dated))
-        return cls(rates)
+        sold = {model: entry.provider for model, entry in price_file.models.items() if entry.provider}
+        return cls(rates, sold)
 
     def rate(self, model: str, at: datetime) -> Rate | None:
         """Return the rate of ``model`` that is valid at ``at``; None for an unknown model or before its first price."""
         starts, rates = self._rates.get(model.casefold(), ((), ()))
         position = bisect_right(starts, at)
         return rates[position - 1] if position else None
+
+    def offered(self, models: Iterable[str], at: datetime) -> dict[str, Rate]:
+        """Return what those who sell ``models`` ask for all their models at ``at``."""
+        sold = {name.casefold(): provider for name, provider in self._providers.items()}
+        providers = {sold[name.casefold()] for name in models if name.casefold() in sold}
+        rates = {
+            name: self.rate(name, at) for name, provider in self._providers.items() if provider in providers
+        }
+        return {name: rate for name, rate in rates.items() if rate is not None}
 
 
 class GenaiPrices:
@@ -212,10 +230,27 @@ class PriceBook:
         """Return dollars per million tokens of ``model`` at ``at`` (aware), or None: unpriced."""
         return next((rate for source in self._sources if (rate := source.rate(model, at)) is not None), None)
 
+    def offered(self, models: Iterable[str], at: datetime) -> dict[str, Rate]:
+        """Return what those who sell ``models`` ask for all their models at ``at``, as far as files tell."""
+        tables = [source for source in self._sources if isinstance(source, PriceTable)]
+        found: dict[str, Rate] = {}
+        for table in reversed(tables):
+            found.update(table.offered(list(models), at))
+        return found
+
     def price(self, model: str, at: datetime, input_tokens: int, output_tokens: int) -> Decimal | None:
         """Return the exact dollars of one request, or None: unpriced, to be counted as such and never as zero."""
         rate = self.rate(model, at)
         return None if rate is None else rate.dollars(input_tokens, output_tokens)
+
+
+def price_book(path: Path | None = None, genai_provider: str | None = None) -> PriceBook:
+    """Return the prices of the file at ``path`` (None: those of the package), then genai-prices if a provider is named.
+
+    Raises ``UserInputError`` for a file that cannot be used and where genai-prices is not installed.
+    """
+    book = PriceBook.bundled() if path is None else PriceBook.from_path(path)
+    return book if genai_provider is None else PriceBook([book, GenaiPrices(genai_provider)])
 
 
 @cache

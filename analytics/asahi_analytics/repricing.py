@@ -1,39 +1,55 @@
 """What the counted tokens would have cost on one model alone, at that model's dated list prices.
 
-The exporter's own baseline is what Asahi reported per request: cost plus savings. This module answers the other
+The exporter's own baseline is what Asahi reported with each request: cost plus savings. This module answers the other
 question, "and had all of it gone to model X?", from tokens and a price book. Cost plus savings equals this baseline
 too, because savings are defined as what remains.
+
+Nothing is priced at zero for lack of a price. Tokens counted before the model's first price stand in the baseline at
+what they really cost, and tokens whose own cost was never known stand on neither side: no saving is claimed for
+either, and ``unpriced_tokens`` counts them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from asahi_analytics.composer import Ask, Composer, Sums, Trust
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.figures import Key, by_key
 from asahi_analytics.prices import PriceBook, Rate
 from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
+Amounts = dict[Key, float]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Dollars spent, and dollars at the baseline model's prices, by name."""
+
+    cost: Mapping[str, float]
+    baseline: Mapping[str, float]
+
 
 @dataclass(frozen=True)
 class Repriced:
-    """Dollars by name at the baseline model's prices.
+    """The comparison by the label asked for, and by cache tier.
 
-    ``unpriced_tokens`` are tokens of the window before the model's first price: they are in no dollar of
-    ``baseline``. ``unknown_cost_dollars`` is the part of the baseline that stands for requests whose own cost was
-    never known: savings are overstated by at most that much.
+    ``unpriced_tokens`` are tokens that no saving is claimed for: the baseline model had no price yet, or the cost of
+    their requests was never known. ``unpriced_cost`` are the dollars spent while it had none: they stand in the
+    baseline as they are.
     """
 
-    baseline: Mapping[str, float]
+    by_label: Compared
+    by_tier: Compared
     unpriced_tokens: float
-    unknown_cost_dollars: float
+    unpriced_cost: float
     trust: Trust
 
 
@@ -45,10 +61,24 @@ class Stretch:
     rate: Rate | None
 
 
-def reprice(
-    composer: Composer, book: PriceBook, model: str, window: Window, *, family: str, label: str
-) -> Repriced:
-    """Return what the tokens of ``family`` (``tokens`` or ``user_tokens``) cost by ``label`` on ``model``.
+@dataclass(frozen=True)
+class Counted:
+    """Cost by key and tokens by key and direction of one stretch; ``unknown`` are the tokens without a known cost.
+
+    ``kind`` tells which of ``unknown`` a key of ``tokens`` has a part in: the two have the same kinds.
+    """
+
+    cost: Amounts
+    tokens: Amounts
+    unknown: Amounts
+    kind: Callable[[Key], Key]
+
+
+def reprice(composer: Composer, book: PriceBook, model: str, window: Window, label: str) -> Repriced:
+    """Return what the tokens of ``window`` cost by ``label``, and what they would have cost on ``model``.
+
+    ``label`` is the model, the task type, the cache tier or the user. Where a model (for users: anything) was asked
+    both with and without a known cost, the tokens without are taken from each name in proportion to its tokens.
 
     Raises ``UserInputError`` where the book has no price of ``model`` at any time of the window, and a
     ``PrometheusError`` where Prometheus gives no answer.
@@ -59,10 +89,26 @@ def reprice(
             f"no price is known for baseline model {model!r} in this window; name a model of the price file, "
             "or add it there"
         )
-    asks = [Ask(family, (label, names.DIRECTION), stretch.window) for stretch in found]
-    unpriced = [Ask("unpriced_tokens", (names.DIRECTION,), stretch.window) for stretch in found]
-    sums = composer.totals([*asks, *unpriced])
-    return _repriced(found, sums[: len(found)], sums[len(found) :])
+    by_user = label == names.USER
+    keys = tuple(dict.fromkeys((names.MODEL, names.CACHE_TIER if by_user else label, names.CACHE_TIER)))
+    asks = [ask for stretch in found for ask in _asks(stretch.window, keys, by_user)]
+    sums = composer.totals(asks)
+    each = len(asks) // len(found)
+    answers = [sums[start : start + each] for start in range(0, len(sums), each)]
+    requests = [_of_requests(answer) for answer in answers]
+    of_label = [_of_users(answer) for answer in answers] if by_user else requests
+    place = 0 if by_user else keys.index(label)
+    return Repriced(
+        by_label=_compared(found, of_label, place),
+        by_tier=_compared(found, requests, keys.index(names.CACHE_TIER)),
+        unpriced_tokens=math.fsum(_unpriced(found, requests)),
+        unpriced_cost=math.fsum(
+            math.fsum(counted.cost.values())
+            for stretch, counted in zip(found, requests, strict=True)
+            if stretch.rate is None
+        ),
+        trust=merged([each.trust for each in sums]),
+    )
 
 
 def stretches(book: PriceBook, model: str, window: Window) -> list[Stretch]:
@@ -76,29 +122,76 @@ def stretches(book: PriceBook, model: str, window: Window) -> list[Stretch]:
     ]
 
 
-def _changes(book: PriceBook, model: str, midnight: datetime) -> bool:
-    return book.rate(model, midnight) != book.rate(model, midnight - timedelta(seconds=1))
-
-
-def _repriced(found: Sequence[Stretch], tokens: Sequence[Sums], unpriced: Sequence[Sums]) -> Repriced:
-    parts: dict[str, list[float]] = defaultdict(list)
-    unpriced_tokens, unknown = 0.0, 0.0
-    for stretch, sums, without_cost in zip(found, tokens, unpriced, strict=True):
-        if stretch.rate is None:
-            unpriced_tokens += float(sums.values.sum())
-            continue
-        for key, amount in zip(sums.values.index.to_list(), sums.values.to_numpy(), strict=True):
-            name, direction = key
-            parts[str(name)].append(dollars(stretch.rate, str(direction), float(amount)))
-        unknown += math.fsum(
-            dollars(stretch.rate, str(direction), float(amount))
-            for direction, amount in without_cost.values.items()
-        )
-    baseline = {name: math.fsum(each) for name, each in sorted(parts.items())}
-    return Repriced(baseline, unpriced_tokens, unknown, merged([each.trust for each in tokens]))
-
-
 def dollars(rate: Rate, direction: str, tokens: float) -> float:
     """Return the dollars of ``tokens`` tokens in one direction."""
     per_million = rate.input if direction == names.INPUT else rate.output
     return tokens * float(per_million) / 1e6
+
+
+def _changes(book: PriceBook, model: str, midnight: datetime) -> bool:
+    return book.rate(model, midnight) != book.rate(model, midnight - timedelta(seconds=1))
+
+
+def _asks(window: Window, keys: Key, by_user: bool) -> list[Ask]:
+    asks = [
+        Ask("cost_dollars", keys, window),
+        Ask("tokens", (*keys, names.DIRECTION), window),
+        Ask("unpriced_tokens", (names.MODEL, names.DIRECTION), window),
+    ]
+    if by_user:
+        asks += [
+            Ask("user_cost_dollars", (names.USER,), window),
+            Ask("user_tokens", (names.USER, names.DIRECTION), window),
+        ]
+    return asks
+
+
+def _of_requests(answer: list[Sums]) -> Counted:
+    cost, tokens, unknown = map(by_key, answer[:3])
+    return Counted(cost, tokens, unknown, lambda key: (key[0], key[-1]))
+
+
+def _of_users(answer: list[Sums]) -> Counted:
+    unknown, cost, tokens = map(by_key, answer[2:])
+    return Counted(cost, tokens, unknown, lambda key: key[-1:])
+
+
+def _compared(found: Iterable[Stretch], counts: Iterable[Counted], place: int) -> Compared:
+    """Sum both sides by the part of the keys at ``place``."""
+    cost: defaultdict[str, list[float]] = defaultdict(list)
+    baseline: defaultdict[str, list[float]] = defaultdict(list)
+    for stretch, counted in zip(found, counts, strict=True):
+        for key, spent in counted.cost.items():
+            cost[key[place]].append(spent)
+        for key, would_cost in _baseline(stretch.rate, counted):
+            baseline[key[place]].append(would_cost)
+    return Compared(_summed(cost), _summed(baseline))
+
+
+def _baseline(rate: Rate | None, counted: Counted) -> Iterator[tuple[Key, float]]:
+    """Yield (key, dollars) at ``rate``; without one, the dollars really spent."""
+    if rate is None:
+        yield from counted.cost.items()
+        return
+    whole, missing = _by_kind(counted, counted.tokens), _by_kind(counted, counted.unknown)
+    for key, tokens in counted.tokens.items():
+        kind = counted.kind(key)
+        left = max(0.0, whole[kind] - missing.get(kind, 0.0))
+        known = left / whole[kind] if whole[kind] > 0 else 0.0
+        yield key, dollars(rate, key[-1], tokens * known)
+
+
+def _by_kind(counted: Counted, amounts: Amounts) -> dict[Key, float]:
+    sums: defaultdict[Key, float] = defaultdict(float)
+    for key, amount in amounts.items():
+        sums[counted.kind(key)] += amount
+    return dict(sums)
+
+
+def _unpriced(found: Iterable[Stretch], counts: Iterable[Counted]) -> Iterator[float]:
+    for stretch, counted in zip(found, counts, strict=True):
+        yield from (counted.tokens if stretch.rate is None else counted.unknown).values()
+
+
+def _summed(parts: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: math.fsum(each) for name, each in parts.items()}

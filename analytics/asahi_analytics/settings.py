@@ -151,7 +151,18 @@ class Settings(_Strict):
         "gpt-4",
         min_length=1,
         max_length=200,
-        description="The model that savings are said to be measured against.",
+        description="The model that the savings recorded with each request are measured against.",
+    )
+    price_file: Path | None = Field(
+        None,
+        description="YAML file of dated list prices, in the form of the bundled `prices.yml`; without it those.",
+    )
+    genai_prices_provider: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Provider at which the package genai-prices is asked for models that the price file lacks; "
+        "without it the package is not asked.",
     )
     budgets_file: Path | None = Field(None, description="YAML file of budgets; see docs/budgets.md.")
     alertmanager_url: str | None = Field(

@@ -332,6 +332,18 @@ BUDGET_DOLLARS: Final = Metric(
 BUDGET_SPENT: Final = Metric(
     "asahi_budget_spent_dollars", "gauge", (BUDGET,), "Dollars spent so far this calendar month."
 )
+BUDGET_PLANNED: Final = Metric(
+    "asahi_budget_planned_dollars",
+    "gauge",
+    (BUDGET,),
+    "Dollars that an even pace would have spent by now this calendar month.",
+)
+BUDGET_LEVEL: Final = Metric(
+    "asahi_budget_level_reached_ratio",
+    "gauge",
+    (BUDGET,),
+    "Highest early-warning level of the budget that is spent, as a share of the budget; 0 when none is.",
+)
 BUDGET_FORECAST: Final = Metric(
     "asahi_budget_forecast_dollars",
     "gauge",
@@ -374,6 +386,8 @@ NOTIFIER_LAST_SUCCESS: Final = Metric(
 SERVICE_METRICS: Final[tuple[Metric, ...]] = (
     BUDGET_DOLLARS,
     BUDGET_SPENT,
+    BUDGET_PLANNED,
+    BUDGET_LEVEL,
     BUDGET_FORECAST,
     BUDGET_OVERRUN_PROBABILITY,
     BUDGET_EXHAUSTION,

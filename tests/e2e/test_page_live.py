@@ -15,8 +15,8 @@ from support.pages import served
 pytestmark = pytest.mark.e2e
 
 
-def service_of(prometheus_url):
-    return create_app(Settings(prometheus={"url": prometheus_url, "retries": 0}))
+def service_of(prometheus_url, **settings):
+    return create_app(Settings(prometheus={"url": prometheus_url, "retries": 0}, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,11 @@ def test_an_empty_prometheus_is_no_traffic_and_not_an_error(tmp_path, new_overvi
         assert not re.search(r"NaN|undefined|null|Infinity|\$0", overview.text())
 
 
-def test_a_prometheus_that_is_down_is_told_in_every_card(new_overview):
-    with served(service_of(f"http://127.0.0.1:{servers.free_port()}")) as base:
+def test_a_prometheus_that_is_down_is_told_in_every_card(tmp_path, new_overview):
+    budgets = tmp_path / "budgets.yml"
+    budgets.write_text("budgets: [{monthly_dollars: 10}]\n")
+    nowhere = f"http://127.0.0.1:{servers.free_port()}"
+    with served(service_of(nowhere, budgets_file=budgets)) as base:
         overview = new_overview(base).open()
         assert overview.statuses() == {"failed"}
         assert "Prometheus" in overview.card("today").inner_text()

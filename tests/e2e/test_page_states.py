@@ -36,6 +36,12 @@ def full(endpoint, asked):
         "cache-performance": answers.cache_performance({"1": 0.3, "2": 0.0004, "3": None}),
         "latency-percentiles": answers.latency_percentiles([900.0, 1200.0, 2400.0, 3600.0, 12_000.0]),
         "forecast": answers.forecast(3000.0, warning="Five days of history are missing."),
+        "budgets": answers.budget_report(
+            answers.budget(HOSTILE),
+            answers.budget("calm", **{**answers.LASTING, "overrun_probability": 0.0}),
+            answers.budget(LONG, **answers.SPENT),
+            answers.budget("new", **answers.UNKNOWN),
+        ),
         "anomalies": answers.anomaly_report(f"Three times as dear: {HOSTILE}", "Dear once more."),
         "recommendations": answers.recommendations("Route more to gpt-4o-mini"),
     }[endpoint]
@@ -50,6 +56,7 @@ def empty(endpoint, _):
         "cache-performance": answers.cache_performance({"1": None}, look_ups=0.0, trust=answers.NOTHING),
         "latency-percentiles": answers.latency_percentiles([None] * 5, requests=0.0, trust=answers.NOTHING),
         "forecast": answers.forecast(None, folds=0, trust=answers.NOTHING),
+        "budgets": answers.budget_report(),
         "anomalies": answers.anomaly_report(trust=answers.NOTHING),
         "recommendations": answers.recommendations(),
     }[endpoint]
@@ -105,7 +112,7 @@ def test_names_that_look_like_markup_stay_text(base, new_overview):
     overview = new_overview(base)
     answer_with(overview, full)
     text = overview.open().text()
-    assert text.count(HOSTILE) == 2
+    assert text.count(HOSTILE) == 3
     assert overview.page.evaluate("window.hacked") is None
 
 
@@ -258,6 +265,88 @@ def test_an_answer_that_comes_late_does_not_replace_a_newer_one(base, new_overvi
     overview.page.evaluate("() => new Promise(done => setTimeout(done, 100))")
     assert "too-late" not in overview.card("breakdown").inner_text()
     assert "Cache tier 1" in overview.card("breakdown").inner_text()
+
+
+def test_each_budget_says_how_far_it_is_and_when_it_runs_out(base, new_overview):
+    overview = new_overview(base, timezone_id="America/Los_Angeles")
+    answer_with(overview, full)
+    card = overview.open().card("budgets")
+    names = card.locator(".name").all_inner_texts()
+    assert names == [LONG, HOSTILE, "calm", "new"]
+    spent, risky, calm, new = (
+        item.inner_text().replace("\u00a0", " ") for item in card.locator(".budgets > li").all()
+    )
+    assert "$5,000 of $1,000" in spent
+    assert "12.5 times as fast as an even plan" in spent
+    assert "Used up on Thu 19 Mar." in spent
+    assert "60.0 % spent, 50 % faster than an even plan." in risky
+    assert "Runs out about Thu 19 Mar (Tue 17 Mar to Sun 22 Mar); an overrun is 90 % likely." in risky
+    assert "By the end of March: $1,500; 95 % sure between $1,200 and $1,800." in risky
+    assert "20 % slower than an even plan" in calm
+    assert "Lasts the month; an overrun is <1 % likely." in calm
+    assert "Too little history to say whether it lasts." in new
+    assert "By the end" not in new
+    badges = [text.partition("\n")[2] for text in card.locator(".badge").all_inner_texts()]
+    assert badges == ["spent", "at risk", "on track", "not known"]
+
+
+def test_what_several_budgets_have_to_say_alike_is_said_once(base, new_overview):
+    overview = new_overview(base)
+    words = "5 % of requests had no price and are not in these dollars."
+
+    def service(endpoint, asked):
+        if endpoint != "budgets":
+            return full(endpoint, asked)
+        budgets = (answers.budget(f"b{number}", warning=words) for number in range(8))
+        return answers.budget_report(*budgets, answers.budget("alone", warning="Only this one."))
+
+    answer_with(overview, service)
+    text = overview.open().card("budgets").inner_text()
+    assert text.count(words) == 1
+    overview.card("budgets").get_by_text("3 more").click()
+    assert "Only this one." in overview.card("budgets").inner_text()
+
+
+def test_without_budgets_the_card_says_how_to_set_one(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, empty)
+    assert "No budget is set." in overview.open().card("budgets").inner_text()
+    assert "budgets_file" in overview.card("budgets").inner_text()
+
+
+def test_a_model_without_a_price_is_no_zero(base, new_overview):
+    overview = new_overview(base)
+
+    def service(endpoint, asked):
+        if endpoint != "cost-breakdown":
+            return full(endpoint, asked)
+        return answers.cost_breakdown({"a": 7.0, "house": 0.0, "idle": 0.0}, unpriced={"house": 1200.0})
+
+    answer_with(overview, service)
+    rows = overview.open().card("breakdown").locator(".rows li").all_inner_texts()
+    assert "no price" in rows[1]
+    assert "1.2K requests" in rows[1]
+    assert "$0.00" in rows[2]
+
+
+def test_each_tiers_worth_is_told_with_its_sign(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    worth = overview.open().card("cache").get_by_role("table", name="What each tier is worth")
+    assert worth.get_by_role("row").all_inner_texts()[1].split("\t") == [
+        "Tier 1",
+        "$1.00",
+        "$0.25",
+        "\u221265 s",
+    ]
+    assert "A thousand requests cost $2.50" in overview.card("cache").inner_text()
+
+
+def test_advice_shows_the_query_behind_its_numbers(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    overview.open().card("recommendations").get_by_text("Why").first.click()
+    assert "sum(a) / sum(b)" in overview.card("recommendations").inner_text()
 
 
 def test_a_refresh_keeps_open_what_was_opened(base, new_overview):

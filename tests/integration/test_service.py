@@ -162,6 +162,32 @@ def test_baseline_cache_and_latency_follow_from_the_ledger(service) -> None:
     assert drivers["drivers"][0]["labels"]["task_type"] == "code"
 
 
+@pytest.mark.parametrize("group_by", GROUPS)
+def test_any_baseline_model_is_priced_from_the_counted_tokens(service, group_by) -> None:
+    asked = {"period": "hour", "group_by": group_by, "baseline_model": "gpt-4"}
+    answer = service.get("/analytics/baseline", params=asked).json()
+    each = (100 * 30 + 10 * 60) / 1e6
+    requests_by = defaultdict(int)
+    for entry in LEDGER:
+        requests_by["none" if entry[GROUPS[group_by]] is None else str(entry[GROUPS[group_by]])] += 1
+    baselines = {name: part["baseline"] for name, part in answer["breakdown"].items() if part["baseline"]}
+    assert baselines == pytest.approx({name: each * count for name, count in requests_by.items()})
+    assert answer["actual_cost"] + answer["savings"] == answer["baseline_cost"]
+    for part in answer["breakdown"].values():
+        assert part["cost"] + part["savings"] == part["baseline"]
+    assert answer["baseline_cost"] == pytest.approx(each * len(LEDGER))
+    assert answer["unpriced_tokens"] == 0
+
+
+def test_what_a_tier_is_worth_follows_from_the_ledger(service) -> None:
+    tiers = service.get("/analytics/cache-performance", params={"period": "hour"}).json()["tiers"]
+    without = tiers["1"]
+    assert without["dollars_saved"] == pytest.approx(0.125)
+    assert without["marginal_dollars"] == pytest.approx(0.015625 - 0.0078125)
+    assert without["milliseconds_saved"] == pytest.approx(0.0)
+    assert without["marginal_milliseconds"] == pytest.approx(-3.0)
+
+
 def test_a_trend_adds_up_to_the_breakdown(service) -> None:
     points = service.get("/analytics/trends", params={"period": "hour", "intervals": 3}).json()["points"]
     assert math.fsum(point["value"] or 0.0 for point in points) == pytest.approx(

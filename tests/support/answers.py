@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from asahi_analytics.anomaly.models import Anomaly, AnomalyReport, Cause
 from asahi_analytics.api.answers import Recommendations
+from asahi_analytics.budget import BudgetReport
 from asahi_analytics.composer import Trust
+from asahi_analytics.forecasting import BudgetRisk
 from asahi_analytics.forecasting.answers import Backtest, Forecast, ForecastDay
 from asahi_analytics.models import (
     BaselineComparison,
@@ -17,7 +19,7 @@ from asahi_analytics.models import (
     TierPerformance,
     Trend,
 )
-from asahi_analytics.recommendations import Recommendation
+from asahi_analytics.recommendations import Evidence, Recommendation
 
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
 START = END - timedelta(days=1)
@@ -26,7 +28,7 @@ NOTHING = Trust()
 PERCENTILES = ("p50", "p75", "p90", "p95", "p99")
 
 
-def cost_breakdown(breakdown, *, group_by="model", trust=COMPLETE, requests=1000.0):
+def cost_breakdown(breakdown, *, group_by="model", trust=COMPLETE, requests=1000.0, unpriced=None):
     total = sum(breakdown.values())
     return CostBreakdown(
         start=START,
@@ -40,6 +42,7 @@ def cost_breakdown(breakdown, *, group_by="model", trust=COMPLETE, requests=1000
         savings=total / 2,
         requests=requests,
         cost_per_request=total / requests if requests else None,
+        unpriced_requests=unpriced,
     )
 
 
@@ -65,6 +68,9 @@ def baseline(cost, phases, *, trust=COMPLETE):
         end=END,
         trust=trust,
         baseline_model="gpt-4",
+        basis="recorded",
+        unpriced_tokens=0.0,
+        unpriced_cost=0.0,
         baseline_cost=whole,
         actual_cost=cost,
         savings=savings,
@@ -85,6 +91,10 @@ def cache_performance(hit_rates, *, look_ups=1000.0, trust=COMPLETE):
             avg_latency_ms=None if rate is None else 1.5,
             dollars_saved=1.0,
             requests_served=10.0,
+            milliseconds_saved=None if rate is None else 9_000_000.0,
+            marginal_dollars=None if rate is None else 0.25,
+            marginal_milliseconds=None if rate is None else -65_000.0,
+            unvalued_requests=0.0,
         )
         for tier, rate in hit_rates.items()
     }
@@ -96,8 +106,9 @@ def cache_performance(hit_rates, *, look_ups=1000.0, trust=COMPLETE):
         overall_hit_rate=0.2 if look_ups else None,
         served_from_cache=0.4 if look_ups else None,
         dollars_saved=3.0,
-        cost_per_thousand_requests=None,
-        tokens_per_dollar=None,
+        milliseconds_saved=9_000_000.0 if look_ups else None,
+        cost_per_thousand_requests=2.5 if look_ups else None,
+        tokens_per_dollar=390_000.0 if look_ups else None,
     )
 
 
@@ -148,6 +159,61 @@ def forecast(predicted, *, warning=None, folds=6, trust=COMPLETE):
     )
 
 
+def budget(name="total", **changed):
+    fields = {
+        "name": name,
+        "group_by": None,
+        "value": None,
+        "timezone": "UTC",
+        "month": "2026-03",
+        "start": datetime(2026, 3, 1, tzinfo=UTC),
+        "end": datetime(2026, 4, 1, tzinfo=UTC),
+        "as_of": END,
+        "budget": 1000.0,
+        "spent": 600.0,
+        "spent_ratio": 0.6,
+        "planned": 400.0,
+        "pace_ratio": 1.5,
+        "forecast_total": 1500.0,
+        "forecast_low": 1200.0,
+        "forecast_high": 1800.0,
+        "confidence": 0.95,
+        "overrun_probability": 0.9,
+        "exhaustion_at": datetime(2026, 3, 19, 12, tzinfo=UTC),
+        "exhaustion_day": date(2026, 3, 19),
+        "exhaustion_earliest": date(2026, 3, 17),
+        "exhaustion_latest": date(2026, 3, 22),
+        "status": "at_risk",
+        "levels_reached": [0.5],
+        "warning": None,
+        "method": "structural average",
+        "trust": COMPLETE,
+    }
+    return BudgetRisk(**{**fields, **changed})
+
+
+LASTING = {
+    "status": "on_track",
+    "overrun_probability": 0.01,
+    "pace_ratio": 0.8,
+    "exhaustion_at": None,
+    "exhaustion_day": None,
+    "exhaustion_earliest": None,
+    "exhaustion_latest": None,
+}
+SPENT = {"status": "exhausted", "spent": 5000.0, "spent_ratio": 5.0, "pace_ratio": 12.5}
+UNKNOWN = {
+    "status": "on_track",
+    **dict.fromkeys(("forecast_total", "forecast_low", "forecast_high", "overrun_probability", "pace_ratio")),
+    **dict.fromkeys(("exhaustion_at", "exhaustion_day", "exhaustion_earliest", "exhaustion_latest")),
+    "warning": "Too little history for a forecast: whole days with data: 1, it takes 2.",
+}
+
+
+def budget_report(*budgets):
+    return BudgetReport(budgets=list(budgets))
+
+
 def anomaly_report(*messages, trust=COMPLETE):
     anomalies = [
         Anomaly(
@@ -186,7 +252,7 @@ def recommendations(*titles):
             priority="high",
             confidence="medium",
             action="What to do.",
-            evidence=[],
+            evidence=[Evidence(statement="Share of requests, 0-1.", value=0.5, promql="sum(a) / sum(b)")],
         )
         for title in titles
     ]

@@ -63,7 +63,9 @@ def trends(service: Service, given: TrendParameters) -> Trend:
 
 def baseline(service: Service, given: BaselineParameters) -> BaselineComparison:
     """Answer ``/analytics/baseline``."""
-    return service.engine.compare_to_baseline(given.period, given.group_by, _window(service, given))
+    return service.engine.compare_to_baseline(
+        given.period, given.group_by, _window(service, given), given.baseline_model
+    )
 
 
 def top_cost_drivers(service: Service, given: DriverParameters) -> CostDrivers:

@@ -69,6 +69,13 @@ class BaselineParameters(WindowParameters):
     """Of ``/analytics/baseline``."""
 
     group_by: GroupBy | None = Field(None, description="Break the comparison down by this label, too.")
+    baseline_model: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Compare with this model's dated list prices instead of the savings recorded with each request.",
+        examples=["gpt-4"],
+    )
 
 
 class DriverParameters(WindowParameters):

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from asahi_analytics.budget import load_plans
 from asahi_analytics.cli.options import add_server_options, settings_of
 from asahi_analytics.errors import PrometheusError, UserInputError
+from asahi_analytics.prices import price_book
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.settings import PrometheusSettings
+from asahi_analytics.settings import PrometheusSettings, Settings
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Read by prometheus-client when it is imported, so it must stand in the environment of a new process."""
@@ -32,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check what can be checked, then become the server; a Prometheus that is down is only warned about."""
     settings = settings_of(arguments)
     check_port(settings.server.host, settings.server.port)
+    check_files(settings)
     warn_if_unreachable(settings.prometheus)
     folder = tempfile.mkdtemp(prefix="asahi-obs-metrics-")
     environment = {**os.environ, MULTIPROCESS_VARIABLE: folder}
@@ -60,6 +63,12 @@ def check_port(host: str, port: int) -> None:
         raise UserInputError(
             f"cannot listen on {host}:{port}: {error.strerror or error}; pass another --host or --port"
         ) from error
+
+
+def check_files(settings: Settings) -> None:
+    """Raise ``UserInputError`` when the budgets or the prices that the service will read cannot be used."""
+    load_plans(settings.budgets_file)
+    price_book(settings.price_file, settings.genai_prices_provider)
 
 
 def warn_if_unreachable(settings: PrometheusSettings) -> None:

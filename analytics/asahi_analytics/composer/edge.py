@@ -21,6 +21,7 @@ from asahi_analytics.tiles import (
     RUNNING,
     SEEN,
     RuleParameters,
+    part,
     terms_at_query_time,
 )
 from asahi_exporter.conventions import STORE, STORE_CREATED, Family
@@ -28,19 +29,25 @@ from asahi_exporter.conventions import STORE, STORE_CREATED, Family
 
 @dataclass(frozen=True)
 class Edge:
-    """``since`` is how long ago ``metric`` had counted everything; ``where`` holds matchers on the family's labels."""
+    """``since`` is how long ago ``metric`` had counted everything; ``where`` holds matchers on the family's labels.
+
+    ``filled``: it was filled in from samples, and holds no memories and counters as last seen; the samples do.
+    """
 
     family: Family
     rules: RuleParameters
     metric: str
     since: timedelta
     where: str
+    filled: bool = False
 
-    def total(self, by: Sequence[str], at: datetime) -> Asking[Amounts]:
-        """Find the running total by ``by`` at ``at``."""
+    def total(self, by: Sequence[str], at: datetime) -> Asking[Amounts | None]:
+        """Find the running total by ``by`` at ``at``; ``None`` where totals that were filled in do not lead to it."""
         asked = (self._summed(by), self._scraped(), self._remembered(), self._plain())
         summed, scraped, remembered, plain = yield from together([value(promql, at) for promql in asked])
         if plain.samples or not _same_memories(scraped, remembered):
+            if self.filled:
+                return None
             summed = yield from value(self._followed(by), at)
         return amounts_of(summed.samples, by)
 
@@ -55,16 +62,24 @@ class Edge:
         recent, stored = duration(self.since), f'{STORE}!=""'
         running, seen = self._matching(f'{PART}="{RUNNING}"'), self._matching(f'{PART}="{SEEN}"', stored)
         recorded = f"last_over_time({self.metric}{{{running}}}[{recent}])"
-        now = f"last_over_time({self.family.source}{{{self._matching(stored)}}}[{self._reach}])"
+        scraped = f"{self.family.source}{{{self._matching(stored)}}}[{self._reach}]"
         then = f"last_over_time({self.metric}{{{seen}}}[{recent}])"
-        return f"sum {by_clause(by)} ({recorded} or {now} or -1 * {then})"
+        if self.filled:
+            then = part(SEEN, f"last_over_time({scraped} offset {recent})")
+        return f"sum {by_clause(by)} ({recorded} or last_over_time({scraped}) or -1 * {then})"
 
     def _scraped(self) -> str:
         """How many processes serve each memory that was scraped."""
-        return f'count by ({STORE}) (last_over_time({STORE_CREATED.name}{{{STORE}!=""}}[{self._reach}]))'
+        return self._scraped_until("")
+
+    def _scraped_until(self, offset: str) -> str:
+        selector = f'{STORE_CREATED.name}{{{STORE}!=""}}[{self._reach}]{offset}'
+        return f"count by ({STORE}) (last_over_time({selector}))"
 
     def _remembered(self) -> str:
         """The memories that were scraped when the snapshot was taken."""
+        if self.filled:
+            return self._scraped_until(f" offset {duration(self.since)}")
         selector = f'{self.metric}{{{PART}="{MEMORY}",{STORE}!=""}}[{duration(self.since)}]'
         return f"count by ({STORE}) (last_over_time({selector}))"
 

@@ -92,10 +92,12 @@ class Question:
         found = yield from look(at, self.rules.state_lookback.total_seconds())
         if found is None:
             return {}
-        if not found.backfilled:
-            since = timedelta(seconds=max(round(at - found.snapshot, 3), 0.001))
-            edge = Edge(self.family, self.rules, run.metric, since, matchers(self.ask.where)[1:-1])
-            return (yield from edge.total(self.ask.by, moment(at)))
+        since = timedelta(seconds=max(round(at - found.snapshot, 3), 0.001))
+        where = matchers(self.ask.where)[1:-1]
+        edge = Edge(self.family, self.rules, run.metric, since, where, found.backfilled)
+        total = yield from edge.total(self.ask.by, moment(at))
+        if total is not None:
+            return total
         then, after = self.running(run, found.snapshot), self._from_samples(found.snapshot, at)
         return add(*(yield from together([then, after])))
 

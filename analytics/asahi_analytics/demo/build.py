@@ -33,6 +33,10 @@ class Teller(Protocol):
         """Show a bar that is moved by telling (done, total)."""
 
 
+MARGIN_DAYS: Final = 2 / 24
+"""Drawn before the days that are asked for, so that the totals of all of them are recorded."""
+
+
 @dataclass(frozen=True)
 class HistoryPlan:
     """The history to write: ``days`` up to ``end``, of an exporter at ``instance`` (host:port)."""
@@ -52,7 +56,7 @@ def build_history(plan: HistoryPlan, folder: Folder, teller: Teller) -> Written:
     """Draw the history, leave its counters with the exporter's state and write its samples for Prometheus."""
     intensity = intensity_of(plan.end, plan.seed)
     with teller.step(f"Drawing {plan.days:g} days of traffic"):
-        past = draw_past(intensity, scrape_times(plan.end, plan.days))
+        past = draw_past(intensity, scrape_times(plan.end, plan.days + MARGIN_DAYS))
     with exporter(folder, clock_s=float(past.times_s[0])) as collector:
         restore(collector, past.last())
         store = str(collector._book.store.identity)

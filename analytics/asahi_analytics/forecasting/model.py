@@ -21,7 +21,7 @@ from asahi_analytics.forecasting.answers import (
 from asahi_analytics.forecasting.backtest import backtest
 from asahi_analytics.forecasting.daily import DAY, DailyHistory, read_daily
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence
-from asahi_analytics.forecasting.months import MonthReader
+from asahi_analytics.forecasting.months import MonthReader, missing_days
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import METHODS, Method, SeriesForecast, forecast_series
@@ -36,7 +36,6 @@ MAX_HORIZON_DAYS: Final = 365
 MAX_GROUPS: Final = 10
 """How many names of a breakdown are forecast, the largest first."""
 SHORT_DAYS: Final = 14
-LITTLE_COVERAGE: Final = 0.9
 NO_BACKTEST: Final = Backtest(
     folds=0, horizon_days=0, mape_pct=None, coverage=None, other_methods_mape_pct={}
 )
@@ -244,7 +243,7 @@ def _common(
         "confidence": question.confidence,
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
-        "warning": _warning(int(used.count()), coverage, history.trust, days),
+        "warning": _warning(used, history.trust, days),
         "method": method,
         "history_days": len(used),
         "history_coverage": coverage,
@@ -252,8 +251,9 @@ def _common(
     }
 
 
-def _warning(count: int, coverage: float | None, trust: Trust, horizon: int) -> str | None:
+def _warning(used: pd.Series, trust: Trust, horizon: int) -> str | None:
     """Everything that limits the forecast, as sentences; None when nothing does."""
+    count = int(used.count())
     if count < FEWEST:
         return f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."
     words = []
@@ -261,8 +261,7 @@ def _warning(count: int, coverage: float | None, trust: Trust, horizon: int) -> 
         words.append(f"Only {count} whole days of history: weekdays and trends cannot be told apart yet.")
     elif horizon > 2 * count:
         words.append(f"The horizon of {horizon} days is far beyond the {count} days of history.")
-    if coverage is not None and coverage < LITTLE_COVERAGE:
-        words.append(f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped.")
+    words += missing_days(used)
     if trust.unpriced_ratio:
         words.append(
             f"{100 * trust.unpriced_ratio:.2g} % of requests had no price and are not in these dollars."

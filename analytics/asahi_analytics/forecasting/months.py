@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import pandas as pd
+
 from asahi_analytics.composer import Ask, Sums, Trust
 from asahi_analytics.engine import GROUPS, AnalyticsEngine
 from asahi_analytics.forecasting.daily import DailyHistory
@@ -23,10 +25,10 @@ from asahi_analytics.forecasting.risk import (
 )
 from asahi_analytics.forecasting.series import forecast_series
 from asahi_analytics.models import GroupBy
-from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window, day_bounds, local_date, month_to_date
 
 NO_HISTORY: Final = "none: too little history"
+LITTLE_COVERAGE: Final = 0.9
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> B
         exhaustion_latest=exhaustion.latest,
         status=status_of(spending.so_far, plan.dollars, rest.probability),
         levels_reached=[level for level in plan.warn_at if spending.so_far >= level * plan.dollars],
-        warning=_warning(spending, outlook),
+        warning=_warning(spending, outlook, plan.value),
         method=method,
         trust=spending.trust,
     )
@@ -98,11 +100,19 @@ def _spent_on(moment: datetime, month: Month) -> Exhaustion:
     return Exhaustion(moment, day, day)
 
 
-def _warning(spending: Spending, outlook: Outlook | None) -> str | None:
-    words = []
+def missing_days(used: pd.Series) -> list[str]:
+    """Return a sentence when more than a tenth of the days that a forecast learns from are missing, else none."""
+    coverage = float(used.notna().mean()) if len(used) else 1.0
+    if coverage >= LITTLE_COVERAGE:
+        return []
+    return [f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped."]
+
+
+def _warning(spending: Spending, outlook: Outlook | None, value: str | None) -> str | None:
+    words = missing_days(spending.history.active(value))
     if outlook is None:
-        count = int(spending.history.total.count())
-        words.append(f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}.")
+        count = int(spending.history.active(value).count())
+        words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]
     if spending.trust.unpriced_ratio:
         words.append(
             f"{100 * spending.trust.unpriced_ratio:.2g} % of requests had no price and are not in these dollars."
@@ -132,7 +142,7 @@ class MonthReader:
         history = self.histories[plan.group_by]
         so_far = _of(sums, plan.value)
         spent_by = self._spent_by(plan) if so_far >= plan.dollars else None
-        return Spending(so_far, history, spent_by, merged([sums.trust, history.trust]))
+        return Spending(so_far, history, spent_by, sums.trust)
 
     def _spent_by(self, plan: Plan) -> datetime:
         """The last moment of the calendar day on which the budget was used up, or now when that is today."""

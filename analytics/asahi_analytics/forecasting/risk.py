@@ -26,6 +26,7 @@ WARN_AT: Final = (0.5, 0.8, 1.0)
 WATCH: Final = 0.2
 LIKELY: Final = 0.5
 """Probabilities of an overrun from which a budget is to be watched, and is at risk."""
+INSTANT: Final = timedelta(seconds=1)
 
 
 class BudgetRisk(BaseModel):
@@ -70,7 +71,7 @@ class BudgetRisk(BaseModel):
     levels_reached: list[float] = Field(description="Early-warning shares of the budget that are spent.")
     warning: str | None = Field(description="What limits this answer; null when nothing does.")
     method: str = Field(description="How the rest of the month was forecast.")
-    trust: Trust = Field(description="How far the figures can be trusted.")
+    trust: Trust = Field(description="How far spent can be trusted; warning tells what limits the forecast.")
 
 
 @dataclass(frozen=True)
@@ -173,11 +174,12 @@ def _exhaustion(month: Month, ends: Sequence[datetime], chances: Sequence[float]
 
 
 def _crossing(now: datetime, ends: Sequence[datetime], chances: Sequence[float]) -> datetime | None:
-    """When the chance passes one half, on a straight line between the ends of days."""
+    """When the chance passes one half, on a straight line between the ends of days; never past the end of its day."""
     before, reached = now, 0.0
     for end, chance in zip(ends, chances, strict=True):
         if chance >= LIKELY:
-            return before + (end - before) * ((LIKELY - reached) / (chance - reached))
+            last = max(before, end - INSTANT)
+            return before + (last - before) * ((LIKELY - reached) / (chance - reached))
         before, reached = end, chance
     return None
 

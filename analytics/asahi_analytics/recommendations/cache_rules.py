@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
-from asahi_analytics.recommendations.findings import Finding, percent, window_sum
+from asahi_analytics.cache_value import CacheTraffic, TierValue
+from asahi_analytics.recommendations.dollars import MONTH_DAYS
+from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
 from asahi_analytics.recommendations.unit_prices import uncached
 from asahi_exporter import conventions as names
 
 HIT_RATE_GOAL: Final = 0.50
+UNCACHED: Final = {names.CACHE_TIER: names.NO_CACHE}
 SEMANTIC_TIER: Final = "2"
 SEMANTIC_HIT_RATE_GOAL: Final = 0.20
 MIN_LOOKUPS: Final = 1_000
 MIN_WASTED_MS: Final = 0.5
-"""Milliseconds that a tier must cost each look-up, all hits counted in, before it is spoken of."""
+"""Milliseconds that a tier must cost each look-up, the time its hits save counted in, before it is spoken of."""
 
 
 def cache_rules(observed: Observed) -> list[Finding]:
@@ -62,9 +64,10 @@ def low_hit_rate(observed: Observed) -> list[Finding]:
             evidence=(
                 Evidence(
                     statement="Share of requests answered from a cache, 0-1.",
-                    value=rate,
-                    promql=window_sum("requests", [names.CACHE_TIER]),
+                    value=served,
+                    promql=f"1 - {window_sum('requests', UNCACHED)} / {window_sum('requests')}",
                 ),
+                _hit_share("all tiers", float(hits), {}),
             ),
         )
     ]
@@ -104,62 +107,85 @@ def low_semantic_hit_rate(observed: Observed) -> list[Finding]:
             daily_dollars=_dollars_of_extra_hits(
                 observed, (SEMANTIC_HIT_RATE_GOAL - rate) * lookups[SEMANTIC_TIER]
             ),
-            evidence=(
-                Evidence(
-                    statement=f"Share of tier {SEMANTIC_TIER} look-ups that hit, 0-1.",
-                    value=rate,
-                    promql=window_sum("cache_hits", [names.TIER]),
-                ),
-                Evidence(
-                    statement=f"Look-ups of tier {SEMANTIC_TIER} that missed.",
-                    value=float(lookups[SEMANTIC_TIER].sum()) * (1 - rate),
-                    promql=window_sum("cache_misses", [names.TIER]),
-                ),
-            ),
+            evidence=(_hit_share(f"tier {SEMANTIC_TIER}", rate, {names.TIER: SEMANTIC_TIER}),),
         )
     ]
+
+
+def _hit_share(what: str, share: float, where: dict[str, str]) -> Evidence:
+    hits, misses = (window_sum(family, where) for family in ("cache_hits", "cache_misses"))
+    return Evidence(
+        statement=f"Share of look-ups of {what} that hit, 0-1.",
+        value=share,
+        promql=f"{hits} / ({hits} + {misses})",
+    )
 
 
 def slow_tiers(observed: Observed) -> list[Finding]:
     """Return the tiers whose look-ups cost more time, over all requests, than their hits save.
 
-    Milliseconds per look-up = look-up time of every look-up, less the hits times (mean latency of uncached requests -
-    mean latency of requests that this tier answered). The dollars given are zero: the saving is time, and the hits'
-    dollars are lost if the tier goes, which the action says.
+    The time is the tier's marginal value in milliseconds (``cache_value`` states the counterfactual), for each look-up.
+    The dollars given are zero: the gain is time, and what the tier's hits save is lost if it goes; the action says how
+    much that is.
     """
-    lookups, hits = _lookups(observed).sum(), observed.frames["cache_hits"].sum()
-    spent = observed.frames["cache_lookup_latency_ms_sum"].sum()
-    latency = _mean_latency_ms(observed)
-    if names.NO_CACHE not in latency:
-        return []
+    lookups, traffic = _lookups(observed).sum(), _cache_traffic(observed)
     found = []
     for tier in lookups.index[lookups >= MIN_LOOKUPS]:
-        hit = float(hits.get(tier, 0.0))
-        faster_ms = float(latency[names.NO_CACHE] - latency.get(tier, np.nan)) if hit else 0.0
-        net_ms = (float(spent.get(tier, 0.0)) - hit * faster_ms) / float(lookups[tier])
-        if net_ms > MIN_WASTED_MS:  # False too where the latency of the tier's hits is not known
-            found.append(_slow_tier(observed, str(tier), net_ms))
+        value = traffic.value(str(tier))
+        if value.marginal_milliseconds is None:
+            continue
+        lost_ms = -value.marginal_milliseconds / float(lookups[tier])
+        if lost_ms > MIN_WASTED_MS:
+            found.append(_slow_tier(observed, str(tier), lost_ms, value))
     return found
 
 
-def _slow_tier(observed: Observed, tier: str, net_ms: float) -> Finding:
+def _cache_traffic(observed: Observed) -> CacheTraffic:
+    """Return the whole window's traffic as the value of a tier is worked out from; every look-up counts as timed."""
+
+    def sums(family: str) -> dict[tuple[str, ...], float]:
+        found = observed.frames[family].sum()
+        return {key if isinstance(key, tuple) else (str(key),): float(value) for key, value in found.items()}
+
+    hits, misses = sums("cache_hits"), sums("cache_misses")
+    return CacheTraffic(
+        requests=sums("requests"),
+        cost=sums("cost_dollars"),
+        unpriced_requests=sums("unpriced_requests"),
+        latency_ms=sums("latency_ms_sum"),
+        timed=sums("latency_ms_count"),
+        hits=hits,
+        misses=misses,
+        lookup_ms=sums("cache_lookup_latency_ms_sum"),
+        timed_lookups={key: hits.get(key, 0.0) + misses.get(key, 0.0) for key in {**hits, **misses}},
+    )
+
+
+def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) -> Finding:
+    lookups, where = _lookups(observed)[tier].sum(), {names.TIER: tier}
+    hits = float(observed.frames["cache_hits"].sum().get(tier, 0.0))
+    monthly = (value.marginal_dollars or 0.0) / observed.days * MONTH_DAYS
     return Finding(
         id=f"cache-tier-{tier}-latency",
         category="cache",
         title=f"Cache tier {tier} costs more time than it saves",
-        seen=f"Counting the time its hits save, each look-up of tier {tier} still costs {net_ms:.1f} ms.",
-        computed="The gain is time, so no dollars are claimed.",
+        seen=f"Counting the time its hits save, each look-up of tier {tier} still costs {lost_ms:.1f} ms.",
+        computed="Without it, its requests would go on to the next tiers or their model. No dollars are claimed.",
         action=(
             f"Look up tier {tier} in parallel with the tiers below it, shrink its index, or skip it for task types "
-            "that rarely hit. Weigh that against the dollars its hits save (cache performance shows them)."
+            f"that rarely hit. Weigh that against the {money(monthly)} a month that its hits save."
         ),
         daily_dollars=observed.total("cost_dollars") * 0.0,
         evidence=(
             Evidence(
-                statement=f"Milliseconds lost per look-up of tier {tier}.",
-                value=net_ms,
-                promql=window_sum("cache_lookup_latency_ms_sum", [names.TIER]),
+                statement=f"Mean time of a look-up of tier {tier}, in milliseconds.",
+                value=float(observed.frames["cache_lookup_latency_ms_sum"][tier].sum()) / float(lookups),
+                promql=(
+                    f"{window_sum('cache_lookup_latency_ms_sum', where)} / "
+                    f"({window_sum('cache_hits', where)} + {window_sum('cache_misses', where)})"
+                ),
             ),
+            _hit_share(f"tier {tier}", hits / float(lookups), where),
         ),
     )
 
@@ -183,13 +209,6 @@ def _dearest_uncached_task_type(observed: Observed) -> str:
     """Return the task type whose uncached requests cost most."""
     cost = uncached(observed.frames["cost_dollars"])
     return str(cost.T.groupby(level=names.TASK_TYPE).sum().sum(axis=1).idxmax()) if cost.shape[1] else "any"
-
-
-def _mean_latency_ms(observed: Observed) -> pd.Series:
-    """Return the mean latency in ms by cache tier, over the whole window."""
-    total = observed.by("latency_ms_sum", names.CACHE_TIER).sum()
-    count = observed.by("latency_ms_count", names.CACHE_TIER).sum()
-    return (total / count[count > 0]).dropna()
 
 
 def _ratio(numerator: pd.Series, denominator: pd.Series) -> pd.Series:

@@ -29,23 +29,22 @@ class Monthly:
 
 
 def monthly(daily_dollars: pd.Series) -> Monthly:
-    """Scale daily savings to a month.
+    """Scale daily savings to a month; on a day they may be below zero, in the month they are not.
 
     The interval is Student's t interval of the mean of the days; with fewer than three days it is half to one and a
-    half times the mean, for lack of anything better. Nothing is below zero. No days give zero.
+    half times the mean, for lack of anything better. No days give zero.
     """
-    values = np.clip(daily_dollars.to_numpy(dtype=float), 0.0, None)
+    values = daily_dollars.to_numpy(dtype=float)
     if values.size == 0:
         return Monthly(0.0, 0.0, 0.0, 0)
     mean = float(values.mean())
     if values.size < FEW_DAYS:
-        half = mean / 2
+        half = abs(mean) / 2
     else:
         quantile = float(stats.t.ppf((1 + INTERVAL) / 2, values.size - 1))
         half = quantile * float(values.std(ddof=1)) / float(np.sqrt(values.size))
-    return Monthly(
-        mean * MONTH_DAYS, max(mean - half, 0.0) * MONTH_DAYS, (mean + half) * MONTH_DAYS, int(values.size)
-    )
+    mean_month, low, high = (max(amount, 0.0) * MONTH_DAYS for amount in (mean, mean - half, mean + half))
+    return Monthly(mean_month, low, high, int(values.size))
 
 
 def confidence(saving: Monthly, *, known: bool) -> Level:

@@ -13,7 +13,7 @@ from asahi_analytics.recommendations.observed import Observed, observe
 from asahi_analytics.recommendations.routing_rules import routing_rules
 from asahi_analytics.recommendations.spend_rules import spend_rules
 from asahi_analytics.recommendations.token_rules import token_rules
-from asahi_analytics.recommendations.unit_prices import UnitPrice, observed_prices
+from asahi_analytics.recommendations.unit_prices import UnitPrice, observed_prices, of_rate
 
 if TYPE_CHECKING:
     from asahi_analytics.engine import AnalyticsEngine
@@ -26,30 +26,36 @@ _RANK: Final = {"high": 0, "medium": 1, "low": 2}
 class RecommendationEngine:
     """Advice on what to change.
 
-    ``list_prices`` are unit prices of models that may be proposed although they are not in use; what a model in use
-    was really paid is read from the traffic and goes before it.
+    ``list_prices`` are unit prices of models that may be proposed although they are not in use; without them they are
+    what the price file says of all models of those who sell the models in use. What a model in use was really paid is
+    read from the traffic and goes before it.
     """
 
     def __init__(self, engine: AnalyticsEngine, list_prices: Mapping[str, UnitPrice] | None = None) -> None:
         self._engine = engine
-        self._list_prices = dict(list_prices or {})
+        self._list_prices = list_prices
 
     def generate(self) -> list[Recommendation]:
         """Return the advice, the most urgent first; an empty list where there is too little traffic to advise on.
 
         Raises ``PrometheusError`` where Prometheus gave no usable answer.
         """
-        return recommend(observe(self._engine.composer, self._engine.clock()), self._list_prices)
+        now = self._engine.clock()
+        observed = observe(self._engine.composer, now)
+        if self._list_prices is not None:
+            return recommend(observed, self._list_prices)
+        offered = self._engine.prices.offered(observed.models, now)
+        return recommend(observed, {model: of_rate(rate) for model, rate in offered.items()})
 
 
 def recommend(observed: Observed, list_prices: Mapping[str, UnitPrice]) -> list[Recommendation]:
     """Return the advice on ``observed``, ordered by priority and then by dollars."""
     if observed.requests < MIN_REQUESTS:
         return []
-    prices = {**list_prices, **observed_prices(observed)}
+    prices = observed_prices(observed)
     findings = [
         *cache_rules(observed),
-        *routing_rules(observed, prices),
+        *routing_rules(observed, prices, list_prices),
         *token_rules(observed, prices),
         *spend_rules(observed),
     ]

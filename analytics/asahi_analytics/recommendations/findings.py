@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from asahi_analytics.promql import by_clause
+from asahi_analytics.promql import matchers
 from asahi_analytics.recommendations import dollars
 from asahi_analytics.recommendations.models import Category, Evidence, Recommendation
 from asahi_analytics.recommendations.observed import WINDOW_DAYS
@@ -30,14 +30,19 @@ class Finding:
     premise_known: bool = True
 
 
-def window_sum(family: str, by: Sequence[str], days: int = WINDOW_DAYS) -> str:
-    """Return PromQL for the exact sum of ``family`` by labels ``by`` over the last ``days``.
+def window_sum(family: str, where: Mapping[str, str] | None = None, days: int = WINDOW_DAYS) -> str:
+    """Return PromQL for the exact sum of ``family`` over the last ``days``, of the label values in ``where``.
 
     running now, less running at the window's start, where a label set born since then counts from zero.
     """
-    running = FAMILIES[family].running
-    change = f"{running} - ({running} offset {days}d or {running} * 0)"
-    return f"sum {by_clause(by)} ({change})"
+    chosen = matchers({label: [value] for label, value in (where or {}).items()})
+    running = f"{FAMILIES[family].running}{chosen}"
+    return f"sum({running} - ({running} offset {days}d or {running} * 0))"
+
+
+def earlier_sum(family: str, where: Mapping[str, str], days: int) -> str:
+    """Return PromQL for the sum over the window without its last ``days``."""
+    return f"({window_sum(family, where)} - {window_sum(family, where, days)})"
 
 
 def money(amount: float) -> str:

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 WINDOW_DAYS: Final = 28
 DAY: Final = timedelta(days=1)
 
+LE: Final = "le"
 _REQUEST: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
 ASKED: Final[dict[str, tuple[str, ...]]] = {
     "requests": _REQUEST,
     "cost_dollars": _REQUEST,
+    "unpriced_requests": (names.MODEL,),
     "tokens": (*_REQUEST, names.DIRECTION),
     "tokens_squared": (names.TASK_TYPE, names.DIRECTION),
+    "token_count_bucket": (names.DIRECTION, LE),
     "quality_points": (names.MODEL, names.TASK_TYPE),
     "quality_samples": (names.MODEL, names.TASK_TYPE),
     "cache_hits": (names.TIER,),
@@ -67,6 +70,11 @@ class Observed:
     def days(self) -> int:
         """Days that were scraped."""
         return len(self.frames["requests"])
+
+    @property
+    def models(self) -> list[str]:
+        """Models that requests were counted under."""
+        return [str(name) for name in self.frames["requests"].columns.get_level_values(names.MODEL).unique()]
 
     @property
     def requests(self) -> float:

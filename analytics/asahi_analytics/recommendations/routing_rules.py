@@ -37,13 +37,18 @@ class Alternative:
     guard: str
 
 
-def routing_rules(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
-    """Return what the two rules about models find; ``prices`` are dollars per token by model."""
-    return [*dear_models(observed, prices), *dominant_model(observed, prices)]
+def routing_rules(
+    observed: Observed, prices: Mapping[str, UnitPrice], list_prices: Mapping[str, UnitPrice]
+) -> list[Finding]:
+    """Return what the two rules about models find.
+
+    ``prices`` are dollars per token of the models in use, ``list_prices`` those of models that may be proposed too.
+    """
+    return [*dear_models(observed, prices), *dominant_model(observed, prices, list_prices)]
 
 
 def dear_models(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
-    """Most requests of a task type go to a dear model although a cheaper one is in use or priced.
+    """Most requests of a task type go to a dear model although a cheaper one is in use.
 
     Counterfactual: the same tokens of that task type, uncached, at the cheaper model's unit prices.
     """
@@ -60,17 +65,24 @@ def dear_models(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Fin
     return found
 
 
-def dominant_model(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
+def dominant_model(
+    observed: Observed, prices: Mapping[str, UnitPrice], list_prices: Mapping[str, UnitPrice]
+) -> list[Finding]:
     """One model answers more than 80 % of the uncached requests: cheaper alternatives.
 
-    Counterfactual: for each task type of that model, its tokens at the prices of the best alternative.
+    Counterfactual: for each task type of that model, its tokens at the prices of the best alternative: of the models in
+    use the one that saves most; where none will do, of the listed ones the one that is nearest in price.
     """
     requests = uncached(observed.frames["requests"])
     by_model = requests.sum().groupby(level=names.MODEL).sum()
     if by_model.sum() <= 0 or by_model.max() / by_model.sum() <= DOMINANT:
         return []
     model, share = str(by_model.idxmax()), float(by_model.max() / by_model.sum())
-    best = best_alternative(observed, prices, model, [str(name) for name in requests[model].columns])
+    tasks = [str(name) for name in requests[model].columns]
+    best = best_alternative(observed, prices, model, tasks)
+    if best is None:
+        listed = {name: price for name, price in list_prices.items() if name not in prices}
+        best = min(alternatives(observed, listed, model, tasks), key=_saved, default=None)
     if best is None:
         return []
     return [
@@ -84,7 +96,7 @@ def dominant_model(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[
             evidence=Evidence(
                 statement=f"Share of uncached requests that {model} answered, 0-1.",
                 value=share,
-                promql=window_sum("requests", [names.MODEL, names.CACHE_TIER]),
+                promql=_share_of_uncached({names.MODEL: model}),
             ),
         )
     ]
@@ -94,17 +106,26 @@ def best_alternative(
     observed: Observed, prices: Mapping[str, UnitPrice], model: str, task_types: list[str]
 ) -> Alternative | None:
     """Return the alternative to ``model`` that saves most, one of known quality first; None where none qualifies."""
+    found = alternatives(observed, prices, model, task_types)
+    return max(found, key=lambda one: (one.quality_known, _saved(one)), default=None)
+
+
+def alternatives(
+    observed: Observed, prices: Mapping[str, UnitPrice], model: str, task_types: list[str]
+) -> list[Alternative]:
+    """Return the models of ``prices`` that are clearly cheaper than ``model`` and not known to be worse."""
     cost = uncached(observed.frames["cost_dollars"])
     paid = pd.DataFrame({task: cost[(model, task)] for task in task_types if (model, task) in cost.columns})
     if paid.to_numpy().sum() <= 0:
-        return None
-    candidates = [
-        candidate
-        for other in prices
-        if other != model
-        and (candidate := _alternative(observed, prices[other], other, model, paid)) is not None
-    ]
-    return max(candidates, key=lambda found: (found.quality_known, found.daily_dollars.sum()), default=None)
+        return []
+    candidates = (
+        _alternative(observed, prices[other], other, model, paid) for other in prices if other != model
+    )
+    return [candidate for candidate in candidates if candidate is not None]
+
+
+def _saved(alternative: Alternative) -> float:
+    return float(alternative.daily_dollars.sum())
 
 
 def _alternative(
@@ -148,9 +169,14 @@ def _dear_model(task_type: str, model: str, share: float, best: Alternative) -> 
         evidence=Evidence(
             statement=f"Share of uncached '{task_type}' requests that went to {model}, 0-1.",
             value=share,
-            promql=window_sum("requests", [names.MODEL, names.TASK_TYPE, names.CACHE_TIER]),
+            promql=_share_of_uncached({names.MODEL: model}, {names.TASK_TYPE: task_type}),
         ),
     )
+
+
+def _share_of_uncached(part: Mapping[str, str], whole: Mapping[str, str] | None = None) -> str:
+    all_of = {names.CACHE_TIER: names.NO_CACHE, **(whole or {})}
+    return f"{window_sum('requests', {**all_of, **part})} / {window_sum('requests', all_of)}"
 
 
 def _finding(

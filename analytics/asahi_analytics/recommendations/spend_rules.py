@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
+from asahi_analytics.recommendations.findings import Finding, earlier_sum, money, percent, window_sum
 from asahi_analytics.recommendations.models import Category, Evidence
-from asahi_analytics.recommendations.observed import Observed
+from asahi_analytics.recommendations.observed import WINDOW_DAYS, Observed
 from asahi_analytics.recommendations.unit_prices import (
     UnitPrice,
     fit_price,
@@ -40,17 +40,54 @@ PRICE_CHANGE: Final = 0.05
 
 @dataclass(frozen=True)
 class Spender:
-    """Who may spend a larger share than before: its label, the family with its dollars, and what to do then."""
+    """Who may spend a larger share than before: its label, the family with its dollars, and what to do then.
+
+    ``beyond`` gives the dollars of each recent day that would not have been spent without the jump, and ``computed``
+    says how.
+    """
 
     label: str
     family: str
     category: Category
     what: str
+    beyond: Callable[[Observed, str], pd.Series]
+    computed: str
+
+
+def beyond_others(observed: Observed, user: str) -> pd.Series:
+    """Return what ``user`` spent above its earlier level, grown with the others where they grew."""
+    spent = observed.by("user_cost_dollars", names.USER)
+    own, others = spent[user], spent.drop(columns=user).sum(axis=1)
+    before, recent = float(_before(others).mean()), float(_recent(others).mean())
+    growth = max(1.0, recent / before) if before > 0 else 1.0
+    return _recent(own) - float(_before(own).mean()) * growth
+
+
+def beyond_mix(observed: Observed, _model: str) -> pd.Series:
+    """Return what the requests cost above what they would have at each task type's earlier cost per request."""
+    cost, requests = (observed.by(family, names.TASK_TYPE) for family in ("cost_dollars", "requests"))
+    each = _before(cost).sum() / _before(requests).sum()
+    known = each.dropna().index
+    return _recent(cost)[known].sum(axis=1) - (_recent(requests)[known] * each[known]).sum(axis=1)
 
 
 SPENDERS: Final = (
-    Spender(names.USER, "user_cost_dollars", "routing", "ask them what changed, or set a budget for them"),
-    Spender(names.MODEL, "cost_dollars", "model", "check that the router meant to send it there"),
+    Spender(
+        names.USER,
+        "user_cost_dollars",
+        "routing",
+        "ask them what changed, or set a budget for them",
+        beyond_others,
+        "The dollars above its earlier level, grown with the others; only its owner can tell what of it is waste.",
+    ),
+    Spender(
+        names.MODEL,
+        "cost_dollars",
+        "model",
+        "check that the router meant to send it there",
+        beyond_mix,
+        "The same requests at what their task types cost each before, with the earlier mix of models.",
+    ),
 )
 
 
@@ -86,7 +123,12 @@ def wasted_cost(observed: Observed) -> list[Finding]:
                 Evidence(
                     statement="Dollars spent on failed or retried requests in the window.",
                     value=float(wasted.sum()),
-                    promql=window_sum("wasted_cost_dollars", [names.MODEL, names.TASK_TYPE, names.OUTCOME]),
+                    promql=window_sum("wasted_cost_dollars"),
+                ),
+                Evidence(
+                    statement="Their share of the cost, 0-1.",
+                    value=share,
+                    promql=f"{window_sum('wasted_cost_dollars')} / {window_sum('cost_dollars')}",
                 ),
             ),
         )
@@ -98,17 +140,21 @@ def drifting_costs(observed: Observed) -> list[Finding]:
     cost, requests = observed.by("cost_dollars", names.TASK_TYPE), observed.by("requests", names.TASK_TYPE)
     found = []
     for task_type in cost.columns:
-        each = (cost[task_type] / requests[task_type].where(requests[task_type] > 0)).dropna()
-        before, recent = _before(each), _recent(each)
+        each = cost[task_type] / requests[task_type].where(requests[task_type] > 0)
+        before, recent = _before(each).dropna(), _recent(each).dropna()
         if not _rose(before, recent, COST_DRIFT):
             continue
         extra = (recent - before.mean()) * requests[task_type].reindex(recent.index)
-        found.append(_drift(str(task_type), float(before.mean()), float(recent.mean()), extra))
+        means = [
+            float(part(cost[task_type]).sum() / part(requests[task_type]).sum())
+            for part in (_before, _recent)
+        ]
+        found.append(_drift(str(task_type), means[0], means[1], extra))
     return found
 
 
 def jumping_shares(observed: Observed) -> list[Finding]:
-    """A user's or model's share of the cost jumped by ten points or more: the dollars above its earlier share."""
+    """A user's or model's share of the cost jumped by ten points or more; ``Spender.beyond`` is the counterfactual."""
     found = []
     for spender in SPENDERS:
         frame = observed.by(spender.family, spender.label)
@@ -118,8 +164,8 @@ def jumping_shares(observed: Observed) -> list[Finding]:
             before, recent = _before(shares[name]), _recent(shares[name])
             if recent.mean() - before.mean() < SHARE_JUMP or not _rose(before, recent, 1.0):
                 continue
-            extra = (recent - before.mean()) * total.reindex(recent.index)
-            found.append(_jump(spender, str(name), before, recent, extra))
+            spent = [float(part(frame[name]).sum() / part(total).sum()) for part in (_before, _recent)]
+            found.append(_jump(spender, str(name), spent[0], spent[1], spender.beyond(observed, str(name))))
     return found
 
 
@@ -135,9 +181,9 @@ def changed_prices(observed: Observed) -> list[Finding]:
         used = _recent(tokens_of_all(tokens, str(model), tasks))
         paid, would_pay = new.cost(used), old.cost(used)
         if would_pay.sum() > 0 and abs(paid.sum() / would_pay.sum() - 1) > PRICE_CHANGE:
-            found.append(
-                _price_changed(str(model), float(paid.sum() / would_pay.sum()) - 1, paid - would_pay)
-            )
+            change = float(paid.sum() / would_pay.sum()) - 1
+            blended = [_blended(cost, tokens, str(model), tasks, part) for part in (_before, _recent)]
+            found.append(_price_changed(str(model), change, paid - would_pay, blended))
     return found
 
 
@@ -151,6 +197,20 @@ def _price(
     spent = np.concatenate([part(cost)[(model, task)].to_numpy() for task in tasks])
     used = pd.concat([part(tokens_of(tokens, model, task)) for task in tasks])
     return fit_price(spent, used[names.INPUT].to_numpy(), used[names.OUTPUT].to_numpy())
+
+
+def _blended(
+    cost: pd.DataFrame,
+    tokens: pd.DataFrame,
+    model: str,
+    tasks: list[str],
+    part: Callable[[pd.DataFrame], pd.DataFrame],
+) -> float:
+    """Return dollars per token, input and output alike."""
+    return float(
+        part(cost[[(model, task) for task in tasks]]).to_numpy().sum()
+        / part(tokens_of_all(tokens, model, tasks)).to_numpy().sum()
+    )
 
 
 def _steady(cost: pd.DataFrame, tokens: pd.DataFrame, model: str, tasks: list[str], old: UnitPrice) -> bool:
@@ -180,6 +240,11 @@ def _rose(before: pd.Series, recent: pd.Series, ratio: float) -> bool:
 
 
 def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Finding:
+    where = {names.TASK_TYPE: task_type}
+    now, earlier = (
+        f"{asked('cost_dollars', where, RECENT_DAYS)} / {asked('requests', where, RECENT_DAYS)}"
+        for asked in (window_sum, earlier_sum)
+    )
     return Finding(
         id=f"cost-drift:{task_type}",
         category="token",
@@ -192,41 +257,53 @@ def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Fi
             Evidence(
                 statement=f"Dollars per '{task_type}' request in the last {RECENT_DAYS} days.",
                 value=recent,
-                promql=(
-                    f"{window_sum('cost_dollars', [names.TASK_TYPE], RECENT_DAYS)} / "
-                    f"{window_sum('requests', [names.TASK_TYPE], RECENT_DAYS)}"
-                ),
+                promql=now,
+            ),
+            Evidence(
+                statement=f"The same in the {WINDOW_DAYS - RECENT_DAYS} days before.",
+                value=before,
+                promql=earlier,
             ),
         ),
     )
 
 
-def _jump(
-    spender: Spender, name: str, before_days: pd.Series, recent_days: pd.Series, extra: pd.Series
-) -> Finding:
-    label, category, what = spender.label, spender.category, spender.what
-    before, recent = float(before_days.mean()), float(recent_days.mean())
+def _jump(spender: Spender, name: str, before: float, recent: float, extra: pd.Series) -> Finding:
+    label, category, what, family = spender.label, spender.category, spender.what, spender.family
+    now, earlier = (
+        f"{asked(family, {label: name}, RECENT_DAYS)} / {asked(family, {}, RECENT_DAYS)}"
+        for asked in (window_sum, earlier_sum)
+    )
     return Finding(
         id=f"share-jump:{label}:{name}",
         category=category,
         title=f"{label.capitalize()} {name} went from {percent(before)} to {percent(recent)} of the cost",
         seen=f"Its share over the last {RECENT_DAYS} days is beyond what its earlier days would explain by chance.",
-        computed="The dollars above its earlier share of each day's cost; only its owner can tell what of it is waste.",
+        computed=spender.computed,
         action=f"Look at {label} {name}: {what}.",
         daily_dollars=extra,
         evidence=(
             Evidence(
                 statement=f"Share of the cost in the last {RECENT_DAYS} days, 0-1.",
                 value=recent,
-                promql=window_sum(spender.family, [label], RECENT_DAYS),
+                promql=now,
+            ),
+            Evidence(
+                statement=f"The same in the {WINDOW_DAYS - RECENT_DAYS} days before.",
+                value=before,
+                promql=earlier,
             ),
         ),
         premise_known=False,
     )
 
 
-def _price_changed(model: str, change: float, extra: pd.Series) -> Finding:
-    rose = change > 0
+def _price_changed(model: str, change: float, extra: pd.Series, blended: list[float]) -> Finding:
+    rose, where = change > 0, {names.MODEL: model, names.CACHE_TIER: names.NO_CACHE}
+    now, earlier = (
+        f"{asked('cost_dollars', where, RECENT_DAYS)} / {asked('tokens', where, RECENT_DAYS)}"
+        for asked in (window_sum, earlier_sum)
+    )
     act = (
         "look for a cheaper model of equal quality, or ask the provider"
         if rose
@@ -242,9 +319,14 @@ def _price_changed(model: str, change: float, extra: pd.Series) -> Finding:
         daily_dollars=extra,
         evidence=(
             Evidence(
-                statement=f"Change of the price of {model}, as a ratio.",
-                value=change,
-                promql=window_sum("cost_dollars", [names.MODEL, names.CACHE_TIER], RECENT_DAYS),
+                statement=f"Dollars per uncached token of {model}, in and out alike, in the last {RECENT_DAYS} days.",
+                value=blended[1],
+                promql=now,
+            ),
+            Evidence(
+                statement=f"The same in the {WINDOW_DAYS - RECENT_DAYS} days before.",
+                value=blended[0],
+                promql=earlier,
             ),
         ),
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from asahi_analytics.recommendations.findings import Finding, percent, window_sum
+from asahi_analytics.recommendations.long_requests import moments, tokens_above
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
 from asahi_analytics.recommendations.unit_prices import UnitPrice, tokens_of, uncached
@@ -22,6 +21,8 @@ MIN_REQUESTS: Final = 1_000
 MIN_SHARE_OF_COST: Final = 0.005
 BATCH_GAIN_POINTS: Final = 5.0
 MIN_BATCHES: Final = 30
+NEARLY: Final = 0.95
+"""Share of the best class's saving that is as good: larger batches only make requests wait."""
 
 
 def token_rules(observed: Observed, prices: dict[str, UnitPrice]) -> list[Finding]:
@@ -32,82 +33,74 @@ def token_rules(observed: Observed, prices: dict[str, UnitPrice]) -> list[Findin
 def varying_tokens(observed: Observed, prices: dict[str, UnitPrice]) -> list[Finding]:
     """The tokens of a task type vary by more than half of their mean: trim the long requests.
 
-    Counterfactual: every request is trimmed to twice the mean. The share of tokens above that is that of a log-normal
-    distribution with the mean and variance that were counted (Johnson, Kotz and Balakrishnan, Continuous Univariate
-    Distributions, vol. 1, ch. 14); it is taken from what the tokens of that direction cost each day.
+    Counterfactual: every request is trimmed to twice the mean. The share of the tokens above that (``long_requests``)
+    is taken from what the tokens of that direction cost each day.
     """
     found = []
-    requests = observed.by("requests", names.TASK_TYPE).sum()
-    for task_type in requests.index[requests >= MIN_REQUESTS]:
-        for direction in (names.INPUT, names.OUTPUT):
-            mean, variation = token_moments(observed, str(task_type), direction, float(requests[task_type]))
-            if variation <= VARIATION_GOAL:
+    for direction in (names.INPUT, names.OUTPUT):
+        for task_type, each in moments(observed, direction).items():
+            if each.requests < MIN_REQUESTS or each.variation <= VARIATION_GOAL:
                 continue
-            paid = _paid_for_tokens(observed, prices, str(task_type), direction)
-            daily = share_above_cap(variation, CAP_IN_MEANS) * paid
+            above = tokens_above(observed, direction, task_type, CAP_IN_MEANS * each.mean)
+            paid = _paid_for_tokens(observed, prices, task_type, direction)
+            daily = above / (each.requests * each.mean) * paid
             if daily.sum() > MIN_SHARE_OF_COST * observed.cost_dollars:
-                found.append(_varying(str(task_type), direction, mean, variation, daily))
+                found.append(_varying(task_type, direction, each.mean, each.variation, daily))
     return found
-
-
-def token_moments(observed: Observed, task_type: str, direction: str, requests: float) -> tuple[float, float]:
-    """Return the mean tokens of a request and their coefficient of variation; (0, 0) where there are none."""
-    sums = observed.by("tokens", names.TASK_TYPE, names.DIRECTION).sum()
-    squares = observed.frames["tokens_squared"].sum()
-    mean = float(sums.get((task_type, direction), 0.0)) / requests
-    if mean <= 0:
-        return 0.0, 0.0
-    variance = float(squares.get((task_type, direction), 0.0)) / requests - mean**2
-    return mean, float(np.sqrt(max(variance, 0.0))) / mean
-
-
-def share_above_cap(variation: float, cap_in_means: float) -> float:
-    """Return E[(X - c)+] / E[X] of a log-normal X with coefficient of variation ``variation`` and c = cap * mean."""
-    sigma = float(np.sqrt(np.log1p(variation**2)))
-    distance = np.log(cap_in_means) / sigma
-    return float(stats.norm.cdf(sigma / 2 - distance) - cap_in_means * stats.norm.cdf(-sigma / 2 - distance))
 
 
 def small_batches(observed: Observed) -> list[Finding]:
     """Batches are smaller than what the savings curve rewards.
 
-    Counterfactual: every batch saves what the best size class saves on average; the dollars that batching saved each
-    day grow in proportion.
+    The curve is the mean saving of each size class; the class advised is the smallest that saves nearly as much as the
+    best. Counterfactual: every request is in a batch of that class; the dollars that batching saved each day grow in
+    proportion to the mean saving over requests, each class counting with its batches times the middle of its sizes.
     """
     batches, points = observed.frames["batches"].sum(), observed.frames["batch_savings_points"].sum()
     curve = (points / batches[batches >= MIN_BATCHES]).dropna()
     if len(curve) < 2:
         return []
-    mean, best = float(points.sum() / batches.sum()), str(curve.idxmax())
-    if mean <= 0 or curve[best] - mean < BATCH_GAIN_POINTS:
+    in_batches = batches * [middle_of(str(size_class)) for size_class in batches.index]
+    mean = float((points / batches.where(batches > 0) * in_batches).sum() / in_batches.sum())
+    advised = min(
+        curve.index[curve >= NEARLY * curve.max()], key=lambda size_class: middle_of(str(size_class))
+    )
+    if mean <= 0 or curve[advised] - mean < BATCH_GAIN_POINTS:
         return []
-    saved = _batching_savings(observed)
-    return [
-        Finding(
-            id="batch-size",
-            category="routing",
-            title=f"Batches of {best} requests save {curve[best]:.0f} %, the average batch {mean:.0f} %",
-            seen=f"Batches saved {mean:.0f} % on average; those of {best} requests saved {curve[best]:.0f} %.",
-            computed="Had all saved as much, the dollars saved by batching would have grown in that proportion.",
-            action=f"Let the batcher wait until {best} requests are together, where latency allows it.",
-            daily_dollars=saved * (float(curve[best]) / mean - 1),
-            evidence=(
-                Evidence(
-                    statement="Mean saving of a batch, in percentage points.",
-                    value=mean,
-                    promql=f"{window_sum('batch_savings_points', [])} / {window_sum('batches', [])}",
-                ),
-                Evidence(
-                    statement=f"Mean saving of batches of {best} requests, in percentage points.",
-                    value=float(curve[best]),
-                    promql=(
-                        f"{window_sum('batch_savings_points', [names.SIZE_CLASS])} / "
-                        f"{window_sum('batches', [names.SIZE_CLASS])}"
-                    ),
-                ),
+    return [_small_batches(observed, mean, str(advised), float(curve[advised]))]
+
+
+def middle_of(size_class: str) -> float:
+    """Return the middle of the sizes of a class such as ``5-8``; of the open one, ``65+``, its lower end."""
+    first, _, last = size_class.rstrip("+").partition("-")
+    return (float(first) + float(last or first)) / 2
+
+
+def _small_batches(observed: Observed, mean: float, advised: str, saving: float) -> Finding:
+    of_class = {names.SIZE_CLASS: advised}
+    return Finding(
+        id="batch-size",
+        category="routing",
+        title=f"Batches of {advised} requests save {saving:.0f} %, the average request {mean:.0f} %",
+        seen=f"Batching saved {mean:.0f} % on the average request; batches of {advised} requests saved {saving:.0f} %.",
+        computed="Had all been batched so, the dollars saved by batching would have grown in that proportion.",
+        action=f"Let the batcher wait until {advised} requests are together, where latency allows it.",
+        daily_dollars=_batching_savings(observed) * (saving / mean - 1),
+        evidence=(
+            Evidence(
+                statement=f"Mean saving of batches of {advised} requests, in percentage points.",
+                value=saving,
+                promql=f"{window_sum('batch_savings_points', of_class)} / {window_sum('batches', of_class)}",
             ),
-        )
-    ]
+            Evidence(
+                statement=f"Share of batches that are of {advised} requests, 0-1.",
+                value=float(
+                    observed.frames["batches"][advised].sum() / observed.frames["batches"].to_numpy().sum()
+                ),
+                promql=f"{window_sum('batches', of_class)} / {window_sum('batches')}",
+            ),
+        ),
+    )
 
 
 def _batching_savings(observed: Observed) -> pd.Series:
@@ -134,6 +127,11 @@ def _varying(task_type: str, direction: str, mean: float, variation: float, dail
         names.INPUT: f"Trim the prompts of '{task_type}' (history, retrieved passages) to about {cap:,.0f} tokens.",
         names.OUTPUT: f"Limit the answers of '{task_type}' to about {cap:,.0f} tokens, or ask for shorter ones.",
     }
+    where = {names.TASK_TYPE: task_type}
+    requests = window_sum("requests", where)
+    tokens, squares = (
+        window_sum(family, {**where, names.DIRECTION: direction}) for family in ("tokens", "tokens_squared")
+    )
     return Finding(
         id=f"token-variation:{task_type}:{direction}",
         category="token",
@@ -146,15 +144,12 @@ def _varying(task_type: str, direction: str, mean: float, variation: float, dail
             Evidence(
                 statement=f"Standard deviation over mean of the {direction} tokens of a '{task_type}' request.",
                 value=variation,
-                promql=window_sum("tokens_squared", [names.TASK_TYPE, names.DIRECTION]),
+                promql=f"sqrt({squares} / {requests} - ({tokens} / {requests}) ^ 2) / ({tokens} / {requests})",
             ),
             Evidence(
                 statement=f"Mean {direction} tokens of a '{task_type}' request.",
                 value=mean,
-                promql=(
-                    f"{window_sum('tokens', [names.TASK_TYPE, names.DIRECTION])} "
-                    f"/ on ({names.TASK_TYPE}) group_left () {window_sum('requests', [names.TASK_TYPE])}"
-                ),
+                promql=f"{tokens} / {requests}",
             ),
         ),
     )

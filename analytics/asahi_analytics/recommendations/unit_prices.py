@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.prices import PER, Rate
 from asahi_analytics.recommendations.observed import Observed
 from asahi_exporter import conventions as names
 
@@ -21,6 +22,11 @@ class UnitPrice:
     def cost(self, tokens: pd.DataFrame) -> pd.Series:
         """Return the dollars for ``tokens``, a frame with the columns ``input`` and ``output``."""
         return tokens[names.INPUT] * self.input_dollars + tokens[names.OUTPUT] * self.output_dollars
+
+
+def of_rate(rate: Rate) -> UnitPrice:
+    """Return a list price, which is per million tokens, as dollars per token."""
+    return UnitPrice(float(rate.input / PER), float(rate.output / PER))
 
 
 def fit_price(

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.backfill import CounterSamples, recorded_history
+from asahi_analytics.backfill import CounterSamples, recorded_history, recorded_scrapes
 from asahi_analytics.history import HistorySeries, Milliseconds
 from asahi_analytics.tiles import RuleParameters, is_histogram
 from asahi_exporter.conventions import FAMILIES, STORE_CREATED, Family
@@ -68,6 +68,7 @@ def totals_of(raw: Sequence[HistorySeries], rules: RuleParameters | None = None)
             moments = snapshots(family, max((one.times_ms for one in counters), key=len), rules)
             if moments.size >= 2:
                 yield from recorded_history(family, _samples(counters, created), moments, rules)
+    yield from recorded_scrapes([one.times_ms for one in by_name.get(STORE_CREATED.name, [])], rules)
 
 
 def _samples(counters: Sequence[HistorySeries], created: Sequence[float]) -> Iterator[CounterSamples]:

@@ -78,7 +78,7 @@ def test_a_pure_cause_carries_the_whole_change(cause):
 leaf_numbers = st.tuples(*(st.sampled_from([0.0, 1e-9, 0.5, 3.0, 1e3]) | st.floats(0, 1e6) for _ in range(4)))
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=25, phases=[Phase.explicit, Phase.generate])
 @given(
     st.lists(st.tuples(leaf_numbers, leaf_numbers), min_size=1, max_size=6), st.none() | st.floats(0.01, 1e5)
 )

@@ -249,7 +249,8 @@ def test_equal_requests_at_the_same_time_share_one_answer(monkeypatch) -> None:
         assert all(waiting.acquire(timeout=5) for _ in range(2))
         go_on.set()
         assert len({future.result().data for future in futures}) == 1
-    assert len(composer.asked) == 4
+    families = [ask.family for ask in composer.asked]
+    assert len(families) == len(set(families))
 
 
 def test_own_pages(client) -> None:
@@ -324,6 +325,22 @@ def test_the_document_tells_enumerations_limits_and_defaults(client) -> None:
     assert all(
         "503" in operation["get"]["responses"] for path, operation in paths.items() if "analytics" in path
     )
+
+
+def test_another_baseline_model_is_priced_from_the_price_file(client) -> None:
+    recorded = client.get("/analytics/baseline").json
+    assert (recorded["basis"], recorded["baseline_model"], recorded["baseline_cost"]) == (
+        "recorded",
+        "gpt-4",
+        6.0,
+    )
+    priced = client.get("/analytics/baseline?baseline_model=GPT-4&group_by=user").json
+    assert priced["basis"] == "list_prices"
+    assert priced["baseline_cost"] == pytest.approx(200 * 30 / 1e6)
+    assert priced["actual_cost"] + priced["savings"] == priced["baseline_cost"]
+    refused = problem(client.get("/analytics/baseline?baseline_model=no-such-model"))
+    assert refused["status"] == 400
+    assert "'no-such-model'" in refused["detail"]
 
 
 def test_a_monthly_budget_is_judged_beside_the_forecast(client) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.backfill import CounterSamples, recorded_history, snapshot_grid
+from asahi_analytics.backfill import CounterSamples, recorded_history, recorded_scrapes, snapshot_grid
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.tiles import RuleParameters
 from asahi_exporter.conventions import FAMILIES
@@ -100,3 +100,25 @@ def test_the_grid_holds_whole_steps_inside_the_time_asked_for():
     assert [datetime.fromtimestamp(at / 1000, UTC).hour for at in grid] == [1, 2, 3]
     with pytest.raises(NotEnoughData):
         snapshot_grid(start, start + timedelta(minutes=40), 3600)
+
+
+def scrapes(*times_s):
+    found = recorded_scrapes([np.array(times, dtype=np.int64) * 1000 for times in times_s], RuleParameters())
+    return {series.labels["part"]: series for series in found}
+
+
+def test_the_time_that_any_exporter_was_scraped_is_counted_and_an_outage_is_not():
+    found = scrapes([60, 90, 390, 780], [480, 810])
+    assert found["snapshot"].values.tolist() == [60.0 * minute for minute in range(1, 14)]
+    scraped = [0, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 660, 720]
+    assert found["scraped"].values.tolist() == scraped
+    interrupted = scrapes([60, 90, 390, 720, 780])["scraped"].values.tolist()
+    assert interrupted == [0, 60, 120, 180, 240, 300, 330, 330, 330, 330, 330, 330, 390]
+    assert found["since"].values.tolist() == [60] * 13
+    assert found["restarts"].values.tolist() == [0] * 13
+    assert found["scraped"].times_ms[0] == 75_000
+
+
+@pytest.mark.parametrize("times_s", [[], [[]], [[61, 90]]])
+def test_too_few_scrapes_record_nothing(times_s):
+    assert scrapes(*times_s) == {}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from asahi_analytics.budget import BudgetCollector, BudgetReport, Budgets, load_plans
-from asahi_analytics.composer import Trust
+from asahi_analytics.composer import Gap, SumSeries, Trust
 from asahi_analytics.errors import PrometheusUnreachable, UserInputError
 from asahi_analytics.forecasting import ForecastingModel, Plan
 from asahi_analytics.forecasting.outlook import GaussianOutlook
@@ -99,6 +102,13 @@ def test_a_budget_spent_today_says_today() -> None:
         ("2026-03-01T03:00", "America/New_York", "2026-02", "2026-02-01T05:00", "2026-03-01T05:00"),
         ("2026-02-28T20:00", "Asia/Tokyo", "2026-03", "2026-02-28T15:00", "2026-03-31T15:00"),
         ("2026-03-29T12:00", "Europe/Berlin", "2026-03", "2026-02-28T23:00", "2026-03-31T22:00"),
+        ("2026-10-25T12:00", "Europe/Berlin", "2026-10", "2026-09-30T22:00", "2026-10-31T23:00"),
+        ("2026-11-01T12:00", "America/New_York", "2026-11", "2026-11-01T04:00", "2026-12-01T05:00"),
+        ("2026-11-01T03:59", "America/New_York", "2026-10", "2026-10-01T04:00", "2026-11-01T04:00"),
+        ("2028-02-29T10:00", "Pacific/Kiritimati", "2028-03", "2028-02-29T10:00", "2028-03-31T10:00"),
+        ("2028-02-29T09:59", "Pacific/Kiritimati", "2028-02", "2028-01-31T10:00", "2028-02-29T10:00"),
+        ("2027-01-01T11:00", "Pacific/Pago_Pago", "2027-01", "2027-01-01T11:00", "2027-02-01T11:00"),
+        ("2026-06-15T00:00", "Asia/Kathmandu", "2026-06", "2026-05-31T18:15", "2026-06-30T18:15"),
     ],
 )
 def test_the_month_is_that_of_the_time_zone(now, zone, month, start, end) -> None:
@@ -108,7 +118,7 @@ def test_the_month_is_that_of_the_time_zone(now, zone, month, start, end) -> Non
     assert (risk.start, risk.end) == tuple(
         datetime.fromisoformat(t).replace(tzinfo=UTC) for t in (start, end)
     )
-    assert risk.spent == pytest.approx(100 * (moment - risk.start) / timedelta(days=1), rel=0.06)
+    assert risk.spent == pytest.approx(100 * (moment - risk.start) / timedelta(days=1), rel=0.06, abs=0.01)
     assert risk.forecast_total == pytest.approx(100 * (risk.end - risk.start) / timedelta(days=1), rel=0.06)
 
 
@@ -117,6 +127,60 @@ def test_the_last_second_of_a_month_leaves_nothing_to_forecast() -> None:
     assert risk.forecast_total - risk.spent < 0.01
     assert risk.forecast_high - risk.forecast_low < 0.01
     assert risk.overrun_probability < 1e-6
+
+
+def test_the_day_of_the_clock_change_counts_as_long_as_it_is() -> None:
+    """Berlin's October 2026 has 745 hours: its even plan spends a 745th of the budget an hour."""
+    for now, hours in (("2026-10-24T22:00", 24), ("2026-10-25T23:00", 24 + 25)):
+        moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+        risk = forecasting(moment, "Europe/Berlin").detect_budget_risk(745.0)
+        assert risk.planned == pytest.approx(23 * 24 + hours)
+
+
+def test_a_budget_spent_around_the_clock_change_names_the_local_day() -> None:
+    """A hundred dollars an hour in New York's March 2026, whose eighth day has 23 hours."""
+    for dollars, day in ((7 * 24 * 100 + 2250, 8), (7 * 24 * 100 + 2350, 9)):
+        risk = steady(datetime(2026, 3, 12, 12, tzinfo=UTC), "America/New_York").detect_budget_risk(dollars)
+        assert (risk.status, risk.exhaustion_day) == ("exhausted", date(2026, 3, day))
+
+
+def steady(now: datetime, zone: str) -> ForecastingModel:
+    """A hundred dollars each hour, without any noise."""
+    start = now.replace(hour=0, minute=0) - timedelta(days=60)
+    ledger = {"cost_dollars": hourly(start, {"m": [2400.0] * 62})}
+    return ForecastingModel(LedgerEngine(DailyComposer(ledger), now, Settings(timezone=zone)))
+
+
+@pytest.mark.parametrize(
+    ("month", "days"), [("2026-01", 31), ("2026-02", 28), ("2028-02", 29), ("2026-04", 30), ("2026-12", 31)]
+)
+def test_on_the_last_morning_one_day_is_left_whatever_the_month(month: str, days: int) -> None:
+    now = datetime.fromisoformat(f"{month}-{days}").replace(tzinfo=UTC)
+    risk = steady(now, "UTC").detect_budget_risk(2400.0 * days + 100)
+    assert risk.spent == pytest.approx(2400.0 * (days - 1))
+    assert risk.forecast_total == pytest.approx(2400.0 * days, rel=1e-3)
+    assert risk.planned == pytest.approx(risk.budget * (days - 1) / days)
+
+
+def test_a_budget_spent_to_the_cent_is_exhausted_and_a_cent_more_is_not() -> None:
+    model = steady(datetime(2026, 6, 16, tzinfo=UTC), "UTC")
+    spent = model.detect_budget_risk(1e9).spent
+    exact, more = model.detect_budget_risk(spent), model.detect_budget_risk(spent + 0.01)
+    assert (exact.status, exact.overrun_probability, exact.exhaustion_day) == (
+        "exhausted",
+        1.0,
+        date(2026, 6, 15),
+    )
+    assert (more.status, more.exhaustion_day) == ("at_risk", date(2026, 6, 16))
+
+
+def test_money_that_lasts_to_the_end_of_a_day_runs_out_on_that_day_and_not_on_the_next() -> None:
+    month = Month(datetime(2026, 6, 30, 12, tzinfo=UTC), UTC_ZONE)
+    even = GaussianOutlook(np.full(month.steps, 10.0), np.eye(month.steps))
+    left = float(even.total((0.5,), month.shares(month.window.end))[0])
+    found = rest_of_month(month, left, even, 0.9).exhaustion.at
+    assert found is not None
+    assert found < month.window.end
 
 
 def test_the_first_instant_of_a_month_has_no_pace_yet() -> None:
@@ -167,6 +231,43 @@ def test_a_budget_that_is_no_amount_is_refused(dollars) -> None:
 def test_half_a_label_is_refused(arguments, words) -> None:
     with pytest.raises(UserInputError, match=words):
         forecasting(datetime(2026, 6, 16, tzinfo=UTC)).detect_budget_risk(100, **arguments)
+
+
+def test_trust_is_about_the_month_and_a_gap_of_the_history_is_a_warning() -> None:
+    now = datetime(2026, 6, 16, tzinfo=UTC)
+    gap = Gap(start=now - timedelta(days=60), end=now - timedelta(days=30))
+    month = Trust(scraped_ratio=1.0)
+    model = forecasting(now)
+    model.engine.composer = OfTwo(model.engine.composer.ledgers, month, Trust(scraped_ratio=0.5, gaps=[gap]))
+    risk = model.detect_budget_risk(3000)
+    assert risk.trust == month
+    assert "25 % of the days are missing" in risk.warning
+
+
+class OfTwo(DailyComposer):
+    """Trusts its totals otherwise than its series."""
+
+    def __init__(self, ledgers, of_totals: Trust, of_series: Trust) -> None:
+        super().__init__(ledgers, of_totals)
+        self.of_series = of_series
+
+    def series(self, *asked) -> SumSeries:
+        return replace(super().series(*asked), trust=self.of_series)
+
+
+FIRST, LAST = datetime.fromisoformat("2025-01-01"), datetime.fromisoformat("2029-01-01")
+MOMENTS = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "Asia/Kathmandu"])
+
+
+@given(MOMENTS, ZONES)
+def test_the_rest_of_any_month_is_covered_to_the_second(now: datetime, zone: str) -> None:
+    month = Month(now, ZoneInfo(zone))
+    assert month.window.start <= now < month.window.end
+    assert sum(month.shares(month.window.end)) == pytest.approx((month.window.end - now) / timedelta(days=1))
+    assert month.days_left[0] == now.astimezone(month.tz).date()
+    assert (month.days_left[-1] + timedelta(days=1)).day == 1
+    assert len(month.days_left) <= 31
 
 
 # The month and the rest of it -------------------------------------------------------------------------------
@@ -282,9 +383,15 @@ def test_gauges_hold_the_report_and_the_forecast() -> None:
     risk, budget = report.budgets[0], {names.BUDGET: "total"}
     found = {
         metric.name: registry.get_sample_value(metric.name, budget)
-        for metric in (names.BUDGET_DOLLARS, names.BUDGET_SPENT, names.BUDGET_OVERRUN_PROBABILITY)
+        for metric in (
+            names.BUDGET_DOLLARS,
+            names.BUDGET_SPENT,
+            names.BUDGET_OVERRUN_PROBABILITY,
+            names.BUDGET_PLANNED,
+            names.BUDGET_LEVEL,
+        )
     }
-    assert list(found.values()) == [2250.0, risk.spent, risk.overrun_probability]
+    assert list(found.values()) == [2250.0, risk.spent, risk.overrun_probability, risk.planned, 0.5]
     exhaustion = registry.get_sample_value(names.BUDGET_EXHAUSTION.name, budget)
     assert exhaustion == pytest.approx(risk.exhaustion_at.timestamp())
     bands = [
@@ -309,4 +416,6 @@ def test_what_cannot_be_answered_is_absent_never_zero() -> None:
     assert {family.name for family in registry.collect()} == {
         names.BUDGET_DOLLARS.name,
         names.BUDGET_SPENT.name,
+        names.BUDGET_PLANNED.name,
+        names.BUDGET_LEVEL.name,
     }

@@ -78,6 +78,16 @@ def test_a_free_port_is_fine_and_stays_free() -> None:
     serve.check_port("127.0.0.1", 0)
 
 
+@pytest.mark.parametrize("key", ["budgets_file", "price_file"])
+def test_a_file_that_cannot_be_used_is_told_before_anything_starts(monkeypatch, tmp_path, key) -> None:
+    monkeypatch.setattr(os, "execve", lambda *_what: pytest.fail("it started"))
+    config = tmp_path / "c.yml"
+    config.write_text(f"analytics: {{{key}: '{tmp_path}/missing.yml'}}")
+    given = arguments("--port", "0", "--config", str(config))
+    with pytest.raises(UserInputError, match=r"missing\.yml cannot be read"):
+        given.run(given)
+
+
 def test_prometheus_down_is_a_warning_only(capsys) -> None:
     serve.warn_if_unreachable(PrometheusSettings(url="http://127.0.0.1:1"))
     assert "the service starts, and answers once Prometheus does" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asahi_analytics.demo import store
-from asahi_analytics.demo.build import HistoryPlan, build_history
+from asahi_analytics.demo.build import MARGIN_DAYS, HistoryPlan, build_history
 from asahi_analytics.demo.intensity import Intensity
 from asahi_analytics.demo.present import LONGEST_GAP_SECONDS, LiveTraffic, run_traffic
 from asahi_analytics.demo.servers import free_port, is_free
@@ -99,7 +99,7 @@ def test_the_exporter_goes_on_from_the_history_under_the_same_identity(tmp_path:
         assert before["asahi_requests_total"] > 10_000
         live(collector).make_up(NOON.timestamp() + 5)
         after = sums(collector)
-        created = (NOON - timedelta(days=0.1)).timestamp()
+        created = (NOON - timedelta(days=0.1 + MARGIN_DAYS)).timestamp()
         assert collector.registry.get_sample_value(
             "asahi_store_created_timestamp_seconds", {"store": collector._book.store.identity}
         ) == pytest.approx(created)

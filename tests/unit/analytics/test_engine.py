@@ -14,14 +14,11 @@ from asahi_analytics.engine import (
     MAX_DRIVERS,
     MAX_INTERVALS,
     AnalyticsEngine,
-    divided,
-    finite,
-    percent,
-    split,
     stepped,
     utc_now,
 )
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.figures import divided, finite, percent, split
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import Settings
 from asahi_analytics.trends import METRICS
@@ -81,6 +78,15 @@ def test_credits_are_told_beside_the_cost_and_are_not_known_by_user() -> None:
     assert (by_model.total_cost, by_model.corrections, by_model.net_cost) == (5.0, 2.0, 3.0)
     by_user = engine(entries).cost_breakdown(group_by="user")
     assert (by_user.total_cost, by_user.corrections, by_user.net_cost) == (5.0, None, None)
+
+
+def test_requests_without_a_price_are_told_by_model_and_by_nothing_else() -> None:
+    entries = [
+        *request(NOON, model="house", cost=0.0),
+        Entry(NOON, "unpriced_requests", {"model": "house"}, 1.0),
+    ]
+    assert engine(entries).cost_breakdown().unpriced_requests == {"house": 1.0}
+    assert engine(entries).cost_breakdown(group_by="user").unpriced_requests is None
 
 
 def test_a_given_window_replaces_the_period() -> None:

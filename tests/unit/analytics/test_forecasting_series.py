@@ -52,7 +52,7 @@ spend = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(spend, min_size=2, max_size=40),
     horizon=st.sampled_from([1, 7, 30]),

@@ -148,7 +148,7 @@ def test_times_and_values_must_be_as_many() -> None:
 JITTERS = st.sampled_from([1, 999, 15_000, 60_000, 300_000, 7_200_000, 90_000_000])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_samples_come_back_as_they_were(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -84,7 +84,7 @@ VALUES = st.one_of(
 DELTAS = st.one_of(st.sampled_from([60_000, 60_001, 59_000]), st.integers(1, 10**9))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.lists(st.tuples(DELTAS, VALUES), min_size=1, max_size=30), min_size=1, max_size=4))
 def test_chunks_of_any_samples_read_back(chunks: list[list[tuple[int, float]]]) -> None:
     longest = max(map(len, chunks))

@@ -88,10 +88,10 @@ def test_the_file_of_a_dead_parent_can_be_taken_over_while_its_child_lives(tmp_p
         collector = MetricsCollector(MetricsConfig(state_dir=tmp_path))
         collector.record_inference(inference())
         child = os.fork()
-        if child == 0:
+        if child == 0:  # by now it has let go of what it inherited
+            os.write(writing, str(os.getpid()).encode())
             signal.pause()
             os._exit(0)
-        os.write(writing, str(child).encode())
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(parent, 0)
     child = int(os.read(reading, 20))

@@ -41,7 +41,7 @@ def label_values(collector: MetricsCollector, label: str) -> set[str]:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(events | nonsense, max_size=25))
 def test_totals_equal_the_ledger(records: list[Any]) -> None:
     limits = dict.fromkeys(("model", "task_type", "user", "phase"), LIMIT)

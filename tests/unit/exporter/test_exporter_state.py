@@ -125,7 +125,7 @@ def test_files_of_many_dead_processes_are_folded_into_one(state: Path) -> None:
     assert total(one, "asahi_cost_dollars_total") == pytest.approx(before + 1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.lists(st.floats(0, 100), max_size=4), min_size=1, max_size=25), st.data())
 def test_no_restart_and_no_fold_changes_a_total(
     tmp_path_factory: pytest.TempPathFactory, runs: list[list[float]], data: st.DataObject

@@ -99,7 +99,7 @@ def test_a_clock_that_is_set_back_loses_nothing(collector: MetricsCollector, clo
     assert collector.get_summary(120)["requests"] == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0.1, 9_000), st.integers(0, 4)), max_size=40))
 def test_no_request_is_lost_or_doubled_while_slots_age(steps: list[tuple[float, int]]) -> None:
     cells = Cells(NoBacking())
@@ -115,7 +115,7 @@ def test_no_request_is_lost_or_doubled_while_slots_age(steps: list[tuple[float, 
     assert window.add_up(window.slots(0.0)).model("m").sums[REQUESTS] == sum(count for _, count in steps)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(10, 100_000), st.floats(60, 100_000))
 def test_a_window_reaches_back_a_few_percent_too_far_at_most(age: int, length: float) -> None:
     cells = Cells(NoBacking())

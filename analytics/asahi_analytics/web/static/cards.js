@@ -1,10 +1,11 @@
 // What each card asks and shows. `uses` names the choices it depends on; `ask(api, state)` returns its data;
 // `show(data, state)` returns elements, or null when there is nothing to show, and `empty(state)` then says why.
 
+import { budgetItem, byUrgency, sharedWarnings } from "./budgets.js";
 import { meter, outlook, rows, stacked } from "./charts.js";
 import { h, spoken, table } from "./dom.js";
 import {
-  ago, change, compact, count, dollars, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, signedDollars,
+  ago, change, compact, count, dollars, duration, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, signedDollars,
   words,
 } from "./format.js";
 import { share } from "./scales.js";
@@ -22,6 +23,7 @@ export const GROUPS = { model: "model", task_type: "task", user: "user", tier: "
 const HORIZON_DAYS = 30;
 const MOST_ROWS = 8;
 const MOST_FINDINGS = 4;
+const MOST_BUDGETS = 6;
 
 const byValue = (amounts) => Object.entries(amounts).sort(([, a], [, b]) => b - a);
 const noTraffic = ({ period }) => `No requests ${PERIODS[period].said}.`;
@@ -74,10 +76,10 @@ const where = {
   show: (data, { by }) => data.total_cost > 0 && breakdownRows(data, by),
 };
 
-function breakdownRows({ breakdown: parts, total_cost: total }, by) {
+function breakdownRows({ breakdown: parts, total_cost: total, unpriced_requests: unpriced }, by) {
   const names = byValue(parts);
   const shown = names.slice(0, MOST_ROWS).map(([name, value]) => (
-    { name: labelName(name, by), value, shown: dollars(value), note: percent(share(value, total)) }));
+    { name: labelName(name, by), value, ...priced(value, total, unpriced?.[name]) }));
   const rest = names.slice(MOST_ROWS).reduce((sum, [, value]) => sum + value, 0);
   const more = names.length - MOST_ROWS;
   return [
@@ -85,6 +87,12 @@ function breakdownRows({ breakdown: parts, total_cost: total }, by) {
     more > 0 && h("p", { class: "note" }, `${more} more: ${dollars(rest)}`),
     h("p", { class: "sum" }, "Total ", h("b", {}, dollars(total))),
   ];
+}
+
+/** Dollars and their share; of a model whose requests had no price there are none to show. */
+function priced(value, total, unpriced) {
+  if (value === 0 && unpriced > 0) return { shown: "no price", note: `${compact(unpriced)} requests` };
+  return { shown: dollars(value), note: percent(share(value, total)) };
 }
 
 function labelName(name, by) {
@@ -126,15 +134,32 @@ const cache = {
 };
 
 function cacheTiers(data) {
-  const tiers = Object.entries(data.tiers).map(([tier, each]) => [
+  const tiers = Object.entries(data.tiers);
+  const used = tiers.map(([tier, each]) => [
     `Tier ${tier}`,
     h("span", { class: "rate" }, percent(each.hit_rate), meter(each.hit_rate ?? 0, "good")),
-    compact(each.hits + each.misses), milliseconds(each.avg_latency_ms), dollars(each.dollars_saved)]);
+    compact(each.hits + each.misses), milliseconds(each.avg_latency_ms)]);
+  const worth = tiers.filter(([, each]) => each.hits + each.misses > 0).map(([tier, each]) => [
+    `Tier ${tier}`, roughDollars(each.dollars_saved), roughDollars(each.marginal_dollars), wait(each.marginal_milliseconds)]);
+  const unvalued = tiers.reduce((sum, [, each]) => sum + each.unvalued_requests, 0);
   return [
-    table("Cache tiers", ["Tier", "Hit rate", "Look-ups", "Mean look-up", "Saved"], tiers, { class: "tiers" }),
+    table("Cache tiers", ["Tier", "Hit rate", "Look-ups", "Mean look-up"], used, { class: "tiers" }),
     h("p", { class: "sum" }, "All tiers ", h("b", {}, percent(data.overall_hit_rate)), " of look-ups hit, ",
       h("b", {}, percent(data.served_from_cache)), " of requests served from a cache"),
+    table("What each tier is worth", ["Tier", "Saved of the baseline", "Dearer without it", "Longer waits without it"], worth, { class: "tiers" }),
+    h("p", { class: "note" }, "Without a tier its requests would go on to the next ones, and else to their model. ",
+      "Waits are those of all requests together. ",
+      unvalued > 0 && `${compact(unvalued)} requests are left out of the dollars: their model has no price.`),
+    isNumber(data.cost_per_thousand_requests) && h("p", { class: "sum" }, "A thousand requests cost ",
+      h("b", {}, dollars(data.cost_per_thousand_requests)), ", a dollar bought ", h("b", {}, compact(data.tokens_per_dollar)), " tokens"),
   ];
+}
+
+/** Time that all requests together would have waited longer; below zero they would have waited less. */
+function wait(ms) {
+  if (!isNumber(ms)) return milliseconds(ms);
+  const seconds = Math.abs(ms) / 1000;
+  return `${ms < 0 ? "\u2212" : ""}${seconds < 60 ? milliseconds(1000 * seconds) : duration(seconds)}`;
 }
 
 const latency = {
@@ -178,6 +203,29 @@ function backTest({ backtest, history_days: days }) {
     + `${percent(backtest.mape_pct / 100)} on average, ${percent(backtest.coverage, 0)} within the interval.`;
 }
 
+const budgets = {
+  id: "budgets",
+  uses: [],
+  ask: (api) => api.get("analytics/budgets"),
+  empty: () => [
+    "No budget is set. Name a file of budgets in the service\u2019s settings (", h("code", {}, "budgets_file"),
+    ") to see here how far the month\u2019s money goes."],
+  show: ({ budgets: found }) => found.length > 0 && budgetList(found),
+};
+
+function budgetList(found) {
+  const shared = sharedWarnings(found);
+  return [
+    budgetKey(),
+    list(byUrgency(found).map((each) => budgetItem(each, shared)), MOST_BUDGETS, "budgets"),
+    shared.map((warning) => h("p", { class: "sum" }, warning)),
+  ];
+}
+
+const budgetKey = () => h("p", { class: "note keys", "aria-hidden": "true" },
+  [["spent", "spent"], ["ahead", "expected"], ["band", "its interval"], ["plan", "even plan by now"], ["limit", "budget"]].map(
+    ([kind, text]) => h("span", {}, h("i", { class: `mark ${kind}` }), text)));
+
 const anomalies = {
   id: "anomalies",
   uses: [],
@@ -208,19 +256,20 @@ const recommendations = {
 
 const adviceItem = (each) => h("li", {},
   h("p", { class: "title" }, badge(each.priority), each.title,
-    h("b", { class: "good" }, `${roughDollars(each.estimated_savings)} a month`)),
+    each.estimated_savings > 0 && h("b", { class: "good" }, `${roughDollars(each.estimated_savings)} a month`)),
   h("p", {}, each.action),
   h("details", {}, h("summary", {}, "Why"), h("p", {}, each.description),
-    h("p", { class: "note" }, `Between ${roughDollars(each.savings_low)} and ${roughDollars(each.savings_high)} `
-      + `a month; confidence ${each.confidence}.`),
-    each.quality_guard && h("p", { class: "note" }, each.quality_guard)));
+    each.estimated_savings > 0 && h("p", { class: "note" }, `Between ${roughDollars(each.savings_low)} and `
+      + `${roughDollars(each.savings_high)} a month; confidence ${each.confidence}.`),
+    each.quality_guard && h("p", { class: "note" }, each.quality_guard),
+    each.evidence.map(({ statement, promql }) => h("p", { class: "note query" }, statement, h("code", {}, promql)))));
 
 /** The first items, and the rest behind a line that says how many there are. */
-function list(items) {
-  const rest = items.slice(MOST_FINDINGS);
+function list(items, most = MOST_FINDINGS, kind = "findings") {
+  const rest = items.slice(most);
   return items.length > 0 && [
-    h("ul", { class: "findings" }, items.slice(0, MOST_FINDINGS)),
-    rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more`), h("ul", { class: "findings" }, rest)),
+    h("ul", { class: kind }, items.slice(0, most)),
+    rest.length > 0 && h("details", {}, h("summary", {}, `${rest.length} more`), h("ul", { class: kind }, rest)),
   ];
 }
 
@@ -231,5 +280,5 @@ export const CARDS = [
   spend("today", { window: "today" }, "today"),
   spend("month-to-date", { window: "month-to-date" }, "this month"),
   spend("last-30-days", { period: "month" }, "in the last 30 days"),
-  saved, trend, forecast, where, savings, cache, latency, anomalies, recommendations,
+  saved, trend, forecast, budgets, where, savings, cache, latency, anomalies, recommendations,
 ];

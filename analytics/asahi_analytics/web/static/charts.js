@@ -123,6 +123,24 @@ export function meter(ratio, kind = "") {
     s("rect", { class: "fill", width: ratio > 0 ? Math.max(0.5, 100 * ratio) : 0, height: 8 }));
 }
 
+/**
+ * What is spent of a budget on one line: the part spent, the band of the forecast, a mark where the budget ends and one
+ * where an even plan would be by now. Decoration, the words beside it say the same.
+ */
+export function budgetBar({ budget, spent, planned, forecast_total: total, forecast_low: low, forecast_high: high }) {
+  const whole = 1.04 * Math.max(budget, spent, isNumber(high) ? high : 0);
+  const x = (value) => 100 * share(value, whole);
+  const band = isNumber(total)
+    ? s("rect", { class: "band", x: x(low), width: Math.max(0.6, x(high) - x(low)), y: 2, height: 12 }) : null;
+  return s("svg", { class: "budget", width: "100%", height: 16, viewBox: "0 0 100 16", preserveAspectRatio: "none", "aria-hidden": "true" },
+    s("rect", { class: "track", width: 100, y: 4, height: 8 }),
+    isNumber(total) ? s("rect", { class: "ahead", x: x(spent), width: Math.max(0, x(total) - x(spent)), y: 4, height: 8 }) : null,
+    s("rect", { class: spent < budget ? "fill" : "fill over", width: x(spent), y: 4, height: 8 }),
+    band,
+    s("line", { class: "plan", x1: x(planned), x2: x(planned), y1: 4, y2: 12 }),
+    s("line", { class: "limit", x1: x(budget), x2: x(budget), y1: 0, y2: 16 }));
+}
+
 /** Parts of a whole side by side; `parts` are { name, value, kind }. */
 export function stacked(title, parts) {
   const whole = parts.reduce((sum, part) => sum + part.value, 0);

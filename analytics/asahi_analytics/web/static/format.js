@@ -89,6 +89,16 @@ export function moment(value, shape = "full") {
   return Number.isNaN(date.getTime()) ? DASH : FORMATS[shape].format(date);
 }
 
+const CALENDAR = Object.fromEntries(Object.entries({
+  day: { weekday: "short", day: "numeric", month: "short" }, month: { month: "long" },
+}).map(([name, shape]) => [name, new Intl.DateTimeFormat("en-GB", { ...shape, timeZone: "UTC" })]));
+
+/** A calendar day such as 2026-02-28, which is the same day for every reader. */
+export const calendarDay = (text) => CALENDAR.day.format(new Date(`${text}T00:00:00Z`));
+
+/** The name of a calendar month such as 2026-02. */
+export const calendarMonth = (text) => CALENDAR.month.format(new Date(`${text}-01T00:00:00Z`));
+
 /** A change against `before` as a signed percentage: +4.5 %. */
 export function change(value, before) {
   if (!isNumber(value) || !(before > 0)) return DASH;

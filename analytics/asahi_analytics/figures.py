@@ -1,0 +1,40 @@
+"""The last arithmetic of an answer: quotients and shares that may not exist, and sums that add up exactly."""
+
+from __future__ import annotations
+
+import math
+
+from asahi_analytics.composer import Sums
+from asahi_analytics.models import Split
+
+Key = tuple[str, ...]
+
+
+def finite(value: float) -> float | None:
+    """Return ``value``, or ``None`` where it is NaN or infinite: JSON has no such numbers."""
+    return float(value) if math.isfinite(value) else None
+
+
+def divided(above: float, below: float) -> float | None:
+    """Return ``above / below``; ``None`` where ``below`` is not positive."""
+    return finite(above / below) if below > 0 else None
+
+
+def percent(part: float, whole: float) -> float | None:
+    """Return ``part`` as a share of ``whole``, 0-100; ``None`` where the whole is not positive."""
+    return finite(100 * part / whole) if whole > 0 else None
+
+
+def split(cost: float, baseline: float) -> Split:
+    """Return cost, savings and baseline such that ``cost + savings == baseline`` holds in floating point too."""
+    savings = baseline - cost
+    return Split(cost=cost, savings=savings, baseline=cost + savings)
+
+
+def by_key(sums: Sums) -> dict[Key, float]:
+    """Return the values by their labels' values, a tuple also where there is but one label."""
+    labels = sums.values.index.to_list()
+    keys = [label if isinstance(label, tuple) else (label,) for label in labels]
+    return {
+        tuple(map(str, key)): float(value) for key, value in zip(keys, sums.values.to_numpy(), strict=True)
+    }

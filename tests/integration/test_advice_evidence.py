@@ -1,0 +1,71 @@
+"""The query behind every number of every piece of advice gives that number, in a real Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from asahi_analytics.demo import servers
+from asahi_analytics.engine import AnalyticsEngine
+from asahi_analytics.history import HistorySeries, write_blocks
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.recommendations import Recommendation, RecommendationEngine
+from asahi_analytics.recommendations.observed import ASKED, Observed
+from asahi_exporter.conventions import FAMILIES
+from support.advice_traffic import CASES, RECENT, Case, advise
+from support.demo_data import demo_prometheus
+
+pytestmark = pytest.mark.integration
+
+
+def answers(client: PrometheusClient, advice: Recommendation, at: datetime) -> list[float]:
+    """What the queries of ``advice`` give; each must give one number."""
+    found = []
+    for evidence in advice.evidence:
+        samples = client.query(evidence.promql, at).samples
+        assert len(samples) == 1, (advice.id, evidence.promql)
+        found.append(samples[0].value)
+    return found
+
+
+def totals(observed: Observed, end: datetime) -> Iterator[HistorySeries]:
+    """The running totals of what was observed: at its start, seven days before its end, and at its end."""
+    moments = [end - timedelta(days=observed.days), end - timedelta(days=RECENT), end]
+    times_ms = np.array([round(1000 * moment.timestamp()) for moment in moments], dtype=np.int64)
+    for family, labels in ASKED.items():
+        frame = observed.frames[family]
+        for key, values in frame.items():
+            parts = key if isinstance(key, tuple) else (key,)
+            before = float(values.iloc[:-RECENT].sum())
+            running = 1e6 + np.array([0.0, before, float(values.sum())])
+            named = dict(zip(labels, map(str, parts), strict=True))
+            yield HistorySeries(FAMILIES[family].running, named, times_ms, running)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_the_evidence_of_each_rule_is_what_prometheus_answers(case: Case, tmp_path) -> None:
+    traffic, end = case.make(5), datetime.now(UTC).replace(second=0, microsecond=0)
+    write_blocks(list(totals(traffic.observed(), end)), tmp_path / "data")
+    advised = advise(traffic, case.list_prices)
+    assert case.id in advised
+    server = servers.prometheus(tmp_path, servers.prometheus_config(), data=tmp_path / "data")
+    with servers.running(server):
+        client = PrometheusClient(server.url)
+        for advice in advised.values():
+            expected = [evidence.value for evidence in advice.evidence]
+            assert answers(client, advice, end) == pytest.approx(expected, rel=1e-6, abs=1e-9), advice.id
+
+
+def test_the_evidence_of_the_demos_advice_is_what_its_prometheus_answers(tmp_path) -> None:
+    with demo_prometheus(tmp_path) as (server, end):
+        client = PrometheusClient(server.url)
+        engine = AnalyticsEngine(client, clock=lambda: end)
+        found = RecommendationEngine(engine).generate()
+        assert len(found) >= 3
+        for advice in found:
+            expected = [evidence.value for evidence in advice.evidence]
+            got = answers(client, advice, end.replace(minute=0, second=0))
+            assert got == pytest.approx(expected, rel=0.01), advice.id

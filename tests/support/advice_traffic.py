@@ -1,0 +1,413 @@
+"""Traffic for advice, request by request: healthy, and for each rule made so that it fires, with a replay of the
+same requests with the advice taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from asahi_analytics.recommendations import Recommendation, recommend
+from asahi_analytics.recommendations.dollars import MONTH_DAYS
+from asahi_analytics.recommendations.observed import ASKED, Observed
+from asahi_analytics.recommendations.unit_prices import UnitPrice
+from asahi_exporter import conventions as names
+from asahi_exporter.conventions import batch_size_class
+
+DAYS = 28
+RECENT = 7
+PRICES = {"gpt-4": (30e-6, 60e-6), "gpt-4o": (2.5e-6, 10e-6), "gpt-4o-mini": (0.15e-6, 0.6e-6)}
+LOOKUP_MS = {"1": 1.0, "2": 1.0, "3": 1.0}
+NO_BATCHES = pd.DataFrame({"day": [], "size": [], "dollars": []})
+
+
+@dataclass
+class Traffic:
+    """Single requests, from which the sums that the composer would return are made.
+
+    ``lookups`` holds (look-ups a day, hit rate) by tier; ``batches`` one row a batch: day, size, dollars of its
+    requests without the discount.
+    """
+
+    requests: pd.DataFrame
+    lookups: dict[str, tuple[float, float]] = field(default_factory=dict)
+    lookup_ms: dict[str, float] = field(default_factory=lambda: dict(LOOKUP_MS))
+    batches: pd.DataFrame = field(default_factory=lambda: NO_BATCHES)
+
+    def cost(self) -> float:
+        return float(self.requests["cost"].sum())
+
+    def observed(self) -> Observed:
+        data = self.requests
+        keys = [names.MODEL, names.TASK_TYPE, names.CACHE_TIER]
+        paid = data["cost"].fillna(0.0)
+        frames = {
+            "requests": pivot(data.assign(value=1.0), keys),
+            "cost_dollars": pivot(data.assign(value=paid), keys),
+            "unpriced_requests": pivot(data.assign(value=data["cost"].isna().astype(float)), [names.MODEL]),
+            "quality_points": pivot(data.assign(value=data["quality"].fillna(0.0)), keys[:2]),
+            "quality_samples": pivot(data.assign(value=data["quality"].notna().astype(float)), keys[:2]),
+            "wasted_cost_dollars": pivot(
+                data.assign(value=paid)[data["outcome"] != "ok"], [*keys[:2], names.OUTCOME]
+            ),
+            "user_cost_dollars": pivot(data.assign(value=paid), [names.USER]),
+            "latency_ms_sum": pivot(data.assign(value=data["latency"]), [names.MODEL, names.CACHE_TIER]),
+            "latency_ms_count": pivot(data.assign(value=1.0), [names.MODEL, names.CACHE_TIER]),
+        }
+        long = pd.concat([data.assign(direction=way, value=data[way]) for way in ("input", "output")])
+        frames["tokens"] = pivot(long, [*keys, names.DIRECTION])
+        frames["tokens_squared"] = pivot(
+            long.assign(value=long["value"] ** 2), [names.TASK_TYPE, names.DIRECTION]
+        )
+        days = frames["requests"].index
+        frames["token_count_bucket"] = histogram(long)
+        frames |= self._counters(days) | self._batching(days)
+        for family, labels in ASKED.items():
+            frames[family].columns.names = list(labels)
+        return Observed({family: frame.reindex(days).fillna(0.0) for family, frame in frames.items()}, ())
+
+    def _counters(self, days: pd.Index) -> dict[str, pd.DataFrame]:
+        def constant(values: dict[str, float]) -> pd.DataFrame:
+            return pd.DataFrame({key: np.full(len(days), value) for key, value in values.items()}, index=days)
+
+        hits = {tier: count * rate for tier, (count, rate) in self.lookups.items()}
+        return {
+            "cache_hits": constant(hits),
+            "cache_misses": constant({tier: self.lookups[tier][0] - hit for tier, hit in hits.items()}),
+            "cache_lookup_latency_ms_sum": constant(
+                {tier: count * self.lookup_ms[tier] for tier, (count, _) in self.lookups.items()}
+            ),
+        }
+
+    def _batching(self, days: pd.Index) -> dict[str, pd.DataFrame]:
+        if self.batches.empty:
+            nothing = pd.DataFrame(index=days)
+            return {
+                family: nothing.copy() for family in ("savings_dollars", "batches", "batch_savings_points")
+            }
+        made = self.batches.assign(size_class=self.batches["size"].map(batch_size_class))
+        points = 100 * made["size"].map(discount)
+        saved = (made["dollars"] * points / 100).groupby(made["day"]).sum()
+        return {
+            "savings_dollars": pd.DataFrame({"batching": saved}),
+            "batches": pivot(made.assign(value=1.0), [names.SIZE_CLASS]),
+            "batch_savings_points": pivot(made.assign(value=points), [names.SIZE_CLASS]),
+        }
+
+
+def pivot(data: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    columns = keys[0] if len(keys) == 1 else keys
+    return data.pivot_table(index="day", columns=columns, values="value", aggfunc="sum", fill_value=0.0)
+
+
+def histogram(long: pd.DataFrame) -> pd.DataFrame:
+    """Cumulative counts of the tokens of requests by direction and bound, each day."""
+    bounds = [*(f"{bound:g}" for bound in names.TOKEN_BUCKETS), "+Inf"]
+    place = np.searchsorted(names.TOKEN_BUCKETS, long["value"])
+    keyed = long.assign(place=place, value=1.0)
+    counts = pivot(keyed, ["direction", "place"])
+    wanted = pd.MultiIndex.from_product([("input", "output"), range(len(bounds))])
+    cumulative = counts.reindex(columns=wanted, fill_value=0.0).T.groupby(level=0).cumsum().T
+    cumulative.columns = pd.MultiIndex.from_product([("input", "output"), bounds])
+    return cumulative
+
+
+def make_requests(
+    *,
+    model: str = "gpt-4o",
+    task_type: str = "chat",
+    per_day: int = 400,
+    cached_share: float = 0.6,
+    sigma: float = 0.3,
+    quality: float | None = 4.5,
+    days: int = DAYS,
+    seed: int = 1,
+    mean_tokens: float = 800.0,
+) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    size = per_day * days
+    inputs = rng.lognormal(np.log(mean_tokens), sigma, size).round()
+    outputs = rng.lognormal(np.log(200.0), 0.2, size).round()
+    cached = rng.random(size) < cached_share
+    price_in, price_out = PRICES[model]
+    return pd.DataFrame(
+        {
+            "day": np.repeat(pd.date_range("2026-03-01", periods=days, tz="UTC"), per_day),
+            "model": model,
+            "task_type": task_type,
+            "cache_tier": np.where(cached, "1", "none"),
+            "user": rng.choice(["a", "b", "c"], size),
+            "input": inputs,
+            "output": outputs,
+            "cost": np.where(cached, 0.0, inputs * price_in + outputs * price_out),
+            "latency": np.where(cached, 5.0, 900.0),
+            "quality": np.nan if quality is None else rng.normal(quality, 0.2, size),
+            "outcome": "ok",
+        }
+    )
+
+
+def healthy(seed: int = 1) -> Traffic:
+    """Well cached, on models of one price class, of narrow requests, batched as well as it pays.
+
+    Half as many requests at weekends, and a third more at the end than at the beginning.
+    """
+    requests = pd.concat(
+        [
+            make_requests(model="gpt-4o", task_type="chat", seed=seed),
+            make_requests(model="gpt-4o-mini", task_type="chat", seed=seed + 1, per_day=500),
+            make_requests(model="gpt-4o-mini", task_type="summary", seed=seed + 2, per_day=300),
+            make_requests(model="gpt-4o", task_type="code", seed=seed + 3, per_day=250, quality=4.8),
+            make_requests(model="gpt-4o-mini", task_type="code", seed=seed + 4, per_day=40, quality=3.1),
+        ],
+        ignore_index=True,
+    )
+    rng = np.random.default_rng(seed + 5)
+    number = (requests["day"] - requests["day"].min()).dt.days
+    busy = np.where(requests["day"].dt.day_of_week < 5, 1.0, 0.5) * (0.75 + 0.25 * number / DAYS)
+    from_second = (requests["cache_tier"] == "1") & (rng.random(len(requests)) < 0.25)
+    requests.loc[from_second, "cache_tier"] = "2"
+    requests = requests[rng.random(len(requests)) < busy].reset_index(drop=True)
+    traffic = Traffic(requests, {"1": (1100.0, 0.45), "2": (600.0, 0.3)})
+    return batched(traffic, {12: 0.2, 16: 0.4, 24: 0.4})
+
+
+def advise(traffic: Traffic, prices: Mapping[str, UnitPrice] | None = None) -> dict[str, Recommendation]:
+    return {item.id: item for item in recommend(traffic.observed(), prices or {})}
+
+
+def priced(data: pd.DataFrame, model: str) -> pd.Series:
+    price_in, price_out = PRICES[model]
+    return data["input"] * price_in + data["output"] * price_out
+
+
+def last_week(data: pd.DataFrame) -> pd.Series:
+    return data["day"] >= data["day"].max() - timedelta(days=RECENT - 1)
+
+
+def discount(size: Any) -> Any:
+    """The share that a batch of ``size`` saves: more with its size, but ever less so."""
+    return 0.4 * (1.0 - 1.0 / (1.0 + 0.18 * (size - 1)))
+
+
+def batched(traffic: Traffic, sizes: Mapping[int, float], seed: int = 3) -> Traffic:
+    """Put the uncached summaries of ``traffic`` into batches of ``sizes`` (with their probabilities), discounted."""
+    rng = np.random.default_rng(seed)
+    data, found = traffic.requests, []
+    batchable = data[(data["task_type"] == "summary") & (data["cache_tier"] == "none")]
+    for day, part in batchable.groupby("day"):
+        drawn = rng.choice(list(sizes), len(part), p=list(sizes.values()))
+        number = np.repeat(np.arange(len(drawn)), drawn)[: len(part)]
+        batch = part["cost"].groupby(number)
+        found.append(pd.DataFrame({"day": day, "size": batch.size(), "dollars": batch.sum()}))
+        data.loc[part.index, "cost"] = part["cost"] * (1 - discount(batch.transform("size")))
+    traffic.batches = pd.concat(found, ignore_index=True)
+    return traffic
+
+
+# Traffic for each rule ----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Case:
+    """Traffic that the rule ``id`` fires on, and the dollars a month that a replay with its advice taken saves.
+
+    ``make`` takes a seed; ``list_prices`` are prices of models that may be proposed.
+    """
+
+    id: str
+    make: Callable[[int], Traffic]
+    replay: Callable[[Traffic], float]
+    list_prices: Mapping[str, UnitPrice] = field(default_factory=dict)
+
+
+def changed(change: Callable[[pd.DataFrame], pd.DataFrame], days: int = DAYS) -> Callable[[Traffic], float]:
+    """Return a replay: how much less the requests cost after ``change``, which gets a copy, scaled to a month."""
+
+    def replay(traffic: Traffic) -> float:
+        after = change(traffic.requests.copy())
+        return (traffic.cost() - float(after["cost"].sum())) / days * MONTH_DAYS
+
+    return replay
+
+
+def _cached_more(count: Callable[[pd.DataFrame], int]) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Let ``count(requests)`` of the uncached requests, drawn at random, be answered by a cache for nothing."""
+
+    def change(data: pd.DataFrame) -> pd.DataFrame:
+        uncached = data.index[data["cache_tier"] == "none"]
+        chosen = np.random.default_rng(9).choice(len(uncached), count(data), replace=False)
+        data.loc[uncached[chosen], "cost"] = 0.0
+        return data
+
+    return change
+
+
+def _to_half(data: pd.DataFrame) -> int:
+    return round(0.5 * len(data)) - int((data["cache_tier"] != "none").sum())
+
+
+def routed(model: str, to: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Let ``to`` answer what ``model`` answered."""
+
+    def change(data: pd.DataFrame) -> pd.DataFrame:
+        moved = (data["model"] == model) & (data["cache_tier"] == "none")
+        data.loc[moved, "cost"] = priced(data[moved], to)
+        return data
+
+    return change
+
+
+def dear_chat(seed: int = 1, cheap_quality: float | None = 4.5) -> Traffic:
+    requests = pd.concat(
+        [
+            make_requests(model="gpt-4", task_type="chat", per_day=600, seed=seed, quality=4.5),
+            make_requests(
+                model="gpt-4o", task_type="chat", per_day=200, seed=seed + 1, quality=cheap_quality
+            ),
+        ],
+        ignore_index=True,
+    )
+    return Traffic(requests, {"1": (800.0, 0.6)})
+
+
+def _trimmed(data: pd.DataFrame) -> pd.DataFrame:
+    data["input"] = data["input"].clip(upper=2 * data["input"].mean())
+    paid = data["cache_tier"] == "none"
+    data.loc[paid, "cost"] = priced(data[paid], "gpt-4o")
+    return data
+
+
+def _wasteful(seed: int) -> Traffic:
+    traffic = healthy(seed)
+    failed = np.random.default_rng(seed + 9).random(len(traffic.requests)) < 0.08
+    traffic.requests.loc[failed, "outcome"] = "retry"
+    return traffic
+
+
+def _without_failures(data: pd.DataFrame) -> pd.DataFrame:
+    return data[data["outcome"] == "ok"]
+
+
+def _longer_prompts(seed: int) -> Traffic:
+    traffic = healthy(seed)
+    longer = last_week(traffic.requests) & (traffic.requests["task_type"] == "chat")
+    traffic.requests.loc[longer, ["input", "output", "cost"]] *= 1.6
+    return traffic
+
+
+def _of_old_length(data: pd.DataFrame) -> pd.DataFrame:
+    longer = last_week(data) & (data["task_type"] == "chat")
+    data.loc[longer, "cost"] /= 1.6
+    return data
+
+
+def _busy_user(seed: int) -> Traffic:
+    """User c asks five times as much in the last week; the others go on as before."""
+    traffic = healthy(seed)
+    extra = traffic.requests[last_week(traffic.requests) & (traffic.requests["user"] == "c")]
+    traffic.requests = pd.concat([traffic.requests, *(extra.assign(added=True) for _ in range(4))])
+    traffic.requests["added"] = traffic.requests["added"].notna()
+    traffic.requests = traffic.requests.reset_index(drop=True)
+    return traffic
+
+
+def _without_added(data: pd.DataFrame) -> pd.DataFrame:
+    return data[~data["added"]]
+
+
+def _rerouted(seed: int) -> Traffic:
+    """The router sends the cheap model's chats to the dear one in the last week."""
+    traffic = healthy(seed)
+    data = traffic.requests
+    moved = last_week(data) & (data["task_type"] == "chat") & (data["model"] == "gpt-4o-mini")
+    uncached = moved & (data["cache_tier"] == "none")
+    data["before"] = data["cost"]
+    data.loc[moved, "model"] = "gpt-4"
+    data.loc[uncached, "cost"] = priced(data[uncached], "gpt-4")
+    return traffic
+
+
+def _as_before(data: pd.DataFrame) -> pd.DataFrame:
+    return data.assign(cost=data["before"])
+
+
+def _slow_tier(seed: int) -> Traffic:
+    traffic = healthy(seed)
+    traffic.lookups["3"], traffic.lookup_ms["3"] = (2000.0, 0.0), 40.0
+    return traffic
+
+
+def _small_batches(seed: int) -> Traffic:
+    requests = pd.concat(
+        [
+            make_requests(model="gpt-4o", task_type="summary", per_day=1500, seed=seed),
+            make_requests(model="gpt-4o-mini", task_type="chat", per_day=600, seed=seed + 1),
+        ],
+        ignore_index=True,
+    )
+    traffic = Traffic(requests, {"1": (2100.0, 0.6)})
+    return batched(traffic, {1: 0.2, 2: 0.2, 3: 0.2, 4: 0.2, 7: 0.1, 14: 0.05, 40: 0.05}, seed)
+
+
+def _batched_well(traffic: Traffic) -> float:
+    """Every batched request in a batch of the advised class, at the middle of its sizes in this traffic."""
+    advised = advise(traffic)["batch-size"].action
+    sizes = traffic.batches["size"]
+    inside = sizes[[f"until {batch_size_class(size)} requests" in advised for size in sizes]]
+    saved = (traffic.batches["dollars"] * (discount(inside.mean()) - sizes.map(discount))).sum()
+    return float(saved) / DAYS * MONTH_DAYS
+
+
+def _dearer(seed: int) -> Traffic:
+    traffic = healthy(seed)
+    data = traffic.requests
+    data.loc[last_week(data) & (data["model"] == "gpt-4o"), "cost"] *= 1.3
+    return traffic
+
+
+def _at_the_old_price(data: pd.DataFrame) -> pd.DataFrame:
+    data.loc[last_week(data) & (data["model"] == "gpt-4o"), "cost"] /= 1.3
+    return data
+
+
+def _rarely_cached(seed: int) -> Traffic:
+    return Traffic(make_requests(cached_share=0.3, per_day=2000, seed=seed), {"1": (2000.0, 0.3)})
+
+
+def _weak_tier_two(seed: int) -> Traffic:
+    requests = make_requests(cached_share=0.5, per_day=2000, seed=seed)
+    return Traffic(requests, {"1": (2000.0, 0.5), "2": (1000.0, 0.05)})
+
+
+MINI = {"gpt-4o-mini": UnitPrice(*PRICES["gpt-4o-mini"])}
+CASES: tuple[Case, ...] = (
+    Case("cache-hit-rate", _rarely_cached, changed(_cached_more(_to_half))),
+    Case("routing-dear-model:chat:gpt-4", dear_chat, changed(routed("gpt-4", "gpt-4o"))),
+    Case(
+        "cache-tier-2-hit-rate",
+        _weak_tier_two,
+        changed(_cached_more(lambda _: round(0.15 * 1000 * DAYS))),
+    ),
+    Case(
+        "token-variation:chat:input",
+        lambda seed: Traffic(make_requests(sigma=1.1, per_day=2500, seed=seed), {"1": (2500.0, 0.6)}),
+        changed(_trimmed),
+    ),
+    Case(
+        "model-dominant:gpt-4o",
+        lambda seed: Traffic(make_requests(model="gpt-4o", per_day=900, seed=seed), {"1": (900.0, 0.6)}),
+        changed(routed("gpt-4o", "gpt-4o-mini")),
+        MINI,
+    ),
+    Case("cost-drift:chat", _longer_prompts, changed(_of_old_length, RECENT)),
+    Case("share-jump:user:c", _busy_user, changed(_without_added, RECENT)),
+    Case("share-jump:model:gpt-4", _rerouted, changed(_as_before, RECENT)),
+    Case("wasted-cost", _wasteful, changed(_without_failures)),
+    Case("cache-tier-3-latency", _slow_tier, changed(lambda data: data)),
+    Case("batch-size", _small_batches, _batched_well),
+    Case("price-change:gpt-4o", _dearer, changed(_at_the_old_price, RECENT)),
+)
+"""One for each rule: the specification's five first. Looking into a tier that never hits costs no dollars."""

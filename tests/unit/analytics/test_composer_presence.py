@@ -1,0 +1,64 @@
+"""Which bins were scraped: from the recorded seconds where they tell, from samples elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asahi_analytics.composer.presence import scraped_bins, spans_of
+from asahi_analytics.composer.rounds import run
+from asahi_analytics.replies import Matrix, Series
+from asahi_analytics.tiles import RuleParameters
+
+MINUTE = 60.0
+ENDS = MINUTE * np.arange(101, 111)
+
+
+class Backend:
+    """Recorded seconds as a function of the minute (None: nothing recorded), and the minutes that hold samples."""
+
+    def __init__(self, seconds, sampled=()) -> None:
+        self.seconds, self.sampled = seconds, set(sampled)
+        self.raw_asked: list[tuple[float, float]] = []
+
+    def query_range(self, promql, start, end, step):
+        times = np.arange(start.timestamp(), end.timestamp() + 1e-6, step.total_seconds())
+        if "asahi:scrapes:state" in promql:
+            minutes = np.floor((times - 15) / MINUTE)
+            known = np.array([self.seconds(minute) is not None for minute in minutes])
+            scraped = np.array([self.seconds(minute) or 0.0 for minute in minutes])
+            return Matrix(
+                (
+                    Series({"part": "scraped"}, times[known], scraped[known]),
+                    Series({"part": "snapshot"}, times[known], MINUTE * minutes[known]),
+                )
+            )
+        self.raw_asked.append((times[0] / MINUTE, times[-1] / MINUTE))
+        present = times[np.isin(np.rint(times / MINUTE), list(self.sampled))]
+        return Matrix((Series({}, present, np.ones(present.size)),) if present.size else ())
+
+
+def bins(backend: Backend) -> list[bool]:
+    return run(scraped_bins(RuleParameters(), ENDS, MINUTE), backend).tolist()
+
+
+def test_bins_in_which_the_seconds_grow_were_scraped_and_no_sample_is_read():
+    backend = Backend(lambda minute: MINUTE * min(minute, 104))
+    assert bins(backend) == [True] * 4 + [False] * 6
+    assert backend.raw_asked == []
+
+
+def test_what_is_not_recorded_yet_is_read_from_samples():
+    backend = Backend(lambda minute: MINUTE * minute if minute <= 107 else None, sampled=[108, 110])
+    assert bins(backend) == [True] * 7 + [True, False, True]
+    assert backend.raw_asked == [(108.0, 110.0)]
+
+
+def test_seconds_that_began_anew_tell_nothing_of_the_bin_in_which_they_did():
+    backend = Backend(lambda minute: MINUTE * (minute if minute < 105 else minute - 105), sampled=[105])
+    assert bins(backend) == [True] * 10
+    assert backend.raw_asked == [(105.0, 105.0)]
+
+
+def test_spans_are_rows_of_chosen_bins():
+    assert list(spans_of(np.array([True, False, True, True]))) == [(0, 1), (2, 4)]
+    assert list(spans_of(np.array([False, False]))) == []
