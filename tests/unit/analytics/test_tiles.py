@@ -10,6 +10,7 @@ import yaml
 
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.tiles import (
+    MINUTE_FAMILIES,
     RuleParameters,
     rule_files,
     rule_group,
@@ -32,10 +33,17 @@ def test_the_committed_rules_are_those_that_are_generated():
     assert (RULES / "asahi_totals.yml").read_text() == rule_files()["asahi_totals.yml"]
 
 
-def test_histograms_are_evaluated_at_their_own_interval():
+def test_money_is_recorded_by_the_minute_and_what_nobody_reads_so_often_less_often():
     rules = RuleParameters(slow_interval=timedelta(minutes=10), lookback=timedelta(minutes=20))
     assert rule_group(FAMILIES["latency_ms_bucket"], rules)["interval"] == "600s"
+    assert rule_group(FAMILIES["user_tokens"], rules)["interval"] == "600s"
     assert rule_group(FAMILIES["cost_dollars"], rules)["interval"] == "60s"
+    assert set(FAMILIES) > MINUTE_FAMILIES
+
+
+def test_each_counter_is_read_twice_an_evaluation_once_to_be_counted_and_once_to_be_remembered():
+    text = state_expression(FAMILIES["cost_dollars"], RuleParameters())
+    assert text.count('asahi_cost_dollars_total{store!=""}') == 2
 
 
 def test_the_state_is_one_expression_so_that_it_is_committed_at_once():
