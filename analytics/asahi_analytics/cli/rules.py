@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from asahi_alerts import generator
-from asahi_analytics import hours, levels, tiles
+from asahi_analytics import recording, tiles
 from asahi_analytics.backfill import snapshot_grid, totals_before
 from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
@@ -77,12 +77,7 @@ def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
     names = ("interval", "slow_interval", "scrape_interval", "settle", "lookback", "state_lookback")
     parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
-    recorded = {
-        **tiles.rule_files(parameters),
-        **levels.rule_files(parameters),
-        **hours.rule_files(parameters),
-    }
-    return {**recorded, **generator.rule_files()}
+    return {**recording.rule_files(parameters), **generator.rule_files()}
 
 
 def run_build(arguments: argparse.Namespace) -> int:

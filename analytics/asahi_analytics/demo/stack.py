@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from asahi_alerts import generator
-from asahi_analytics import tiles
+from asahi_analytics import recording
 from asahi_analytics.demo import servers
 from asahi_analytics.demo.build import EXPORTER_JOB
 from asahi_analytics.demo.present import LiveTraffic, run_traffic
@@ -132,7 +132,7 @@ def _prometheus(folder: Folder, ports: Ports) -> Server:
 def write_rules(folder: Path) -> Sequence[Path]:
     """Write every rule file and return where they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {**tiles.rule_files(), **generator.rule_files()}
+    files = {**recording.rule_files(), **generator.rule_files()}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in files]
