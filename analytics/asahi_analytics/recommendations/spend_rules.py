@@ -160,9 +160,9 @@ def jumping_shares(observed: Observed) -> list[Finding]:
         frame = observed.by(spender.family, spender.label)
         total = frame.sum(axis=1)
         shares = frame.div(total.where(total > 0), axis=0).dropna()
-        for name in shares.columns:
-            before, recent = _before(shares[name]), _recent(shares[name])
-            if recent.mean() - before.mean() < SHARE_JUMP or not _rose(before, recent, 1.0):
+        gained = _recent(shares).mean() - _before(shares).mean()
+        for name in gained.index[gained >= SHARE_JUMP]:
+            if not _rose(_before(shares[name]), _recent(shares[name]), 1.0):
                 continue
             spent = [float(part(frame[name]).sum() / part(total).sum()) for part in (_before, _recent)]
             found.append(_jump(spender, str(name), spent[0], spent[1], spender.beyond(observed, str(name))))
