@@ -94,7 +94,8 @@ def recorded_history(
     """Yield what the rules would have recorded of ``counters`` at ``snapshots_ms``, for them to go on from.
 
     ``snapshots_ms`` ascend and are multiples of the family's evaluation interval. Counters begin from zero. The
-    last snapshot also holds every counter as last seen, so that live rules continue the same run.
+    last snapshot also holds every counter as last seen, so that live rules continue the same run. Nothing is later
+    than its evaluation: Prometheus takes no sample that is older than what its blocks hold.
     """
     _check_grid(family, snapshots_ms, rules)
     totals: dict[tuple[str, ...], Floats] = {}
@@ -111,7 +112,8 @@ def recorded_history(
             memories[tuple(sorted(counter.memory().items()))] = counter.created
     for memory, created in memories.items():
         yield HistorySeries(name, {**dict(memory), PART: MEMORY}, at_end, np.array([created]))
-    yield from _recorded(family, totals, snapshots_ms, rules)
+    for one in _recorded(family, totals, snapshots_ms, rules):
+        yield one.between(0, int(at_end[0]) + 1)
 
 
 def _recorded(

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from werkzeug.serving import make_server
 
 from asahi_analytics import dashboards
+from asahi_analytics.api.app import create_app
 from asahi_analytics.dashboards import check
 from asahi_analytics.dashboards.money import counted
 from asahi_analytics.demo import servers
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_exporter.conventions import FAMILIES
+from asahi_analytics.settings import CacheSettings, Settings
+from asahi_exporter.conventions import BUDGET_OVERRUN_PROBABILITY, FAMILIES, FORECAST_COST
 from support.demo_data import demo_prometheus
 
 pytestmark = pytest.mark.integration
+
+BUDGETS = "asahi-budgets.json"
+"""The dashboard of what the analytics service says, which the exporter's history does not hold."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +34,49 @@ def demo(tmp_path_factory):
         yield PrometheusClient(server.url), end
 
 
-@pytest.mark.parametrize("name", dashboards.DASHBOARDS)
+@pytest.fixture(scope="module")
+def budgets(tmp_path_factory):
+    """A Prometheus that scrapes the analytics service, which knows budgets and forecasts from four days of traffic."""
+    folder, port = tmp_path_factory.mktemp("budgets"), servers.free_port()
+    plans = folder / "budgets.yml"
+    plans.write_text("budgets:\n  - monthly_dollars: 45000\n  - model: gpt-4o\n    monthly_dollars: 9000\n")
+    with demo_prometheus(folder, days=4, targets={"asahi-analytics": [f"127.0.0.1:{port}"]}) as (server, _):
+        settings = Settings.model_validate({"prometheus": {"url": server.url}, "budgets_file": str(plans)})
+        with serving(create_app(settings), port):
+            client = PrometheusClient(server.url, cache=CacheSettings(max_bytes=0))
+            last = f"count({BUDGET_OVERRUN_PROBABILITY.name}) and count({FORECAST_COST.name})"
+            until(lambda: client.query(last, datetime.now(UTC)).samples, "budgets are scraped")
+            yield client
+
+
+@contextmanager
+def serving(app, port: int):
+    """Serve ``app`` from a thread."""
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def until(condition, what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s, but not: {what}"
+        time.sleep(0.1)
+
+
+def test_what_the_service_says_of_budgets_and_the_future_can_be_drawn(budgets):
+    answers = list(check.ask(budgets, dashboards.DASHBOARDS[BUDGETS](), datetime.now(UTC), since="now-1h"))
+    assert len(answers) >= 8
+    assert [answer for answer in answers if not answer.good] == []
+
+
+@pytest.mark.parametrize("name", dashboards.DASHBOARDS.keys() - {BUDGETS})
 def test_every_query_returns_series_and_names_only_what_the_exporter_has(demo, name):
     client, end = demo
     answers = list(check.ask(client, dashboards.DASHBOARDS[name](), end, since="now-24h"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,12 +27,18 @@ class Quiet:
 
 
 @contextlib.contextmanager
-def demo_prometheus(path: Path) -> Iterator[tuple[servers.Server, datetime]]:
-    """Write the history, start a Prometheus on it; yields the server and the end of the history."""
+def demo_prometheus(
+    path: Path, days: float = DAYS, targets: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[tuple[servers.Server, datetime]]:
+    """Write the history, start a Prometheus on it; yields the server and the end of the history.
+
+    It scrapes ``targets`` every second, which are served from then on or later.
+    """
     folder = Folder(path / "demo")
     folder.make()
     end = datetime.now(UTC).replace(microsecond=0)
-    build_history(HistoryPlan(end, DAYS, SEED, "127.0.0.1:9091"), folder, Quiet())
-    server = servers.prometheus(path, servers.prometheus_config(), data=folder.data)
+    build_history(HistoryPlan(end, days, SEED, "127.0.0.1:9091"), folder, Quiet())
+    config = servers.prometheus_config(targets=targets, scrape_interval="1s")
+    server = servers.prometheus(path, config, data=folder.data)
     with servers.running(server):
         yield server, end

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from asahi_analytics.dashboards.budgets import budgets
 from asahi_analytics.dashboards.grafana import Json
 from asahi_analytics.dashboards.money import money
 from asahi_analytics.dashboards.overview import overview
@@ -17,6 +18,7 @@ from asahi_analytics.dashboards.overview import overview
 DASHBOARDS: Final[Mapping[str, Callable[[], Json]]] = {
     "asahi-overview.json": overview,
     "asahi-money.json": money,
+    "asahi-budgets.json": budgets,
 }
 
 

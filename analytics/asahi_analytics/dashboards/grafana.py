@@ -225,9 +225,9 @@ def datasource_variable() -> Json:
     }
 
 
-def label_variable(label: str, matchers: str = "") -> Json:
+def label_variable(metric: names.Metric, label: str, matchers: str = "") -> Json:
     """Return a multi-select variable over the values of ``label``, reloaded when the time range changes."""
-    selector = names.REQUESTS.name + (f"{{{matchers}}}" if matchers else "")
+    selector = metric.name + (f"{{{matchers}}}" if matchers else "")
     return {
         "type": "query",
         "name": label,
@@ -246,8 +246,19 @@ def label_variable(label: str, matchers: str = "") -> Json:
     }
 
 
-def dashboard(uid: str, title: str, description: str, panels: Sequence[Json], *, since: str) -> Json:
-    """Return a dashboard of ``panels`` that shows the time since ``since`` (``now-24h``) when opened."""
+def dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    panels: Sequence[Json],
+    *,
+    since: str,
+    about: names.Metric = names.REQUESTS,
+) -> Json:
+    """Return a dashboard of ``panels`` that shows the time since ``since`` (``now-24h``) when opened.
+
+    The jobs and instances to choose from are those that serve ``about``.
+    """
     return {
         "uid": uid,
         "id": None,
@@ -276,8 +287,8 @@ def dashboard(uid: str, title: str, description: str, panels: Sequence[Json], *,
         "templating": {
             "list": [
                 datasource_variable(),
-                label_variable("job"),
-                label_variable("instance", 'job=~"$job"'),
+                label_variable(about, "job"),
+                label_variable(about, "instance", 'job=~"$job"'),
             ]
         },
         "panels": [{"id": number, **each} for number, each in enumerate(panels, start=1)],

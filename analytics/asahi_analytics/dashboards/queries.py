@@ -148,7 +148,7 @@ def _aggregations_as_calls(words: list[str]) -> list[str]:
 
 def _sample_labels() -> Mapping[str, frozenset[str]]:
     labels: dict[str, frozenset[str]] = {}
-    for metric in names.METRICS:
+    for metric in (*names.METRICS, *names.SERVICE_METRICS):
         own = frozenset(metric.labels)
         if metric.kind == "histogram":
             labels[f"{metric.name}_bucket"] = own | {"le"}

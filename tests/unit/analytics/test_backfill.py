@@ -67,10 +67,16 @@ def test_the_copies_are_of_the_snapshots_on_their_grid_and_add_up():
     }
     whole = found[("asahi:savings_dollars:whole", ("part", "running"))]
     hour = found[("asahi:savings_dollars:hour", ("part", "running"), ("phase", "routing"))]
-    assert whole.values.tolist() == [6, 7, 9, 13]
-    assert (whole.times_ms - grid).tolist() == [90_000] * 4
-    assert hour.values.tolist() == [2, 8]
-    assert found[("asahi:savings_dollars:hour", ("part", "snapshot"))].values.tolist() == [3600, 7200]
+    assert whole.values.tolist() == [6, 7]
+    assert (whole.times_ms - grid[:2]).tolist() == [90_000] * 2
+    assert hour.values.tolist() == [2]
+    assert found[("asahi:savings_dollars:hour", ("part", "snapshot"))].values.tolist() == [3600]
+
+
+def test_nothing_is_recorded_later_than_the_last_evaluation():
+    grid = np.array([3540, 3600, 7140, 7200], dtype=np.int64) * 1000
+    found = recorded_history(SAVINGS, [counter([1, 2, 4, 8], times=grid.tolist())], grid, RuleParameters())
+    assert max(series.times_ms[-1] for series in found if series.times_ms.size) == 7_215_000
 
 
 def test_a_plain_counter_is_known_by_its_life():

@@ -1,0 +1,112 @@
+"""The dashboard "Asahi budgets": the month against its budgets, and the forecast with its band.
+
+The analytics service computes these series and serves them on its own ``/metrics``; each of its workers says the
+same, so the largest is taken.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asahi_analytics.dashboards.grafana import (
+    DOLLARS,
+    RATIO,
+    Caption,
+    Json,
+    Place,
+    bar_chart,
+    dashboard,
+    scraped,
+    target,
+    time_series,
+)
+from asahi_exporter import conventions as names
+
+SOURCE: Final = "From the analytics service, which Prometheus must scrape."
+LOW, MEAN, HIGH = names.FORECAST_BOUNDS
+WHOLE: Final = f'{names.BUDGET}="{names.WHOLE_BUDGET}"'
+
+
+def _by_budget(metric: names.Metric) -> str:
+    return f"max by ({names.BUDGET}) ({scraped(metric.name)})"
+
+
+def _of_whole(metric: names.Metric) -> str:
+    return f"max({scraped(metric.name, WHOLE)})"
+
+
+def _bound(metric: names.Metric, bound: str, *matchers: str) -> str:
+    chosen = ", ".join((*matchers, f'{names.BOUND}="{bound}"'))
+    return f"max({scraped(metric.name, chosen)})"
+
+
+def _banded(panel: Json) -> Json:
+    """Fill the space between the bounds of the forecast and draw the bounds themselves faintly."""
+    band = {"id": "custom.fillBelowTo", "value": LOW}
+    faint = {"id": "custom.lineWidth", "value": 0}
+    overrides = [
+        {"matcher": {"id": "byName", "options": HIGH}, "properties": [band, faint]},
+        {"matcher": {"id": "byName", "options": LOW}, "properties": [faint]},
+    ]
+    return {**panel, "fieldConfig": {**panel["fieldConfig"], "overrides": overrides}}
+
+
+def _month() -> Json:
+    caption = Caption(
+        "The month of the budget over everything",
+        "Dollars spent this month, what an even pace would have spent, the budget, and what the whole month is "
+        f"expected to come to, with its interval. {SOURCE}",
+        DOLLARS,
+    )
+    lines = [
+        target("A", _of_whole(names.BUDGET_SPENT), "spent"),
+        target("B", _of_whole(names.BUDGET_PLANNED), "even pace"),
+        target("C", _of_whole(names.BUDGET_DOLLARS), "budget"),
+        *(
+            target(ref, _bound(names.BUDGET_FORECAST, bound, WHOLE), bound)
+            for ref, bound in zip("DEF", (HIGH, MEAN, LOW), strict=True)
+        ),
+    ]
+    return _banded(time_series(caption, Place(0, 0, 24, 10), lines))
+
+
+def _used() -> Json:
+    caption = Caption("Budget used", f"Dollars spent this month as a share of each budget. {SOURCE}", RATIO)
+    used = f"sort_desc({_by_budget(names.BUDGET_SPENT)} / {_by_budget(names.BUDGET_DOLLARS)})"
+    asked = target("A", used, f"{{{{{names.BUDGET}}}}}", instant=True, result_format="table")
+    return bar_chart(caption, Place(0, 10, 12, 9), [asked], category=names.BUDGET)
+
+
+def _overrun() -> Json:
+    caption = Caption(
+        "Probability of an overrun",
+        f"How likely each budget is to be exceeded by the end of the month. {SOURCE}",
+        RATIO,
+    )
+    likely = _by_budget(names.BUDGET_OVERRUN_PROBABILITY)
+    return time_series(caption, Place(12, 10, 12, 9), [target("A", likely, f"{{{{{names.BUDGET}}}}}")])
+
+
+def _next_days() -> Json:
+    caption = Caption(
+        "Expected cost of the next 30 days",
+        f"The forecast of spend with its interval, as it stood at each moment. {SOURCE}",
+        DOLLARS,
+    )
+    lines = [
+        target(ref, _bound(names.FORECAST_COST, bound), bound)
+        for ref, bound in zip("ABC", (HIGH, MEAN, LOW), strict=True)
+    ]
+    return _banded(time_series(caption, Place(0, 19, 24, 8), lines))
+
+
+def budgets() -> Json:
+    """Return the dashboard "Asahi budgets"."""
+    return dashboard(
+        "asahi-budgets",
+        "Asahi budgets",
+        "The running month against its budgets, and what the next 30 days will cost, each with its interval.",
+        [_month(), _used(), _overrun(), _next_days()],
+        since="now-7d",
+        about=names.FORECAST_COST,
+    )
