@@ -124,8 +124,9 @@ class SingleFlight(Generic[Key, Value]):
 class Refreshed(Generic[Value]):
     """A value that is worked out beside the requests that read it, at most every ``every_seconds``.
 
-    Reading never waits: it returns the last value and, when that is old, starts one thread that makes a new one.
-    An error of ``work`` that is an ``AnalyticsError`` leaves no value, and is raised to readers.
+    Reading returns the last value and, when that is old, starts one thread that makes a new one; only before there is
+    any outcome does it wait, at most ``first_wait_seconds``. An error of ``work`` that is an ``AnalyticsError`` leaves
+    no value, and is raised to readers.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Refreshed(Generic[Value]):
         work: Callable[[], Value],
         every_seconds: float,
         *,
+        first_wait_seconds: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
         start: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
@@ -143,12 +145,15 @@ class Refreshed(Generic[Value]):
         self._start = start or _in_thread
         self._outcome: Value | AnalyticsError = NotEnoughData("not worked out yet; ask again in a moment")
         self._next = -float("inf")
+        self._first_wait_seconds = first_wait_seconds
+        self._worked = threading.Event()
         self._lock = threading.Lock()
 
     def get(self) -> Value:
         """Return the last value; raise ``NotEnoughData`` before there is one."""
         if self._is_due():
             self._start(self._refresh)
+        self._worked.wait(self._first_wait_seconds)
         outcome = self._outcome
         if isinstance(outcome, AnalyticsError):
             raise outcome
@@ -168,6 +173,7 @@ class Refreshed(Generic[Value]):
             self._outcome = error
         finally:
             self._next = self._clock() + self._every_seconds
+            self._worked.set()
 
 
 def _in_thread(work: Callable[[], None]) -> None:

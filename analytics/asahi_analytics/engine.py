@@ -69,8 +69,8 @@ DRIVER_LABELS: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
 QUANTILES: Final = (0.5, 0.75, 0.9, 0.95, 0.99)
 MAX_INTERVALS: Final = 1000
 MAX_DRIVERS: Final = 1000
-MAX_NAMED: Final = 30
-"""Label sets that a query names one by one; of more, every one is asked for."""
+MAX_NAMED: Final = 400
+"""Characters of label values that a query names one by one; of more, every one is asked for."""
 
 
 def utc_now() -> datetime:
@@ -315,13 +315,11 @@ def _dearest(cost: Sums, limit: int) -> pd.Series[float]:
 
 
 def _among(labels: Sequence[str], chosen: pd.Series[float]) -> dict[str, list[str]] | None:
-    """What lets the ``chosen`` through and few others; nothing when they are too many to name."""
-    if not 0 < len(chosen) <= MAX_NAMED:
-        return None
-    values = chosen.index.to_frame(index=False)
-    return {
-        label: sorted({str(value) for value in values.iloc[:, number]}) for number, label in enumerate(labels)
-    }
+    """What lets the ``chosen`` through and few others; nothing when there are none or they are long to name."""
+    values = chosen.index.to_frame(index=False).astype(str)
+    named = {label: sorted(values.iloc[:, number].unique()) for number, label in enumerate(labels)}
+    length = sum(len(value) for each in named.values() for value in each)
+    return named if 0 < length <= MAX_NAMED else None
 
 
 def _drivers(

@@ -129,11 +129,14 @@ def state_metric(family: Family) -> str:
 class Reach:
     """How far back the terms look.
 
-    For state, for counters last seen, for samples of stored counters, to the snapshot before, and to the latest scrape.
+    For state, for counters last seen, for the memories they live in, for samples of stored counters, to the snapshot
+    before, and to the latest scrape. A memory is forgotten no later than its counters, which were last recorded up to
+    a look-back before it: else what they held would be counted again.
     """
 
     state: timedelta
     seen: timedelta
+    memory: timedelta
     stored: timedelta
     before: timedelta
     scrape: timedelta
@@ -162,8 +165,8 @@ class Terms:
         """State as last recorded."""
         where = self.where if part in {SEEN, RUNNING} else ""
         matching = ",".join(filter(None, (f'{PART}="{part}"', more, where)))
-        range_text = duration(self.reach.seen if part == SEEN else self.reach.state)
-        return f"last_over_time({self.state}{{{matching}}}[{range_text}])"
+        reach = {SEEN: self.reach.seen, MEMORY: self.reach.memory}.get(part, self.reach.state)
+        return f"last_over_time({self.state}{{{matching}}}[{duration(reach)}])"
 
     def _raw(self, store: str) -> str:
         matching = ",".join(filter(None, (f'{STORE}{store}""', self.where)))
@@ -284,6 +287,7 @@ def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
     reach = Reach(
         rules.state_lookback,
         rules.state_lookback,
+        rules.state_lookback - rules.lookback,
         rules.lookback,
         interval - _MILLISECOND,
         rules.scrape_interval - _MILLISECOND,
@@ -301,6 +305,7 @@ def terms_at_query_time(
     reach = Reach(
         since_snapshot,
         rules.state_lookback,
+        rules.state_lookback - rules.lookback,
         max(rules.lookback, since_snapshot),
         since_snapshot,
         rules.scrape_interval - _MILLISECOND,
@@ -345,7 +350,7 @@ def scrapes_expression(rules: RuleParameters) -> str:
     """Return the rule that counts the seconds in which any exporter was scraped, and the restarts seen."""
     interval, settle = rules.interval, duration(rules.settle)
     step, seconds = duration(interval), f"{interval.total_seconds():g}"
-    terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 5), SCRAPES_STATE, str, str, "")
+    terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 6), SCRAPES_STATE, str, str, "")
     settled = f"(time() - {rules.settle.total_seconds():g})"
     now = f"vector({settled} - {settled} % {seconds})"
 

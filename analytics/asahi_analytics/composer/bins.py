@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 MIN_SLACK_SECONDS: Final = 600.0
 """How old a snapshot may be and still stand for an edge in long bins; three quarters of a bin in short ones."""
-MAX_EXACT_EDGES: Final = 6
+MAX_EXACT_EDGES: Final = 12
 """Edges that no snapshot lies on and that are still looked up one by one, for each run."""
 
 
@@ -54,19 +54,32 @@ class Table:
         for key in {**self.columns, **amounts}:
             self.add(key, np.array([place]), np.array([amounts.get(key, 0.0)]) - self._at(key, place))
 
+    def fill(self, places: Places) -> None:
+        """Take for each of ``places``, in order, that is not known the amounts of the one before; the first is."""
+        known = self.known[places]
+        source = places[np.maximum.accumulate(np.where(known, np.arange(places.size), 0))]
+        for column in self.columns.values():
+            column[places] = column[source]
+        self.known[places] = True
+
     def _at(self, key: Key, place: int) -> float:
         return float(self.columns[key][place]) if key in self.columns else 0.0
 
     def differences(self, inside: Places) -> Table:
-        """Return what was added between neighbours of which both are known and ``inside``; never less than nothing."""
+        """Return what was added between neighbours of which both are known and ``inside``; never less than nothing.
+
+        A total that is higher than a later one, which had not seen the last samples before an outage, is held to that:
+        so bins add up to the difference of the ends.
+        """
         found = Table(self.known.size - 1)
         known = np.zeros(self.known.size, dtype=bool)
         known[inside] = self.known[inside]
         found.known = known[1:] & known[:-1]
-        found.columns = {
-            key: np.where(found.known, np.maximum(np.diff(column), 0.0), 0.0)
-            for key, column in self.columns.items()
-        }
+        places = np.flatnonzero(known)
+        for key, column in self.columns.items():
+            held = column.copy()
+            held[places] = np.minimum.accumulate(column[places][::-1])[::-1]
+            found.columns[key] = np.where(found.known, np.diff(held), 0.0)
         return found
 
     def merge(self, other: Table) -> None:
@@ -125,14 +138,19 @@ class Bins:
         return totals.differences(inside)
 
     def _at_edges(self, run: Run, inside: Places) -> Asking[Table]:
-        """Find the running total at edges: the outer ones exact, inner ones at the snapshot before."""
+        """Find the running total at edges: the outer ones exact, inner ones at the snapshot before.
+
+        Few edges that no snapshot lies on are looked up one by one. Of more, in an interruption, what was counted
+        late is in the bin at its end: never from samples, which the totals after it hold already.
+        """
         interval = self._question.interval
         totals = Table(self._edges.size)
         late = np.array([], dtype=np.intp)
         if self._step % interval == 0:
             late = yield from self._recorded(run, inside, totals)
         outer = inside[[0, -1]]
-        exact = [outer[self._edges[outer] % interval > 0] if totals.known.any() else outer]
+        loose = ~totals.known[outer] | (self._edges[outer] % interval > 0) | np.isin(outer, late)
+        exact = [outer[loose]]
         for few in (late, inside[~totals.known[inside]]):
             exact += [few] if few.size <= MAX_EXACT_EDGES else []
         places = np.unique(np.concatenate(exact)).tolist()
@@ -141,6 +159,7 @@ class Bins:
         )
         for place, amounts in zip(places, found, strict=True):
             totals.put(place, amounts)
+        totals.fill(inside)
         return totals
 
     def _recorded(self, run: Run, inside: Places, totals: Table) -> Asking[Places]:

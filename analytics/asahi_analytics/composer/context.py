@@ -48,7 +48,7 @@ class Context:
 
     def trust(self, plan: Sequence[Piece], heard: Sequence[str]) -> Trust:
         """Return the trust of a sum that was put together from ``plan``; ``heard``: the backend's warnings."""
-        raw = sum(piece.end - piece.start for piece in plan if piece.run is None) / self.window.seconds
+        raw = sum(self._scraped_of(piece) for piece in plan if piece.run is None) / self.window.seconds
         scraped = self.coverage.scraped
         return Trust(
             scraped_ratio=None if scraped is None else min(1.0, scraped / self.window.seconds),
@@ -59,6 +59,12 @@ class Context:
             source=", ".join(dict.fromkeys(_source(piece) for piece in plan)),
             warnings=[*_warnings(self, raw), *heard],
         )
+
+    def _scraped_of(self, piece: Piece) -> float:
+        """Seconds of ``piece`` that lie in no gap: where nothing was scraped there is nothing to be repaired."""
+        gaps = ((gap.start.timestamp(), gap.end.timestamp()) for gap in self.coverage.gaps)
+        missing = sum(max(0.0, min(piece.end, end) - max(piece.start, start)) for start, end in gaps)
+        return max(0.0, piece.end - piece.start - missing)
 
 
 def _source(piece: Piece) -> str:

@@ -24,7 +24,7 @@ from asahi_analytics.tiles import (
     part,
     terms_at_query_time,
 )
-from asahi_exporter.conventions import STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import REQUESTS, STORE, STORE_CREATED, Family
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Edge:
 
     def total(self, by: Sequence[str], at: datetime) -> Asking[Amounts | None]:
         """Find the running total by ``by`` at ``at``; ``None`` where totals that were filled in do not lead to it."""
-        asked = (self._summed(by), self._scraped(), self._remembered(), self._plain())
-        summed, scraped, remembered, plain = yield from together([value(promql, at) for promql in asked])
-        if plain.samples or not _same_memories(scraped, remembered):
+        asked = (self._summed(by), self._scraped(), self._remembered(), self._followed_only())
+        summed, scraped, remembered, followed = yield from together([value(promql, at) for promql in asked])
+        if followed.samples or not _same_memories(scraped, remembered):
             if self.filled:
                 return None
             summed = yield from value(self._followed(by), at)
@@ -83,11 +83,12 @@ class Edge:
         selector = f'{self.metric}{{{PART}="{MEMORY}",{STORE}!=""}}[{duration(self.since)}]'
         return f"count by ({STORE}) (last_over_time({selector}))"
 
-    def _plain(self) -> str:
-        """Whether there are counters that die with their process."""
+    def _followed_only(self) -> str:
+        """Whether there are counters that die with their process, or a memory that was set back."""
         counters = f'{self.family.source}{{{STORE}=""}}[{self._reach}]'
         memories = f'{STORE_CREATED.name}{{{STORE}=""}}[{self._reach}]'
-        return f"count(last_over_time({counters})) or count(last_over_time({memories}))"
+        fell = f'resets({REQUESTS.name}{{{STORE}!=""}}[{self._reach}]) > 0'
+        return f"count(last_over_time({counters})) or count(last_over_time({memories})) or count({fell})"
 
     def _followed(self, by: Sequence[str]) -> str:
         return terms_at_query_time(self.family, self.rules, self.metric, self.since, self.where).total(by)
@@ -95,7 +96,8 @@ class Edge:
 
 def _same_memories(scraped: Vector, remembered: Vector) -> bool:
     """Whether each memory that was scraped is served by one process and was there at the snapshot, and none is gone."""
-    processes = {sample.labels.get(STORE): sample.value for sample in scraped.samples}
-    return all(count == 1 for count in processes.values()) and processes.keys() == {
-        sample.labels.get(STORE) for sample in remembered.samples
-    }
+    now, then = (
+        {sample.labels.get(STORE): sample.value for sample in memories.samples}
+        for memories in (scraped, remembered)
+    )
+    return now == then and all(count == 1 for count in now.values())

@@ -22,7 +22,8 @@ LOOKBACK: Final = 20
 
 def scraped_bins(rules: RuleParameters, ends: Floats, step: float) -> Asking[Bools]:
     """Find which of the bins of ``step`` seconds that end at ``ends`` hold a sample of an exporter."""
-    known, present = yield from _from_totals(rules, ends, step)
+    known, seconds = yield from scraped_seconds(rules, ends, step)
+    present = seconds > 0
     spans = list(spans_of(~known))
     found = yield from together([_from_samples(ends[first:last], step) for first, last in spans])
     for (first, last), told in zip(spans, found, strict=True):
@@ -30,8 +31,8 @@ def scraped_bins(rules: RuleParameters, ends: Floats, step: float) -> Asking[Boo
     return present
 
 
-def _from_totals(rules: RuleParameters, ends: Floats, step: float) -> Asking[tuple[Bools, Bools]]:
-    """Find which bins the recorded seconds tell of, and in which of them they grew.
+def scraped_seconds(rules: RuleParameters, ends: Floats, step: float) -> Asking[tuple[Bools, Floats]]:
+    """Find which bins the recorded seconds tell of, and by how much they grew in each.
 
     A bin is read when the evaluation of its end is sure to have been; near now, where that is still to come, and
     around interruptions nothing is told.
@@ -49,7 +50,7 @@ def _from_totals(rules: RuleParameters, ends: Floats, step: float) -> Asking[tup
         found[series.labels[PART]][places] = series.values
     counted = found[SNAPSHOT] > edges - interval
     grown = np.diff(found[SCRAPED])
-    return counted[1:] & counted[:-1] & (grown >= 0), grown > 0
+    return counted[1:] & counted[:-1] & (grown >= 0), grown
 
 
 def _from_samples(ends: Floats, step: float) -> Asking[Bools]:

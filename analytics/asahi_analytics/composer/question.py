@@ -86,12 +86,12 @@ class Question:
         look = look_in(run.metric)
         if at % self.interval == 0:
             found = yield from look(at + self.after, self.after)
-            if found is not None and found.snapshot == at:
+            if found is not None and found.snapshot == at and found.since == run.since:
                 answer = yield from value(self.recorded(run.metric, self.after), moment(at + self.after))
                 return amounts_of(answer.samples, self.ask.by)
         found = yield from look(at, self.rules.state_lookback.total_seconds())
-        if found is None:
-            return {}
+        if found is None or found.since != run.since:  # its first evaluation is still to come
+            return (yield from self._from_samples(run.since, at)) if at > run.since else {}
         since = timedelta(seconds=max(round(at - found.snapshot, 3), 0.001))
         where = matchers(self.ask.where)[1:-1]
         edge = Edge(self.family, self.rules, run.metric, since, where, found.backfilled)

@@ -278,7 +278,8 @@ class RawSums:
     def _over(self, function: str, length: float, more: str) -> str:
         stored = f"{function}({self._selector('!=', more)}[{_seconds(length)}])"
         plain = f"{function}({self._selector('=', more)}[{_seconds(length)}])"
-        return f"max {by_clause((*self._family.labels, STORE))} ({stored}) or {plain}"
+        of_several = "min" if function == "min_over_time" else "max"
+        return f"{of_several} {by_clause((*self._family.labels, STORE))} ({stored}) or {plain}"
 
     def _restarts(self, length: float, more: str) -> str:
         """Processes whose counters fell, or whose memory was made anew, in the bin or shortly before."""

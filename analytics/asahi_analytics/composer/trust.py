@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 import numpy as np
 
-from asahi_analytics.composer.presence import LOOKBACK, scraped_bins, spans_of
+from asahi_analytics.composer.presence import LOOKBACK, scraped_bins, scraped_seconds, spans_of
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece, look_in, moment, pieces
 from asahi_analytics.composer.values import Gap
@@ -18,7 +18,9 @@ from asahi_analytics.tiles import PART, RESTARTS, SCRAPED, SCRAPES_STATE, RulePa
 from asahi_analytics.windows import Window
 
 MAX_STEPS: Final = 1500
-"""How finely gaps are looked for: a window is cut into no more bins than this."""
+"""How finely gaps are looked for in samples: a window is cut into no more bins than this."""
+MAX_BINS: Final = 10_000
+"""The same in what was recorded: every minute of a week, every five of a month."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def _of_piece(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
     resets = round(after.get(RESTARTS, 0.0) - before.get(RESTARTS, 0.0))
     if seconds >= length - 2.5 * interval:
         return Coverage(length, resets, ())
-    return replace((yield from _from_bins(piece, rules)), resets=resets)
+    gaps = yield from _recorded_gaps(piece, rules)
+    return Coverage(max(0.0, min(length, seconds)), resets, gaps)
 
 
 def _recorded(at: float, interval: float) -> Asking[dict[str, float]]:
@@ -61,6 +64,21 @@ def _recorded(at: float, interval: float) -> Asking[dict[str, float]]:
     selector = f'{SCRAPES_STATE}{{{PART}=~"{SCRAPED}|{RESTARTS}"}}[{back}]'
     answer = yield from value(f"max by ({PART}) (last_over_time({selector}))", moment(at))
     return {sample.labels[PART]: sample.value for sample in answer.samples}
+
+
+def _recorded_gaps(piece: Piece, rules: RuleParameters) -> Asking[tuple[Gap, ...]]:
+    """Find when the recorded seconds fell behind by an evaluation or more.
+
+    The bins lie on multiples of their length, so that the same gap is found from every window of about this length.
+    """
+    interval = rules.interval.total_seconds()
+    step = float(max(interval, np.ceil((piece.end - piece.start) / MAX_BINS / interval) * interval))
+    ends = np.arange(np.ceil(piece.start / step) + 1, np.floor(piece.end / step) + 1) * step
+    if not ends.size:
+        return ()
+    known, seconds = yield from scraped_seconds(rules, ends, step)
+    spans = spans_of(known & (seconds <= step - interval))
+    return tuple(Gap(start=moment(ends[first] - step), end=moment(ends[last - 1])) for first, last in spans)
 
 
 def _from_bins(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:

@@ -30,16 +30,19 @@ from asahi_exporter.schema import Schema
 FINE: Final = timedelta(minutes=1)
 FINE_DAYS: Final = 1
 COARSE: Final = timedelta(minutes=5)
+LIVE: Final = timedelta(seconds=15)
+LIVE_DAYS: Final = 1.5 / 24
+"""As long as the alert of scrape gaps looks back, and more."""
 TIERS: Final = (*CACHE_TIERS, NO_CACHE)
 
 
 def scrape_times(end: datetime, days: float) -> Floats:
-    """Return the moments of the scrapes, in seconds: every five minutes, every minute in the last day."""
+    """Return the moments of the scrapes, in seconds: every five minutes, every minute of the last day, then as live."""
     end_s = end.timestamp()
-    fine_s = min(days, FINE_DAYS) * 86_400.0
-    start_s = end_s - days * 86_400.0
-    coarse = np.arange(start_s, end_s - fine_s, COARSE.total_seconds())
-    return np.concatenate([coarse, np.arange(end_s - fine_s, end_s + 1.0, FINE.total_seconds())])
+    fine_s, live_s = (end_s - min(days, each) * 86_400.0 for each in (FINE_DAYS, LIVE_DAYS))
+    coarse = np.arange(end_s - days * 86_400.0, fine_s, COARSE.total_seconds())
+    fine = np.arange(fine_s, live_s, FINE.total_seconds())
+    return np.concatenate([coarse, fine, np.arange(live_s, end_s + 1.0, LIVE.total_seconds())])
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def test_an_error_ends_the_flight() -> None:
 
 
 def refreshed(work, clock: Clock, queue: list) -> Refreshed:
-    return Refreshed(work, 60.0, clock=clock, start=queue.append)
+    return Refreshed(work, 60.0, first_wait_seconds=0.0, clock=clock, start=queue.append)
 
 
 def test_a_refreshed_value_never_makes_a_reader_wait() -> None:

@@ -73,7 +73,7 @@ function lasting(overrun) {
   return overrun < WATCH ? "Probably lasts the month" : "May not last the month";
 }
 
-function around({ exhaustion_earliest: earliest, exhaustion_latest: latest }) {
-  if (!earliest || earliest === latest) return "";
+function around({ exhaustion_day: day, exhaustion_earliest: earliest, exhaustion_latest: latest }) {
+  if (!earliest || earliest === latest || (earliest === day && !latest)) return "";
   return latest ? ` (${calendarDay(earliest)} to ${calendarDay(latest)})` : ` (${calendarDay(earliest)} at the earliest)`;
 }

@@ -1,0 +1,100 @@
+"""Windows whose edges lie in, beside and soon after interruptions equal the samples, to the last dollar."""
+
+from __future__ import annotations
+
+import pytest
+
+from asahi_analytics.backfill import snapshot_grid, totals_before
+from support.simulated_rules import RULES, simulation
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("store", ["memory", ""])
+def test_windows_that_end_soon_after_an_outage_hold_all_of_it(tmp_path, store):
+    down, back = 1800, 3000
+    with simulation(tmp_path, phase=50.0) as made:
+        for at in [*range(5, down, 15), *range(back + 5, back + 400, 15)]:
+            made.scrape(at, "a", {"x": 1000 + at}, store=store)
+        made.run(back + 400, down=(down, back))
+        for end in range(back + 15, back + 300, 15):
+            assert made.total(900, end) == made.raw(900, end), end
+
+
+@pytest.mark.parametrize("store", ["memory", ""])
+@pytest.mark.parametrize("away", [240, 300, 600])
+def test_what_comes_back_between_two_evaluations_is_counted_at_once(tmp_path, store, away):
+    with simulation(tmp_path) as made:
+        for at in range(5, 2400, 15):
+            made.scrape(at, "a", {"x": at}, store="other")
+            if not 1500 <= at < 1500 + away:
+                made.scrape(at + 1, "b", {"y": 500 + at}, store=store)
+        made.run(2400)
+        for end in range(1500 + away, 1500 + away + 180, 9):
+            assert made.total(900, end) == made.raw(900, end), end
+
+
+@pytest.mark.parametrize("stopped", [1560, 1800], ids=["rules stop before", "rules stop with it"])
+@pytest.mark.parametrize("step", [60, 300])
+def test_bins_around_an_outage_add_up_to_the_total(tmp_path, stopped, step):
+    down, back = 1800, 2400
+    with simulation(tmp_path, phase=3.0) as made:
+        for at in [*range(5, down, 15), *range(back + 5, 4000, 15)]:
+            made.scrape(at, "a", {"x": at}, store="memory")
+        made.run(4000, down=(stopped, back))
+        assert made.total(600, 3600) == made.raw(600, 3600)
+        assert made.bins(600, 3600, step)["x"].sum() == pytest.approx(made.total(600, 3600)["x"])
+
+
+@pytest.mark.parametrize("step", [60, 3600])
+def test_totals_that_were_filled_in_lead_on_where_a_memory_has_moved(tmp_path, step):
+    with simulation(tmp_path) as made:
+        for at in range(5, 10_800, 30):
+            made.scrape(at, "pod-1" if at < 2400 else "pod-2", {"y": 5000 + at}, store="memory")
+        made.run(10_800, begin=7200)
+        grid = snapshot_grid(made.at(0), made.at(7200), step)
+        made.writer.write(list(totals_before(made.client, made.family, grid, RULES)))
+        for end in (2390, 2455, 2700.5, 3601, 4500, 6900, 7200):
+            assert made.total(1200, end) == made.raw(1200, end), end
+
+
+def test_a_memory_that_moves_in_the_first_bin_it_is_seen_in_loses_nothing(tmp_path):
+    with simulation(tmp_path) as made:
+        for at in range(605, 3600, 15):
+            made.scrape(at, "pod-1" if at < 3000 else "pod-2", {"y": 5000 + at}, store="memory")
+        made.run(3600, begin=3600)
+        assert made.raw(0, 3590) == {"y": 3590 - 605}
+
+
+def test_last_words_of_a_process_that_died_in_an_outage_are_in_every_window_that_holds_them(tmp_path):
+    with simulation(tmp_path, phase=3.0) as made:
+        for at in range(5, 1800, 15):
+            made.scrape(at, "a", {"x": 100 + at}, created=-500)
+        for at in range(2405, 3000, 15):
+            made.scrape(at, "a", {"x": at - 2000}, created=2000)
+        made.run(3000, down=(1800, 2400))
+        for end in (1790, 2340, 2341, 2399, 2400, 2401, 2460, 2520):
+            assert made.total(900, end) == made.raw(900, end), end
+
+
+def test_a_window_that_starts_before_the_first_evaluation_of_a_run_starts_where_it_says(tmp_path):
+    with simulation(tmp_path, family="corrections_dollars", phase=50.0) as made:
+        for at in range(5, 2400, 15):
+            made.scrape(at, "a", {"x": at}, store="memory")
+        made.run(2400, begin=310)
+        for start in (290, 300, 320, 345, 360):
+            assert made.total(start, 1500) == made.raw(start, 1500), start
+
+
+@pytest.mark.parametrize("away", [7080, 7260, 7600])
+def test_a_process_away_for_hours_is_never_counted_again(tmp_path, away):
+    end = 1800 + away + 600
+    with simulation(tmp_path) as made:
+        for at in range(5, end, 60):
+            made.scrape(at, "a", {"x": at}, store="memory")
+            if not 1800 <= at < 1800 + away:
+                made.scrape(at + 1, "b", {"y": 5000 + at})
+        made.run(end)
+        found, truth = made.total(900, end - 120), made.raw(900, end - 120)
+        assert found["x"] == truth["x"]
+        assert found["y"] <= truth["y"]

@@ -1,0 +1,129 @@
+"""Hours of scrapes and rule evaluations in seconds: samples are written to a real Prometheus as if it had scraped them.
+
+The shipped rules are evaluated by asking their expressions at the times of their evaluations, and written back. So
+outages, restarts and moves happen to the millisecond where a test wants them. Times are seconds from ``START``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from asahi_analytics.composer import Composer
+from asahi_analytics.composer.raw import RawSums
+from asahi_analytics.demo.servers import prometheus, prometheus_config, running
+from asahi_analytics.history import HistorySeries
+from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.remote_write import RemoteWriter
+from asahi_analytics.settings import CacheSettings
+from asahi_analytics.tiles import RuleParameters, rule_files
+from asahi_analytics.windows import Window
+from asahi_exporter.conventions import FAMILIES, STORE_CREATED
+
+RULES = RuleParameters()
+LONG_AGO = -50_000
+
+
+class Simulation:
+    """One family's counters and rules; ``phase`` is when in their interval the rules are evaluated."""
+
+    def __init__(self, url: str, family: str = "savings_dollars", phase: float = 20.0) -> None:
+        self.family = FAMILIES[family]
+        self.client = PrometheusClient(url, cache=CacheSettings(max_bytes=0))
+        self.composer = Composer(self.client, RULES)
+        self.writer = RemoteWriter(f"{url}/api/v1/write")
+        self.start = (math.floor(time.time() / 3600) - 8) * 3600.0
+        self.phase = phase
+        self.interval = RULES.interval_of(self.family).total_seconds()
+        groups = yaml.safe_load(rule_files(RULES, {family: self.family})["asahi_totals.yml"])["groups"]
+        self._rules = [rule for group in groups for rule in group["rules"]]
+        self._scrapes: list[tuple[float, list[HistorySeries]]] = []
+
+    def at(self, seconds: float) -> datetime:
+        return datetime.fromtimestamp(round(self.start + seconds, 3), UTC)
+
+    def scrape(
+        self,
+        at: float,
+        instance: str,
+        counters: dict[str, float],
+        *,
+        store: str = "",
+        created: float = LONG_AGO,
+    ):
+        """The exporter at ``instance`` is scraped; ``counters`` are told apart by the family's first label."""
+        ms = np.array([round((self.start + at) * 1000)], dtype=np.int64)
+        target = {"job": "asahi", "instance": instance, **({"store": store} if store else {})}
+        series = [HistorySeries(STORE_CREATED.name, target, ms, np.array([self.start + created]))]
+        for name, value in counters.items():
+            labels = {**target, self.family.labels[0]: name}
+            series.append(HistorySeries(self.family.source, labels, ms, np.array([float(value)])))
+        self._scrapes.append((at, series))
+
+    def run(self, end: float, begin: float = 60.0, down: tuple[float, float] = (0.0, 0.0)) -> None:
+        """Let everything happen up to ``end``; the rules begin at ``begin`` and are not evaluated while ``down``."""
+        first = math.ceil((self.start + begin - self.phase) / self.interval)
+        last = math.floor((self.start + end - self.phase) / self.interval)
+        moments = [number * self.interval + self.phase - self.start for number in range(first, last + 1)]
+        scrapes = sorted(self._scrapes, key=lambda scrape: scrape[0])
+        for moment in (each for each in moments if not down[0] <= each < down[1]):
+            seen = [one for at, series in scrapes if at <= moment for one in series]
+            scrapes = [scrape for scrape in scrapes if scrape[0] > moment]
+            if seen:
+                self.writer.write(seen)
+            for rule in self._rules:
+                self._record(rule["record"], rule["expr"], moment)
+        rest = [one for _, series in scrapes for one in series]
+        if rest:
+            self.writer.write(rest)
+
+    def _record(self, name: str, expression: str, moment: float) -> None:
+        ms = np.array([round((self.start + moment) * 1000)], dtype=np.int64)
+        answer = self.client.query(expression, self.at(moment))
+        recorded = [
+            HistorySeries(name, _unnamed(sample.labels), ms, np.array([sample.value]))
+            for sample in answer.samples
+        ]
+        if recorded:
+            self.writer.write(recorded)
+
+    def total(self, start: float, end: float) -> dict[str, float]:
+        """What the composer answers, by the family's first label."""
+        sums = self.composer.total(
+            self.family.name, [self.family.labels[0]], Window(self.at(start), self.at(end))
+        )
+        return {str(name): round(value, 6) for name, value in sums.values.items() if value}
+
+    def raw(self, start: float, end: float) -> dict[str, float]:
+        """The sum over the raw samples."""
+        raw = RawSums(self.client, self.family, None, RULES.state_lookback)
+        found = raw.between([self.family.labels[0]], self.start + start, self.start + end)
+        return {key[0]: round(value, 6) for key, value in found.items() if value}
+
+    def bins(self, start: float, end: float, step: float):
+        """The amounts in bins, one column each."""
+        window, by = Window(self.at(start), self.at(end)), [self.family.labels[0]]
+        return self.composer.series(self.family.name, by, window, timedelta(seconds=step)).frame
+
+
+def _unnamed(labels) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if name != "__name__"}
+
+
+@contextlib.contextmanager
+def simulation(folder: Path, **options) -> Iterator[Simulation]:
+    """Start a Prometheus that takes what is written to it."""
+    server = prometheus(
+        folder,
+        prometheus_config(out_of_order="30d"),
+        extra_flags=["--web.enable-remote-write-receiver"],
+    )
+    with running(server) as started:
+        yield Simulation(started.url, **options)
