@@ -58,11 +58,12 @@ def test_a_broken_world_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         world.check_world()
 
 
-def test_scrapes_are_finer_in_the_last_day() -> None:
+def test_scrapes_are_finer_in_the_last_day_and_as_live_at_its_end() -> None:
     times = scrape_times(END, 3.0)
-    assert set(np.diff(times)) == {300.0, 60.0}
+    assert set(np.diff(times)) == {300.0, 60.0, 15.0}
     assert (times[-1], times[0]) == (END.timestamp(), END.timestamp() - 3 * 86_400)
-    assert np.sum(np.diff(times) == 60.0) == 1440
+    assert np.sum(np.diff(times) == 60.0) == 1440 - 90
+    assert np.sum(np.diff(times) == 15.0) == 90 * 4
 
 
 def test_every_metric_of_the_exporter_is_in_the_history(series: list[HistorySeries]) -> None:
