@@ -214,4 +214,6 @@ def _wanted(problem: ErrorDetails, field: FieldInfo) -> str:
     outside = [next((item for item in field.metadata if isinstance(item, type_)), None) for type_ in (Gt, Lt)]
     if isinstance(outside[0], Gt) and isinstance(outside[1], Lt):
         return f"{kind} between {outside[0].gt} and {outside[1].lt}, neither included"
+    if isinstance(outside[0], Gt):
+        return f"{kind} greater than {outside[0].gt}"
     return problem["msg"][:1].lower() + problem["msg"][1:]

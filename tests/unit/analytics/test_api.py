@@ -142,6 +142,18 @@ def test_a_problem_lists_each_parameter_with_what_is_allowed(client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("monthly_budget=-5", "monthly_budget must be a number greater than 0; got '-5'"),
+        ("monthly_budget=1e400", "monthly_budget must be a number greater than 0; got '1e400'"),
+        ("confidence=2", "confidence must be a number between 0 and 1, neither included; got '2'"),
+    ],
+)
+def test_what_a_number_must_be_is_said_in_words(client, query, detail) -> None:
+    assert problem(client.get(f"/analytics/forecast?{query}"))["detail"] == detail
+
+
+@pytest.mark.parametrize(
     ("value", "status"), [("1", 200), ("1000", 200), ("0", 400), ("1001", 400), ("1.5", 400)]
 )
 def test_limits_hold_on_both_sides(client, value, status) -> None:
