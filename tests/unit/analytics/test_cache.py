@@ -131,8 +131,18 @@ def test_without_a_replacement_the_work_is_done_by_a_thread() -> None:
         assert go_on.wait(5)
         done.set()
 
-    made = Refreshed(work, 60.0)
+    made = Refreshed(work, 60.0, first_wait_seconds=0.0)
     with pytest.raises(NotEnoughData):
         made.get()
     go_on.set()
     assert done.wait(5)
+
+
+def test_the_first_reading_waits_for_the_first_outcome_and_no_later_one_does() -> None:
+    made = Refreshed(lambda: 7, 60.0, first_wait_seconds=30.0)
+    assert made.get() == 7
+    held = threading.Event()
+    made = Refreshed(held.wait, 0.0, first_wait_seconds=0.0)
+    with pytest.raises(NotEnoughData):
+        made.get()
+    held.set()
