@@ -10,7 +10,7 @@ A copy of snapshot T is taken at the last grid point T that is ``delay`` ago, wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -92,9 +92,9 @@ class Level:
         """How long after a snapshot its copy is sure to be there, and no later one: read ``grid`` back from then."""
         return self.delay + self.grid - MILLISECOND
 
-    def holds(self, by: Mapping[str, object] | tuple[str, ...]) -> bool:
+    def holds(self, labels: Iterable[str]) -> bool:
         """Tell whether sums by these labels, and filters on them, can be read from it."""
-        return set(by) <= set(self.labels)
+        return set(labels) <= set(self.labels)
 
     def expression(self) -> str:
         """Return the recording rule: what the state held of the grid point, at the grid point."""

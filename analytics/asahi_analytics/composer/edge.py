@@ -68,18 +68,15 @@ class Edge:
             then = part(SEEN, f"last_over_time({scraped} offset {recent})")
         return f"sum {by_clause(by)} ({recorded} or last_over_time({scraped}) or -1 * {then})"
 
-    def _scraped(self) -> str:
-        """How many processes serve each memory that was scraped."""
-        return self._scraped_until("")
-
-    def _scraped_until(self, offset: str) -> str:
+    def _scraped(self, offset: str = "") -> str:
+        """How many processes serve each memory that was scraped, now or ``offset`` before."""
         selector = f'{STORE_CREATED.name}{{{STORE}!=""}}[{self._reach}]{offset}'
         return f"count by ({STORE}) (last_over_time({selector}))"
 
     def _remembered(self) -> str:
         """The memories that were scraped when the snapshot was taken."""
         if self.filled:
-            return self._scraped_until(f" offset {duration(self.since)}")
+            return self._scraped(f" offset {duration(self.since)}")
         selector = f'{self.metric}{{{PART}="{MEMORY}",{STORE}!=""}}[{duration(self.since)}]'
         return f"count by ({STORE}) (last_over_time({selector}))"
 
