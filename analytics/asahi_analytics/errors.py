@@ -6,6 +6,7 @@ AnalyticsError
 └── PrometheusError                Prometheus did not give a usable answer
     ├── PrometheusUnreachable      no connection
     ├── PrometheusTimeout          no answer in time, or the query was cut off by the server's own limit
+    │   └── AnswerTooLate          the time for the whole answer, of all its queries, is spent
     ├── PrometheusRefused          an answer that is an error: the server's words are in the message
     └── PrometheusAnswerInvalid    an answer that is not the Prometheus API's
 """
@@ -35,6 +36,10 @@ class PrometheusUnreachable(PrometheusError):  # noqa: N818
 
 class PrometheusTimeout(PrometheusError):  # noqa: N818
     """Prometheus did not answer in time."""
+
+
+class AnswerTooLate(PrometheusTimeout):
+    """The time for a whole answer was spent before Prometheus had answered all its queries."""
 
 
 class PrometheusRefused(PrometheusError):  # noqa: N818

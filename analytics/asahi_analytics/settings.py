@@ -128,7 +128,10 @@ class ServerSettings(_Strict):
     )
     threads: int = Field(8, ge=1, le=128, description="Requests that a process works on at once.")
     timeout_seconds: int = Field(
-        60, ge=5, le=3600, description="A process silent for this long is replaced, in seconds."
+        60,
+        ge=5,
+        le=3600,
+        description="A process silent for this long is replaced, in seconds; at least 10 more than an answer may take.",
     )
     graceful_timeout_seconds: int = Field(
         20,
@@ -163,6 +166,12 @@ class Settings(_Strict):
         max_length=100,
         description="Provider at which the package genai-prices is asked for models that the price file lacks; "
         "without it the package is not asked.",
+    )
+    answer_deadline_seconds: float = Field(
+        45.0,
+        gt=0,
+        le=3000,
+        description="Longest time of one answer of the API or the command line: all its queries and waits together.",
     )
     budgets_file: Path | None = Field(None, description="YAML file of budgets; see docs/budgets.md.")
     alertmanager_url: str | None = Field(

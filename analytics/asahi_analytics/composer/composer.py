@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 
@@ -21,10 +18,13 @@ from asahi_analytics.composer.rounds import Asking, run, together
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.values import Ask, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.threads import Threads
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 
 Result = TypeVar("Result")
+THREADS: Final = 16
+"""Requests to Prometheus under way together, per process, for all sums."""
 
 
 class Composer:
@@ -39,8 +39,7 @@ class Composer:
         """Ask nothing yet; ``rules`` are the parameters that the recording rules were built with."""
         self._client = client
         self.rules = rules or RuleParameters()
-        self._lock = threading.Lock()
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._threads = Threads(THREADS, "composer")
 
     def total(
         self,
@@ -97,13 +96,6 @@ class Composer:
         return found[: len(askings)], [
             partial(known[_about(question)].trust, heard=client.warnings) for question in questions
         ]
-
-    def _threads(self) -> ThreadPoolExecutor:
-        """Threads of this process; their work never waits for other work of theirs."""
-        with self._lock:
-            if self._pool is None or self._pool[0] != os.getpid():
-                self._pool = (os.getpid(), ThreadPoolExecutor(16, thread_name_prefix="composer"))
-            return self._pool[1]
 
 
 def _bins_in(ask: SeriesAsk) -> int:
