@@ -174,7 +174,6 @@ class Budget(_Held):
 
     monthly_dollars: Positive | None
     overrun_probability: Ratio
-    early_warning_ratio: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     burn_windows: Annotated[tuple[BurnWindow, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
