@@ -364,6 +364,19 @@ def test_a_monthly_budget_is_judged_beside_the_forecast(client) -> None:
     assert (by_name["spent"], by_name["status"]) == (3.0, "exhausted")
 
 
+@pytest.mark.parametrize("more", ["", "&monthly_budget=5"])
+def test_a_forecast_of_a_name_that_there_is_not_lists_those_there_are(client, more) -> None:
+    document = problem(client.get(f"/analytics/forecast?group_by=user&name=nobody{more}"))
+    assert document["status"] == 400
+    assert (
+        document["detail"]
+        == "name must be one of ann, bob (users counted in the last 120 days); got 'nobody'"
+    )
+    assert document["parameters"] == [
+        {"name": "name", "detail": document["detail"], "allowed": ["ann", "bob"]}
+    ]
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "much", "1e13"])
 def test_a_budget_that_is_no_amount_is_refused(client, value) -> None:
     assert (
