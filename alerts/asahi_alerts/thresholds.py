@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from asahi_alerts.errors import ThresholdsError
+from asahi_exporter.wording import complaints
 
 DEFAULT_PATH: Final = Path(__file__).with_name("thresholds.yml")
 S = TypeVar("S", bound="_Section")
@@ -281,16 +282,7 @@ def _validated(values: Mapping[str, Any], source: str) -> Thresholds:
     try:
         return Thresholds.model_validate(values)
     except ValidationError as error:
-        raise ThresholdsError(f"{source}: {_in_words(error)}") from error
-
-
-def _in_words(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}, got {problem['input']!r}"
-        if problem["loc"]
-        else str(problem["msg"])
-        for problem in error.errors(include_url=False)
-    )
+        raise ThresholdsError(f"{source}: {complaints(error, Thresholds)}") from error
 
 
 def _require_shorter(section: S, short: str, long: str, short_name: str, long_name: str) -> S:

@@ -198,7 +198,7 @@ def test_without_a_folder_nothing_is_removed(monkeypatch) -> None:
 
 def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(capsys) -> None:
     assert server.main(["--port", "70000"]) == 2
-    assert capsys.readouterr().err.startswith("asahi-obs serve: server.port: ")
+    assert capsys.readouterr().err.startswith("asahi-obs serve: server.port must be ")
     assert server.main(["--config", str(Path("no") / "such.yml")]) == 2
 
 
