@@ -134,13 +134,19 @@ def exporter(engine: AnalyticsEngine) -> Finding:
         return Finding(
             "warn", "exporter", f"{len(down)} targets do not answer: {names}", "see /targets of Prometheus"
         )
+    unscraped = len(engine.client.query(f"{_EXPORTERS} unless on (job, instance) up", now).samples)
+    if unscraped:
+        detail = f"{len(found)} have samples of the last minutes; Prometheus scrapes {len(found) - unscraped} of them"
+        advice = "what replay or remote write wrote does not go on; add live exporters to scrape_configs"
+        return Finding("warn", "exporter", detail, advice)
     return Finding("ok", "exporter", f"{len(found)} targets are scraped")
 
 
 def rules(engine: AnalyticsEngine) -> Finding:
     """Are the recording rules loaded, healthy and evaluated just now?"""
     advice = "add prometheus/rules/*.yml to rule_files in prometheus.yml and reload Prometheus"
-    broken = _broken_rules(engine.client)
+    ours = _our_rules(engine.client)
+    broken = [f"{rule['name']}: {rule['lastError']}" for rule in ours or () if rule.get("lastError")]
     if broken:
         return Finding(
             "fail", "recording rules", f"{broken[0]}", "repair what the message says, then reload Prometheus"
@@ -148,6 +154,9 @@ def rules(engine: AnalyticsEngine) -> Finding:
     now = engine.clock()
     if not engine.client.query(f"group({_STATE})", now).samples:
         return Finding("fail", "recording rules", "they have no result in the last minutes", advice)
+    if ours == []:
+        detail = "they have results of the last minutes, but this Prometheus evaluates none of them"
+        return Finding("warn", "recording rules", detail, f"unless another server evaluates them: {advice}")
     return Finding("ok", "recording rules", "they are evaluated")
 
 
@@ -271,16 +280,15 @@ def _totals(engine: AnalyticsEngine, family: str, label: str) -> list[tuple[str,
     return sorted(found, key=lambda pair: -pair[1])
 
 
-def _broken_rules(client: PrometheusClient) -> list[str]:
-    """What is wrong with rules of ours, in Prometheus's words; nothing where it does not tell."""
+def _our_rules(client: PrometheusClient) -> list[dict[str, Any]] | None:
+    """The rules of ours that Prometheus evaluates; ``None`` where it does not tell."""
     try:
         groups = client.status("rules").get("groups") or []
     except PrometheusError:
-        return []
-    ours = [
+        return None
+    return [
         rule for group in groups if str(group.get("name", "")).startswith("asahi") for rule in group["rules"]
     ]
-    return [f"{rule['name']}: {rule['lastError']}" for rule in ours if rule.get("lastError")]
 
 
 def _answers(url: str) -> bool:
