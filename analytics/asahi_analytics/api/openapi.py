@@ -17,7 +17,8 @@ from asahi_analytics.release import release
 REF: Final = "#/components/schemas/{model}"
 _PROBLEMS: Final = {
     "400": "A parameter is unknown, given twice, or has a value that is not allowed.",
-    "414": "The address is too long.",
+    "413": "The body is longer than 64 KiB; no endpoint reads one.",
+    "414": "The query string is longer than 4 KiB, or the request line than 8190 bytes.",
     "422": "There is too little history to answer.",
     "502": "Prometheus refused the query or answered nonsense.",
     "503": "Prometheus cannot be reached; Retry-After says when to ask again.",
