@@ -32,6 +32,7 @@ Fields = Sequence[tuple[str, str]]
 RETRIED_STATUS: Final = frozenset({502, 503, 504})
 _CHUNK_BYTES: Final = 1 << 16
 _MEGABYTE: Final = 1 << 20
+_SHORTEST_WAIT_SECONDS: Final = 0.05
 _BROKEN_OFF: Final = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
@@ -140,9 +141,19 @@ class HttpTransport:
                     "the answer is longer than max_answer_megabytes "
                     f"({self._settings.max_answer_megabytes}); ask for less, or raise the setting"
                 )
-            if self._clock() > deadline:
+            left = deadline - self._clock()
+            if left < 0:
                 raise _too_slow(self._settings)
+            if left < self._settings.read_timeout_seconds:
+                _bound_silence(answer, left)
         return b"".join(chunks)
+
+
+def _bound_silence(answer: requests.Response, seconds: float) -> None:
+    """Let a further silence in the middle of ``answer`` last no longer than ``seconds``."""
+    sock = getattr(answer.raw.connection, "sock", None)  # None once the server has said that it closes
+    if sock is not None:
+        sock.settimeout(max(seconds, _SHORTEST_WAIT_SECONDS))
 
 
 class Wire:

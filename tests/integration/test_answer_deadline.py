@@ -53,12 +53,13 @@ def test_many_answers_at_once_all_end_in_time_and_say_what_was_slow() -> None:
     assert any("the slowest of them in 0." in response.json["detail"] for response in late)
 
 
-def test_an_answer_that_comes_bit_by_bit_ends_in_time() -> None:
+@pytest.mark.parametrize("pauses", [(SLOW,) * 50, (0.0, SLOW, SLOW, 30.0)], ids=["bit by bit", "broken off"])
+def test_an_answer_that_does_not_come_to_an_end_ends_in_time(pauses) -> None:
     def ask(url: str) -> None:
         with deadline.within(SECONDS), pytest.raises(AnswerTooLate):
             PrometheusClient(url).query("up", datetime.now(UTC))
 
-    with slow_prometheus(SLOW, bit_by_bit=True) as url:
+    with slow_prometheus(*pauses) as url:
         seconds, _ = timed(ask, url)
     assert SECONDS <= seconds < SECONDS + A_LITTLE
 

@@ -1,4 +1,4 @@
-"""A Prometheus that is slow: every query is answered with nothing, after so many seconds or bit by bit."""
+"""A Prometheus that is slow: every query is answered with nothing, late or bit by bit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ EMPTY = b'{"status":"success","data":{"resultType":"vector","result":[]}}'
 
 
 @contextmanager
-def slow_prometheus(seconds: float, *, bit_by_bit: bool = False) -> Iterator[str]:
-    """Serve on 127.0.0.1 and yield the address; at the end nobody is kept waiting."""
+def slow_prometheus(*pauses: float) -> Iterator[str]:
+    """Serve on 127.0.0.1 and yield the address; at the end nobody is kept waiting.
+
+    The first of ``pauses``, in seconds, comes before the answer, each further one before a byte of its body; then comes
+    the rest.
+    """
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -20,16 +24,14 @@ def slow_prometheus(seconds: float, *, bit_by_bit: bool = False) -> Iterator[str
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            if not bit_by_bit:
-                over.wait(seconds)
+            over.wait(pauses[0])
             self.send_response(200)
             self.send_header("Content-Length", str(len(EMPTY)))
             self.end_headers()
-            for byte in EMPTY if bit_by_bit else ():
-                over.wait(seconds)
+            for pause, byte in zip(pauses[1:], EMPTY, strict=False):
+                over.wait(pause)
                 self.wfile.write(bytes([byte]))
-            if not bit_by_bit:
-                self.wfile.write(EMPTY)
+            self.wfile.write(EMPTY[len(pauses) - 1 :])
 
         def handle(self) -> None:
             try:

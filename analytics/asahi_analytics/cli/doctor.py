@@ -13,6 +13,7 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
+from asahi_analytics import deadline
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import PrometheusError, PrometheusRefused
@@ -56,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     engine = AnalyticsEngine(PrometheusClient(settings.prometheus), settings=settings)
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     failed = False
-    for finding in examine(engine):
-        failed = failed or finding.level == "fail"
-        show(console, finding)
+    with deadline.within(settings.answer_deadline_seconds):
+        for finding in examine(engine):
+            failed = failed or finding.level == "fail"
+            show(console, finding)
     return 1 if failed else 0
 
 

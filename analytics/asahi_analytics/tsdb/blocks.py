@@ -31,7 +31,10 @@ class Held:
 def blocks_in(data_dir: Path) -> Iterator[Held]:
     """Yield the whole blocks of ``data_dir`` in order of name; none where there is no such folder."""
     for meta in sorted(data_dir.glob("*/meta.json")):
-        told = json.loads(meta.read_text(encoding="utf-8"))
+        try:
+            told = json.loads(meta.read_text(encoding="utf-8"))
+        except ValueError:  # cut off by a crash: Prometheus does not take it for a block either
+            continue
         start, end = (datetime.fromtimestamp(told[key] / 1000, UTC) for key in ("minTime", "maxTime"))
         yield Held(meta.parent, start, end)
 

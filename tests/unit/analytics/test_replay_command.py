@@ -79,6 +79,13 @@ def test_traffic_of_another_time_is_added(trace: Path, tmp_path: Path, end: str)
     assert replayed(trace, tmp_path, "--end", end) == 0
 
 
+def test_a_block_that_a_crash_cut_off_is_no_block(trace: Path, tmp_path: Path) -> None:
+    assert replayed(trace, tmp_path, "--end", NOON) == 0
+    for meta in tmp_path.glob("*/meta.json"):
+        meta.write_text(meta.read_text()[:40])
+    assert replayed(trace, tmp_path, "--end", NOON) == 0
+
+
 def test_samples_of_others_do_not_count_as_traffic(trace: Path, tmp_path: Path) -> None:
     noon_ms = round(datetime.fromisoformat(NOON).timestamp() * 1000)
     write_blocks(
