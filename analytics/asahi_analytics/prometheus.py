@@ -214,7 +214,7 @@ class PrometheusClient:
     def _evaluate(self, path: str, fields: Fields) -> Answer:
         """The answer to a query that the server gives up, too, when nobody waits for it any more."""
         seconds = deadline.bounded(self.settings.deadline_seconds)
-        return self._call(self.settings.method, path, [*fields, ("timeout", f"{seconds:.3f}")])
+        return self._call(self.settings.method, path, [*fields, ("timeout", f"{max(seconds, 0.001):.3f}")])
 
     def _remembered(self, path: str, key: tuple[object, ...]) -> Vector | Matrix | None:
         kept = self._kept.get(key)

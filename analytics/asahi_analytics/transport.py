@@ -33,6 +33,7 @@ RETRIED_STATUS: Final = frozenset({502, 503, 504})
 _CHUNK_BYTES: Final = 1 << 16
 _MEGABYTE: Final = 1 << 20
 _SHORTEST_WAIT_SECONDS: Final = 0.05
+_TIMED_OUT: Final = (requests.Timeout, urllib3.exceptions.TimeoutError)
 _BROKEN_OFF: Final = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
@@ -215,9 +216,7 @@ def translate(
     if isinstance(error, requests.ConnectTimeout):
         limit = f"{settings.connect_timeout_seconds:g} s"
         return PrometheusUnreachable(f"{where} could not be connected to in {limit}; see prometheus.url")
-    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError) or "Read timed out" in str(
-        error
-    ):
+    if isinstance(error, _TIMED_OUT) or "Read timed out" in str(error):
         return _too_slow(settings)
     if isinstance(error, _BROKEN_OFF):
         return PrometheusAnswerInvalid(f"{where} broke off in the middle of its answer ({cause})")

@@ -22,7 +22,7 @@ from support.slow_prometheus import slow_prometheus
 SECONDS = 1.0
 """The time of an answer in these tests; a query takes ``SLOW`` of it, so that some are answered and others not."""
 SLOW = 0.4
-A_LITTLE = 1.0
+A_LITTLE = 2.0
 """What two busy cores may add."""
 PATHS = [*(endpoint.path for endpoint in ENDPOINTS), "/readyz"]
 

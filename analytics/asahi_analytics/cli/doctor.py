@@ -16,7 +16,7 @@ from rich.text import Text
 from asahi_analytics import deadline
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.engine import AnalyticsEngine
-from asahi_analytics.errors import PrometheusError, PrometheusRefused
+from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.tiles import state_metric
 from asahi_analytics.windows import trailing
@@ -75,16 +75,22 @@ def show(console: Console, finding: Finding) -> None:
 
 
 def examine(engine: AnalyticsEngine) -> Iterator[Finding]:
-    """Yield a finding for each check; when Prometheus cannot be asked at all, only that."""
+    """Yield a finding for each check; only the first where Prometheus cannot be asked, and none after time is up."""
     first = reachable(engine)
     yield first
     if first.level == "fail":
         return
-    for check in CHECKS:
+    for number, check in enumerate(CHECKS):
+        title = check.__name__.replace("_", " ")
         try:
             yield check(engine)
+        except AnswerTooLate as error:
+            yield Finding(
+                "fail", title, str(error), f"{len(CHECKS) - number} checks were not made for lack of time"
+            )
+            return
         except PrometheusError as error:
-            yield Finding("skip", check.__name__.replace("_", " "), str(error))
+            yield Finding("skip", title, str(error))
 
 
 def reachable(engine: AnalyticsEngine) -> Finding:

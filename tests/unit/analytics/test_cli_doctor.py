@@ -9,6 +9,7 @@ import orjson
 import pytest
 import responses
 
+from asahi_analytics import deadline
 from asahi_analytics.cli import doctor
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine
@@ -68,6 +69,18 @@ def test_nothing_else_is_examined_while_prometheus_is_down() -> None:
     (only,) = doctor.examine(engine({"vector(1)": Reply(503, b"starting")}))
     assert only.level == "fail"
     assert "--prometheus-url" in only.advice
+
+
+def test_once_the_time_is_up_the_rest_is_left_out_and_said_once() -> None:
+    made = engine()
+    with deadline.within(45) as own:
+        findings = doctor.examine(made)
+        found = [next(findings) for _ in range(3)]
+        own.left = lambda: 0.0
+        found += findings
+    assert [finding.level for finding in found] == ["ok", "ok", "ok", "fail"]
+    assert "not ready within 45 s" in found[-1].detail
+    assert found[-1].advice == f"{len(doctor.CHECKS) - 2} checks were not made for lack of time"
 
 
 def test_a_check_that_prometheus_refuses_is_skipped_with_its_words() -> None:
