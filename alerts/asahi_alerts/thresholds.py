@@ -262,7 +262,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ThresholdsError(f"cannot read thresholds from {path}: {error}") from error
+        raise ThresholdsError(
+            f"cannot read thresholds from {path}: {' '.join(str(error).split())}"
+        ) from error
     if content is None:
         return {}
     if not isinstance(content, dict):
