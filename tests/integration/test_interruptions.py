@@ -114,7 +114,7 @@ def test_a_total_is_its_base_and_the_living_counters_soon_after_a_memory_is_gone
             asked.clear()
             assert made.total(900, end) == made.raw(900, end), end
             based = any(each.startswith("sum by") and ":base" in each for each in asked)
-            assert based is not (1500 < end < 1620), end  # then the first base without it is recorded
+            assert based is not (1500 < end < 1820), end  # then the first base without it is recorded
 
 
 def test_a_memory_that_was_taken_over_has_a_base_below_zero(tmp_path):
