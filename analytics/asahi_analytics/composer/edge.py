@@ -83,10 +83,10 @@ class Edge:
         if run.backfilled:
             return (yield from self._filled(by, at, run.metric, since))
         if self._stands(at, run, signs):
-            found = yield from value(self._based(by), at)
+            found = yield from value(self._based(by), at, by)
         else:
             terms = terms_at_query_time(self.family, self.rules, run.metric, since, self.where)
-            found = yield from value(terms.total(by), at)
+            found = yield from value(terms.total(by), at, by)
         return amounts_of(found.samples, by)
 
     @property

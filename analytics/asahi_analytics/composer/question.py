@@ -91,7 +91,8 @@ class Question:
         if at % self.interval == 0:
             found = yield from look(at + self.after, self.after)
             if found is not None and found.snapshot == at and found.since == run.since:
-                answer = yield from value(self.recorded(run.metric, self.after), moment(at + self.after))
+                promql = self.recorded(run.metric, self.after)
+                answer = yield from value(promql, moment(at + self.after), self.ask.by)
                 return amounts_of(answer.samples, self.ask.by)
         found, signs = yield from self._recorded_at(at)
         if found is None or found.since != run.since:  # its first evaluation is still to come
