@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from asahi_analytics.bases import Base
 from asahi_analytics.composer.ledger import Amounts, amounts_of
@@ -27,7 +28,10 @@ from asahi_analytics.tiles import (
     part,
     terms_at_query_time,
 )
-from asahi_exporter.conventions import REQUESTS, STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import FAMILIES, STORE, STORE_CREATED, Family
+
+_SIGN: Final = FAMILIES["token_count_count"]
+"""Counts every request in no more than two series of a memory: it falls when the memory is set back."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class Edge:
         return (
             f"count(last_over_time({self.family.source}{plain}))",
             f"count(last_over_time({STORE_CREATED.name}{plain}))",
-            f"count(resets({REQUESTS.name}{stored}) > 0)",
+            f"count(resets({_SIGN.source}{stored}) > 0)",
         )
 
 

@@ -56,16 +56,21 @@ class Question:
         start, end = self.ask.window.start.timestamp(), self.ask.window.end.timestamp()
         return (yield from pieces(start, end, look, self.rules.state_lookback.total_seconds(), self.rejoin))
 
+    def plan_ahead(self) -> Asking[list[Piece]]:
+        """Find the same, and with it what a window in one run, as most are, is going to ask of its edges."""
+        window = self.ask.window
+        ahead = [self._recorded_at(at.timestamp()) for at in (window.end, window.start)]
+        askings: list[Asking[Any]] = [self.plan(), *ahead]
+        plan, *_ = yield from together(askings)
+        return plan
+
     def raw(self, client: Client) -> RawSums:
         """Return the way to sum from raw samples."""
         return RawSums(client, self.family, self.ask.where, self.rules.state_lookback)
 
     def planned(self) -> Asking[tuple[list[Piece], Amounts]]:
         """Find what was counted within the window, and the plan that it was put together by."""
-        window = self.ask.window
-        ahead = [self._recorded_at(at.timestamp()) for at in (window.end, window.start)]
-        askings: list[Asking[Any]] = [self.plan(), *ahead]
-        plan, *_ = yield from together(askings)  # most windows lie in one run: then its edges are known
+        plan = yield from self.plan_ahead()
         parts = yield from together([self.amounts(piece) for piece in plan])
         return plan, reduce(add, parts)
 
