@@ -61,7 +61,7 @@ class Question:
         window = self.ask.window
         ahead = [self._recorded_at(at.timestamp()) for at in (window.end, window.start)]
         askings: list[Asking[Any]] = [self.plan(), *ahead]
-        plan, *_ = yield from together(askings)
+        plan: list[Piece] = (yield from together(askings))[0]
         return plan
 
     def raw(self, client: Client) -> RawSums:
