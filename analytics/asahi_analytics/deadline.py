@@ -66,6 +66,8 @@ class Deadline:
         words = [f"Prometheus answered {len(answered)} of {asked} queries"]
         if answered:
             words.append(f"the slowest of them in {max(answered):.1f} s")
+        if len(answered) == asked:
+            words.append("and the rest of the time went into waiting for the queries of other answers")
         if self._waited_seconds >= _WORTH_TELLING_SECONDS:
             words.append(f"after {self._waited_seconds:.1f} s of waiting for a thread of the service")
         return ", ".join(words)

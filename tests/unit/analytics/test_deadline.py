@@ -71,6 +71,16 @@ def test_a_deadline_that_is_spent_says_what_the_time_went_into_and_what_to_do() 
     assert isinstance(own.error(), PrometheusTimeout)
 
 
+def test_where_nothing_is_unanswered_the_time_went_into_waiting_for_others() -> None:
+    made = Deadline(45.0)
+    made.asking()
+    assert "waiting for the queries of other answers" not in str(made.error())
+    made.answered(12.0)
+    assert "in 12.0 s, and the rest of the time went into waiting for the queries of other answers" in str(
+        made.error()
+    )
+
+
 @pytest.mark.parametrize(("waited", "told"), [(0.9, False), (44.0, True)])
 def test_waiting_for_a_thread_of_the_service_is_told_when_it_was_long(waited, told) -> None:
     words = str(Deadline(45.0, since=100.0 - waited, clock=Clock()).error())
