@@ -50,9 +50,12 @@ class Base:
 
     @property
     def grid(self) -> timedelta:
-        """How far snapshots lie apart of which the base is kept: the longest interval, or soon after."""
+        """How far snapshots lie apart of which the base is kept: no less than counters are looked back for.
+
+        So one range holds the last sample of each counter that lives, and of bases no more than the last.
+        """
         interval = self.rules.interval_of(self.family)
-        return interval * math.ceil(max(self.rules.slow_interval, self.rules.interval) / interval)
+        return interval * math.ceil(self.rules.lookback / interval)
 
     @property
     def _kept(self) -> timedelta:
@@ -66,14 +69,23 @@ class Base:
 
     @property
     def age(self) -> timedelta:
-        """How old the snapshot of the base that was recorded last is at most."""
-        return 2 * self.grid + self.delay
+        """How old the snapshot of the base that was recorded last is at most.
+
+        Its state is of the snapshot before where an evaluation was missed.
+        """
+        return 2 * self.grid + self.delay + self.rules.interval_of(self.family)
 
     @property
     def certificate(self) -> str:
         """Return in PromQL what the base that was recorded last says of itself, and of the memories it knew."""
         recorded = f'{self.metric}{{{PART}!=""}}[{duration(self.grid)}]'
         return f"max by ({PART}, {STORE}) (last_over_time({recorded}))"
+
+    @property
+    def several(self) -> str:
+        """Return in PromQL whether more than one is within reach: a series of the first may not be in the last."""
+        recorded = f'{self.metric}{{{PART}="{SNAPSHOT}"}}[{duration(self.grid)}]'
+        return f"count(count_over_time({recorded}) > 1)"
 
     def expression(self) -> str:
         """Return the recording rule."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from asahi_analytics.backfill import snapshot_grid, totals_before
+from asahi_analytics.tiles import RuleParameters
 from support.simulated_rules import RULES, simulation
 
 pytestmark = pytest.mark.integration
@@ -114,7 +117,7 @@ def test_a_total_is_its_base_and_the_living_counters_soon_after_a_memory_is_gone
             asked.clear()
             assert made.total(900, end) == made.raw(900, end), end
             based = any(each.startswith("sum by") and ":base" in each for each in asked)
-            assert based is not (1500 < end < 1820), end  # then the first base without it is recorded
+            assert based is not (1500 < end < 1941), end  # from then on every base within reach is without it
 
 
 def test_a_memory_that_was_taken_over_has_a_base_below_zero(tmp_path):
@@ -127,3 +130,26 @@ def test_a_memory_that_was_taken_over_has_a_base_below_zero(tmp_path):
         asked = made.client.query("last_over_time(asahi:savings_dollars:base[5m])", made.at(12_000)).samples
         assert [each.value < -50_000 for each in asked if "part" not in each.labels] == [True]
         assert made.total(10_000, 11_990) == made.raw(10_000, 11_990)
+
+
+@pytest.mark.parametrize("store", ["brief", ""])
+def test_what_lives_no_longer_than_a_base_stands_is_in_every_window(tmp_path, store):
+    with simulation(tmp_path) as made:
+        for at in range(5, 3400, 15):
+            made.scrape(at, "a", {"x": at}, store="lives")
+            if 2410 <= at < 2490:
+                made.scrape(at + 1, "b", {"y": at}, store=store, created=2400)
+        made.run(3400)
+        for end in range(2395, 3300, 31):
+            assert made.total(900, end) == made.raw(900, end), end
+
+
+def test_a_base_from_when_no_memory_was_seen_is_not_added_to_them(tmp_path):
+    down, back = 1800, 2700
+    rules = RuleParameters(lookback=timedelta(minutes=10))
+    with simulation(tmp_path, rules=rules) as made:
+        for at in [*range(65, down, 15), *range(back + 5, 5000, 15)]:
+            made.scrape(at, "a", {"x": 1000 + at}, store="memory", created=61)
+        made.run(5000, down=(down, back))
+        for end in range(back + 15, 4900, 47):
+            assert made.total(900, end) == made.raw(900, end), end

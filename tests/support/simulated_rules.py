@@ -36,16 +36,18 @@ LONG_AGO = -50_000
 class Simulation:
     """One family's counters and rules; ``phase`` is when in their interval the rules are evaluated."""
 
-    def __init__(self, url: str, family: str = "savings_dollars", phase: float = 20.0) -> None:
-        self.family = FAMILIES[family]
+    def __init__(
+        self, url: str, family: str = "savings_dollars", phase: float = 20.0, rules: RuleParameters = RULES
+    ) -> None:
+        self.family, self.rules = FAMILIES[family], rules
         self.client = PrometheusClient(url, cache=CacheSettings(max_bytes=0))
-        self.composer = Composer(self.client, RULES)
+        self.composer = Composer(self.client, rules)
         self.writer = RemoteWriter(f"{url}/api/v1/write")
         self.start = (math.floor(time.time() / 3600) - 8) * 3600.0
         self.phase = phase
-        self.interval = RULES.interval_of(self.family).total_seconds()
-        self._rules = _rules_of(tiles.rule_files(RULES, {family: self.family}))
-        self._bases = _rules_of(bases.rule_files(RULES, {family: self.family}))
+        self.interval = rules.interval_of(self.family).total_seconds()
+        self._rules = _rules_of(tiles.rule_files(rules, {family: self.family}))
+        self._bases = _rules_of(bases.rule_files(rules, {family: self.family}))
         self._scrapes: list[tuple[float, list[HistorySeries]]] = []
 
     def at(self, seconds: float) -> datetime:
@@ -73,7 +75,7 @@ class Simulation:
         """Let everything happen up to ``end``; the rules begin at ``begin`` and are not evaluated while ``down``."""
         first = math.ceil((self.start + begin - self.phase) / self.interval)
         last = math.floor((self.start + end - self.phase) / self.interval)
-        turns = round(Base(self.family, RULES).grid.total_seconds() / self.interval)
+        turns = round(Base(self.family, self.rules).grid.total_seconds() / self.interval)
         moments = {
             number * self.interval + self.phase - self.start: number for number in range(first, last + 1)
         }
@@ -108,7 +110,7 @@ class Simulation:
 
     def raw(self, start: float, end: float) -> dict[str, float]:
         """The sum over the raw samples."""
-        raw = RawSums(self.client, self.family, None, RULES.state_lookback)
+        raw = RawSums(self.client, self.family, None, self.rules.state_lookback)
         found = raw.between([self.family.labels[0]], self.start + start, self.start + end)
         return {key[0]: round(value, 6) for key, value in found.items() if value}
 

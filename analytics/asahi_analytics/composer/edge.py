@@ -38,19 +38,21 @@ _SIGN: Final = FAMILIES["token_count_count"]
 class Signs:
     """What was scraped at a moment, and what the last base says of itself.
 
-    ``processes``: how many serve each memory; ``followed_only``: some counters die with their process, or a memory was
-    set back; ``since``: of the run that the base belongs to; ``memories``: those that it knew.
+    ``processes``: how many serve each memory; ``lately``: memories that were scraped since the base's snapshot, or
+    shortly before; ``followed_only``: some counters die with their process, a memory was set back, or there are
+    several bases; ``since``: of the run that the base belongs to; ``memories``: those that it knew.
     """
 
     processes: Mapping[str, float]
+    lately: frozenset[str]
     followed_only: bool
     since: float | None
     memories: frozenset[str]
 
     @property
     def same_memories(self) -> bool:
-        """Whether each memory that was scraped is served by one process and was known, and none is gone."""
-        return _same(self.processes, self.memories)
+        """Whether each memory that was scraped is served by one process and was known, and none came or is gone."""
+        return _same(self.processes, self.memories) and self.lately <= self.memories
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,20 @@ class Edge:
 
     def signs(self, at: datetime) -> Asking[Signs]:
         """Find what tells how the total at ``at`` is to be read."""
+        base = self._base
         asked = (
-            self._base.certificate,
-            _scraped(self._reach),
-            *self._to_be_followed(self._reach, self._base.age + self.rules.lookback),
+            base.certificate,
+            _scraped(base.grid),
+            _scraped(base.age),
+            base.several,
+            *self._to_be_followed(base.age, base.age + self.rules.lookback),
         )
-        base, scraped, *followed = yield from together([value(promql, at) for promql in asked])
-        parts = {sample.labels.get(PART): sample.value for sample in base.samples}
-        memories = (sample.labels[STORE] for sample in base.samples if sample.labels.get(PART) == MEMORY)
+        certificate, scraped, lately, *followed = yield from together([value(promql, at) for promql in asked])
+        parts = {sample.labels.get(PART): sample.value for sample in certificate.samples}
+        memories = (sample.labels[STORE] for sample in certificate.samples if sample.labels.get(PART) == MEMORY)
         return Signs(
             _processes(scraped),
+            frozenset(_processes(lately)),
             any(sign.samples for sign in followed),
             parts.get(SINCE),
             frozenset(memories),
@@ -97,14 +103,9 @@ class Edge:
     def _base(self) -> Base:
         return Base(self.family, self.rules)
 
-    @property
-    def _reach(self) -> timedelta:
-        """How far back the last base, and the last sample of every counter, is sure to be found."""
-        return max(self.rules.lookback, self._base.grid)
-
     def _stands(self, at: datetime, run: Run, signs: Signs) -> bool:
         """Whether all that was recorded within reach is of ``run``, and leads to ``at``."""
-        settled = run.since <= (at - self._reach - self._base.age).timestamp()
+        settled = run.since <= (at - self._base.grid - self._base.age).timestamp()
         return settled and signs.since == run.since and signs.same_memories and not signs.followed_only
 
     def _matching(self, *more: str) -> str:
@@ -114,7 +115,7 @@ class Edge:
         """The base and the counters; one selector of both is read and summed fastest."""
         names = f'__name__=~"{self._base.metric}|{self.family.source}"'
         amounts = self._matching(names, f'{PART}=""')
-        return f"sum {by_clause(by)} (last_over_time({{{amounts}}}[{duration(self._reach)}]))"
+        return f"sum {by_clause(by)} (last_over_time({{{amounts}}}[{duration(self._base.grid)}]))"
 
     def _filled(
         self, by: Sequence[str], at: datetime, metric: str, since: timedelta

@@ -23,7 +23,7 @@ def test_the_committed_rules_are_those_that_are_generated():
 @pytest.mark.parametrize(
     ("interval", "slow", "grid"),
     [(60, 300, 300), (120, 300, 360), (300, 60, 300)],
-    ids=["a multiple", "the next multiple", "the longer of both"],
+    ids=["a multiple", "the next multiple", "the interval itself"],
 )
 def test_a_base_is_of_a_snapshot_that_the_family_has(interval, slow, grid):
     rules = RuleParameters(interval=timedelta(seconds=interval), slow_interval=timedelta(seconds=slow))
@@ -32,10 +32,18 @@ def test_a_base_is_of_a_snapshot_that_the_family_has(interval, slow, grid):
     assert [group["interval"] for group in groups] == [f"{grid}s"]
 
 
-def test_a_base_is_at_most_two_grids_and_the_delay_old():
+def test_no_two_bases_lie_within_the_reach_of_counters():
+    rules = RuleParameters(lookback=timedelta(minutes=11))
+    assert [Base(family, rules).grid for family in (COST, WASTE)] == [
+        timedelta(minutes=11),
+        timedelta(minutes=15),
+    ]
+
+
+def test_a_base_is_at_most_two_grids_the_delay_and_a_missed_evaluation_old():
     base = Base(COST, RuleParameters())
     assert base.delay == timedelta(seconds=90)
-    assert base.age == timedelta(seconds=690)
+    assert base.age == timedelta(seconds=750)
 
 
 def test_plain_counters_and_what_floating_point_leaves_are_in_no_base():
