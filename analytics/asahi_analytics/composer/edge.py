@@ -75,7 +75,9 @@ class Edge:
         )
         certificate, scraped, lately, *followed = yield from together([value(promql, at) for promql in asked])
         parts = {sample.labels.get(PART): sample.value for sample in certificate.samples}
-        memories = (sample.labels[STORE] for sample in certificate.samples if sample.labels.get(PART) == MEMORY)
+        memories = (
+            sample.labels[STORE] for sample in certificate.samples if sample.labels.get(PART) == MEMORY
+        )
         return Signs(
             _processes(scraped),
             frozenset(_processes(lately)),

@@ -30,6 +30,7 @@ class Backend:
         self,
         now: dict[str, int],
         then: dict[str, int],
+        *,
         plain: int = 0,
         since: float = LONG_AGO,
         between: dict[str, int] | None = None,
@@ -114,7 +115,7 @@ def test_a_base_counts_once_all_that_is_within_reach_is_of_its_run():
 def test_totals_that_were_filled_in_are_led_on_by_samples_or_not_at_all():
     assert total(Backend({"s": 1}, {"s": 1}), backfilled=True) == {("a",): FILLED}
     for now, then, plain in (({"s": 1}, {}, 0), ({"s": 1}, {"s": 2}, 0), ({"s": 1}, {"s": 1}, 1)):
-        assert total(Backend(now, then, plain), backfilled=True) is None
+        assert total(Backend(now, then, plain=plain), backfilled=True) is None
 
 
 def test_filters_reach_every_term():
