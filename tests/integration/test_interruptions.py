@@ -117,7 +117,7 @@ def test_a_total_is_its_base_and_the_living_counters_soon_after_a_memory_is_gone
             asked.clear()
             assert made.total(900, end) == made.raw(900, end), end
             based = any(each.startswith("sum by") and ":base" in each for each in asked)
-            assert based is not (1500 < end < 1941), end  # from then on every base within reach is without it
+            assert based is not (1500 < end < 2241), end  # from then on a base is sure not to know of it
 
 
 def test_a_memory_that_was_taken_over_has_a_base_below_zero(tmp_path):
@@ -142,6 +142,17 @@ def test_what_lives_no_longer_than_a_base_stands_is_in_every_window(tmp_path, st
         made.run(3400)
         for end in range(2395, 3300, 31):
             assert made.total(900, end) == made.raw(900, end), end
+
+
+def test_a_memory_that_is_set_back_where_it_moves_to_takes_no_dollars_back(tmp_path):
+    with simulation(tmp_path) as made:
+        for at in range(5, 4800, 15):
+            moved = at >= 2400
+            made.scrape(at, "new" if moved else "old", {"x": 5000 + at - 3000 * moved}, store="memory")
+        made.run(4800)
+        counted = [made.total(900, end)["x"] for end in range(2395, 4700, 31)]
+        assert counted == sorted(counted)
+        assert made.total(900, 4700)["x"] >= made.raw(900, 4700)["x"]
 
 
 def test_a_base_from_when_no_memory_was_seen_is_not_added_to_them(tmp_path):

@@ -38,21 +38,21 @@ _SIGN: Final = FAMILIES["token_count_count"]
 class Signs:
     """What was scraped at a moment, and what the last base says of itself.
 
-    ``processes``: how many serve each memory; ``lately``: memories that were scraped since the base's snapshot, or
-    shortly before; ``followed_only``: some counters die with their process, a memory was set back, or there are
-    several bases; ``since``: of the run that the base belongs to; ``memories``: those that it knew.
+    ``now``: memories within reach; ``lately``: how many processes served each memory since the base's snapshot, and
+    for a look-back before it; ``followed_only``: some counters die with their process, a memory was set back, or there
+    are several bases; ``since``: of the run that the base belongs to; ``memories``: those that it knew.
     """
 
-    processes: Mapping[str, float]
-    lately: frozenset[str]
+    now: frozenset[str]
+    lately: Mapping[str, float]
     followed_only: bool
     since: float | None
     memories: frozenset[str]
 
     @property
     def same_memories(self) -> bool:
-        """Whether each memory that was scraped is served by one process and was known, and none came or is gone."""
-        return _same(self.processes, self.memories) and self.lately <= self.memories
+        """Whether each memory was known, is there, and was served by one process: none came, went or moved."""
+        return self.now == self.memories and _same(self.lately, self.memories)
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Edge:
 
     def signs(self, at: datetime) -> Asking[Signs]:
         """Find what tells how the total at ``at`` is to be read."""
-        base = self._base
+        base, back = self._base, self._base.age + self.rules.lookback
         asked = (
             base.certificate,
             _scraped(base.grid),
-            _scraped(base.age),
+            _scraped(back),
             base.several,
-            *self._to_be_followed(base.age, base.age + self.rules.lookback),
+            *self._to_be_followed(base.age, back),
         )
         certificate, scraped, lately, *followed = yield from together([value(promql, at) for promql in asked])
         parts = {sample.labels.get(PART): sample.value for sample in certificate.samples}
@@ -79,8 +79,8 @@ class Edge:
             sample.labels[STORE] for sample in certificate.samples if sample.labels.get(PART) == MEMORY
         )
         return Signs(
-            _processes(scraped),
-            frozenset(_processes(lately)),
+            frozenset(_processes(scraped)),
+            _processes(lately),
             any(sign.samples for sign in followed),
             parts.get(SINCE),
             frozenset(memories),
