@@ -69,6 +69,15 @@ def test_a_memory_that_moves_in_the_first_bin_it_is_seen_in_loses_nothing(tmp_pa
         assert made.raw(0, 3590) == {"y": 3590 - 605}
 
 
+def test_a_label_set_that_is_born_in_the_bin_its_old_memory_is_first_scraped_in_loses_nothing(tmp_path):
+    with simulation(tmp_path) as made:
+        for at in range(605, 3600, 15):
+            counters = {"x": 5000 + at} if at < 1500 else {"x": 5000 + at, "y": 70 + at - 1500}
+            made.scrape(at, "pod-1" if at < 2000 else "pod-2", counters, store="memory")
+        made.run(3600, begin=3600)
+        assert made.raw(0, 3595) == {"x": 3590 - 605, "y": 70 + 3590 - 1500}
+
+
 def test_last_words_of_a_process_that_died_in_an_outage_are_in_every_window_that_holds_them(tmp_path):
     with simulation(tmp_path, phase=3.0) as made:
         for at in range(5, 1800, 15):

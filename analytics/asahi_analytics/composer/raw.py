@@ -167,14 +167,24 @@ class RawSums:
         }
         if not strangers:
             return
-        answer = self._client.query(
-            self._over("min_over_time", bin_.end - bin_.start, more), moment(bin_.end)
-        )
-        for sample in answer.samples:
+        length, at = bin_.end - bin_.start, moment(bin_.end)
+        asked = [self._over("min_over_time", length, more), self._born_after_their_memory(length, more)]
+        lowest, born = self._client.query_all(asked, at)
+        counted = {identity_of(sample.labels) for sample in born.samples} | known.values.keys()
+        for sample in lowest.samples:
             identity = identity_of(sample.labels)
-            if memory_of(sample.labels) in strangers and identity not in known.values:
+            if memory_of(sample.labels) in strangers and identity not in counted:
                 known.values[identity] = sample.value
                 known.taken_over += 1
+
+    def _born_after_their_memory(self, length: float, more: str) -> str:
+        """Stored counters with fewer samples than their memory: not there yet when it was first scraped."""
+        over = f'{{{STORE}!=""}}[{_seconds(length)}]'
+        counted = f"count_over_time({self._selector('!=', more)}[{_seconds(length)}])"
+        serving = f"and on ({STORE}, {JOB}, {INSTANCE}) count_over_time({self._family.source}{over})"
+        of_memory = f"sum by ({STORE}) (count_over_time({STORE_CREATED.name}{over}) {serving})"
+        identity = by_clause((*self._family.labels, STORE))
+        return f"sum {identity} ({counted}) < on ({STORE}) group_left () {of_memory}"
 
     def _restarted(
         self, bin_: Bin, known: Known, origin: float, more: str, increments: dict[Identity, float]
