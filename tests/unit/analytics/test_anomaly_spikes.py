@@ -123,7 +123,7 @@ def test_while_history_is_short_the_rolling_mean_is_the_fallback():
 
 def test_bursts_of_an_erratic_client_are_measured_against_its_own_peaks():
     rng = np.random.default_rng(11)
-    values = pd.Series(np.exp(rng.normal(0, 1.2, 14 * PER_DAY)), index=times(14))
+    values = pd.Series(np.exp(rng.normal(0, 1.5, 14 * PER_DAY)), index=times(14))
     smooth = pd.Series(np.convolve(values, np.ones(4) / 4, "same"), index=values.index)
     assert len(groups(flags(smooth))) <= 4
     peak = smooth.iloc[8 * PER_DAY : 13 * PER_DAY].max()
