@@ -350,6 +350,14 @@ def test_festive_days_of_a_shop_with_closed_days_are_quieter_than_its_open_days(
     assert (december.mean[np.arange(90, 104) % 7 == 6] == 0.0).all()
 
 
+def test_hours_know_no_christmas() -> None:
+    january, christmas = (
+        forecast_series(series(weekly(240), "h", start), 48) for start in ("2026-01-01", "2026-12-15")
+    )
+    assert str(christmas.index[0].date()) == "2026-12-25"
+    assert christmas.mean == pytest.approx(january.mean)
+
+
 def test_a_year_ahead_agrees_with_a_month_ahead_where_they_overlap() -> None:
     month, year = (forecast_series(series(weekly(90)), horizon).outlook for horizon in (30, 365))
     assert year.total([0.1, 0.5, 0.9], [1.0] * 30) == pytest.approx(month.total([0.1, 0.5, 0.9]), rel=1e-6)
