@@ -164,11 +164,12 @@ def main() -> None:
         "--packages", type=Path, default=Path(".bench/packages"), help="where downloads are kept"
     )
     parser.add_argument("--horizons", type=int, nargs="*", default=[30, 7], help="days ahead")
+    parser.add_argument("--parts", nargs="*", help="some tables only, such as fresh")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), help="some of them only")
     parser.add_argument("--by-source", action="store_true", help="ours on each collection, too")
     arguments = parser.parse_args()
     series = daily_series(arguments.packages) if arguments.horizons else []
-    for part in sorted({one.part for one in series}):
+    for part in arguments.parts or sorted({one.part for one in series}):
         for horizon in arguments.horizons:
             mine = [one for one in series if one.part == part]
             chosen = list(tasks(mine, 90, horizon, arguments.origins, 7))

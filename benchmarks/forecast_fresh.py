@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+LAG = pd.Timedelta(days=14)
 Named = Iterator[tuple[str, pd.Series]]
 
 
@@ -68,11 +69,14 @@ def _flights(wheel: zipfile.ZipFile) -> Named:
 
 
 def _stations(wheel: zipfile.ZipFile) -> Named:
-    """Thousands of people who entered stations of Chicago's railway, the last eight years."""
+    """Thousands of people who entered stations of Chicago's railway, the last eight years.
+
+    The data set gives each day the stations' counts of two weeks before.
+    """
     rows = _r_data(wheel, "modeldata", "Chicago")
     names = sorted(rows.columns[rows.columns.get_loc("Austin") : rows.columns.get_loc("California") + 1])
     for name in names[::2]:
-        yield name, by_day(rows[name], rows["date"]).iloc[-2900:]
+        yield name, by_day(rows[name], pd.to_datetime(rows["date"]) - LAG).iloc[-2900:]
 
 
 def _blog(wheel: zipfile.ZipFile) -> Named:
