@@ -29,6 +29,12 @@ def arguments(*argv: str) -> argparse.Namespace:
     return parser.parse_args(["serve", *argv])
 
 
+@pytest.fixture(autouse=True)
+def thawed():
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def listener():
     with socket.socket() as taken:
@@ -215,9 +221,6 @@ def test_the_server_runs_until_it_is_stopped(monkeypatch) -> None:
 
 
 def test_what_was_loaded_before_the_fork_is_never_looked_through_for_garbage():
-    try:
-        server.Server(Settings()).load()
-        assert gc.get_freeze_count() > 10_000
-        assert len(gc.get_objects()) < gc.get_freeze_count()
-    finally:
-        gc.unfreeze()
+    server.Server(Settings()).load()
+    assert gc.get_freeze_count() > 10_000
+    assert len(gc.get_objects()) < gc.get_freeze_count()
