@@ -1,6 +1,7 @@
 """History for ``benchmarks/endpoints.py``: every family at full width, as the rules record it and as it is scraped.
 
-Ten models, six task types, four tiers (240 label sets), 1,000 users, 2,000 latency buckets. What long windows read
+Ten models, six task types, four tiers (240 label sets), 1,000 users, 2,000 latency buckets; half of all label sets
+were also counted by a memory that is gone. What long windows read
 stands at its full rate: the whole of a family every minute, its series every hour, and the state of what anomalies
 are judged on every minute for sixteen days. The state of everything else, which is read at the edges of windows
 only, stands every minute around them. Raw counters stand every 15 seconds around now and every
@@ -23,6 +24,7 @@ import numpy as np
 from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
 from asahi_analytics.backfill import CounterSamples, recorded_history
+from asahi_analytics.bases import Base
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.levels import levels_of
 from asahi_analytics.tiles import (
@@ -50,6 +52,7 @@ AHEAD = timedelta(minutes=25)
 """Time for the measurement itself; the history is fine from ``BEFORE`` its end of being written to then."""
 WINDOW_DAYS = (0, 1, 2, 7, 14, 30, 60, 90, 180, 365, 730)
 STORE = "bench"
+GONE = "gone"
 USERS = 1_000
 VALUES = {
     names.MODEL: [f"model-{number}" for number in range(10)],
@@ -159,11 +162,28 @@ def _recorded(
     yield from _certificate(family, grid.every(step_ms), rules)
     times = snapshots + round(rules.settle.total_seconds() * 1000)
     for one in counters:
+        if one.labels[names.STORE] == GONE:
+            continue
         place = np.searchsorted(one.times_ms, snapshots, side="right") - 1
         labels = {**one.identity(family), PART: SEEN}
         yield HistorySeries(state_metric(family), labels, times, one.values[np.maximum(place, 0)])
     created = np.full(times.shape, grid.start_ms / 1000)
     yield HistorySeries(state_metric(family), {names.STORE: STORE, PART: MEMORY}, times, created)
+    yield from _bases(Base(family, rules), counters, grid)
+
+
+def _bases(base: Base, counters: list[CounterSamples], grid: Grid) -> Iterator[HistorySeries]:
+    """What the memory that is gone had counted, with the certificate."""
+    snapshots = grid.edges(round(base.grid.total_seconds() * 1000))
+    times = snapshots + round(base.delay.total_seconds() * 1000)
+    for one in (each for each in counters if each.labels[names.STORE] == GONE):
+        labels = {name: one.labels[name] for name in base.family.labels}
+        yield HistorySeries(base.metric, labels, times, np.full(times.shape, one.values[-1]))
+    started = np.full(times.shape, grid.start_ms / 1000)
+    parts = {SNAPSHOT: snapshots / 1000.0, SINCE: started, MEMORY: started}
+    for part, values in parts.items():
+        memory = {names.STORE: STORE} if part == MEMORY else {}
+        yield HistorySeries(base.metric, {PART: part, **memory}, times, values)
 
 
 def _certificate(family: Family, snapshots: np.ndarray, rules: RuleParameters) -> Iterator[HistorySeries]:
@@ -208,7 +228,10 @@ def _counters(family: Family, grid: Grid, random: np.random.Generator) -> Iterat
     hours = np.diff(times, prepend=times[0] - HOUR_MS) / HOUR_MS
     season = 1.0 + 0.5 * np.sin(2 * np.pi * times / (24 * HOUR_MS))
     bounds = _bounds(family)
-    for values in itertools.product(*(VALUES[label] for label in family.labels if label != "le")):
+    first = times[:1]
+    for number, values in enumerate(
+        itertools.product(*(VALUES[label] for label in family.labels if label != "le"))
+    ):
         labels = dict(zip((label for label in family.labels if label != "le"), values, strict=True))
         added = random.lognormal(1.0, 1.0) * hours * season * random.lognormal(0.0, 0.2, times.size)
         steps = added if family.name.endswith("dollars") else np.ceil(added)
@@ -218,6 +241,9 @@ def _counters(family: Family, grid: Grid, random: np.random.Generator) -> Iterat
             yield CounterSamples(
                 _scraped({**labels, **more, names.STORE: STORE}), times, total * share, grid.start_ms / 1000
             )
+            if number % 2:
+                known = _scraped({**labels, **more, names.STORE: GONE})
+                yield CounterSamples(known, first, total[-1:] * share, grid.start_ms / 1000)
 
 
 def _bounds(family: Family) -> list[tuple[str, float]]:

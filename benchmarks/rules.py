@@ -6,11 +6,15 @@ A real Prometheus scrapes N series of every family, from exporters with a state 
 (``plain``), and evaluates every rule of ``prometheus/rules``. A second one beside it scrapes the same without rules:
 the difference of their processor time is what the rules cost, garbage collection and writing included. A third one
 evaluates the rules of another folder (``--against``), to compare two versions in the same minutes.
+
+Counters of what goes wrong are there and stand still, as on a good day; with ``--faults`` they rise as all others do,
+and an alert fires for each of N models.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import threading
@@ -30,15 +34,24 @@ DURATION = "prometheus_rule_group_duration_seconds_sum"
 MISSED = "prometheus_rule_group_iterations_missed_total"
 TICKS = os.sysconf("SC_CLK_TCK")
 VALUE = b"@"
+FAULTS = {
+    "unpriced_requests",
+    "unpriced_tokens",
+    "errors",
+    "label_overflow",
+    "refused_records",
+    "wasted_cost_dollars",
+}
 
 
-def page(series: int, store: str) -> bytes:
+def page(series: int, store: str, faults: bool) -> bytes:
     """Return what an exporter serves, with ``VALUE`` where each counter's value goes."""
     memory = f'{STORE}="{store}"' if store else ""
     lines = [f"{STORE_CREATED.name}{{{memory}}} 1700000000"]
     for family in FAMILIES.values():
+        value = "@" if faults or family.name not in FAULTS else "7"
         lines += [
-            f"{family.source}{{{labels}}} @"
+            f"{family.source}{{{labels}}} {value}"
             for labels in label_sets(family, series if family.labels else 1, memory)
         ]
     return "\n".join([*lines, ""]).encode()
@@ -82,11 +95,12 @@ def exporter(text: bytes) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds so far: of evaluation by the clock, and of processor time; and evaluations that were missed."""
+    """Seconds so far: of evaluation by the clock, and of processor time; evaluations missed, and alerts that fire."""
 
     evaluated: float
     used: float
     missed: float
+    firing: int
 
     @classmethod
     def of(cls, server: Server) -> Cost:
@@ -95,7 +109,7 @@ class Cost:
         assert server.process is not None
         fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(") ")[2].split()
         used = (int(fields[11]) + int(fields[12])) / TICKS
-        return cls(metrics.get(DURATION, 0.0), used, metrics.get(MISSED, 0.0))
+        return cls(metrics.get(DURATION, 0.0), used, metrics.get(MISSED, 0.0), _firing(server))
 
     def since(self, before: Cost, seconds: float) -> Cost:
         """Return the cost of a minute between ``before``, ``seconds`` ago, and now."""
@@ -104,6 +118,7 @@ class Cost:
             (self.evaluated - before.evaluated) * share,
             (self.used - before.used) * share,
             self.missed - before.missed,
+            self.firing,
         )
 
 
@@ -119,13 +134,21 @@ def _metrics(server: Server) -> Mapping[str, float]:
     return sums
 
 
+def _firing(server: Server) -> int:
+    with urllib.request.urlopen(f"{server.url}/api/v1/alerts", timeout=30) as answer:
+        alerts = json.load(answer)["data"]["alerts"]
+    return sum(alert["state"] == "firing" for alert in alerts)
+
+
 def measure(kind: str, series: int, folders: Mapping[str, Path], args: argparse.Namespace) -> dict[str, Cost]:
     """Return what each Prometheus, by its name, spends in a minute."""
     with ExitStack() as up:
         folder = Path(up.enter_context(tempfile.TemporaryDirectory(prefix="asahi-bench-")))
         share = max(1, series // args.exporters)
         targets = [
-            up.enter_context(exporter(page(share, f"store-{number}" if kind == "stored" else "")))
+            up.enter_context(
+                exporter(page(share, f"store-{number}" if kind == "stored" else "", args.faults))
+            )
             for number in range(args.exporters)
         ]
         servers = {}
@@ -150,7 +173,8 @@ def report(kind: str, series: int, costs: Mapping[str, Cost]) -> None:
             used = cost.used - idle
             print(
                 f"{kind:7s} {series:7d}  {name:8s} evaluation {cost.evaluated:7.3f} s a minute  processor {used:7.3f} s"
-                f" ({used / 60:6.2%} of a core)  scraping alone {idle:5.2f} s  missed {cost.missed:.0f}",
+                f" ({used / 60:6.2%} of a core)  scraping alone {idle:5.2f} s  missed {cost.missed:.0f}"
+                f"  alerts firing {cost.firing}",
                 flush=True,
             )
 
@@ -165,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--minutes", type=float, default=5.0, help="of measuring: a multiple of the longest interval"
     )
     parser.add_argument("--scrape-interval", type=float, default=15.0, metavar="SECONDS")
+    parser.add_argument("--faults", action="store_true", help="let the counters of what goes wrong rise")
     parser.add_argument("--rules", type=Path, default=RULES, help="a folder of rules")
     parser.add_argument("--against", type=Path, help="another folder of rules to compare with")
     args = parser.parse_args(arguments)

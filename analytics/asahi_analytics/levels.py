@@ -66,6 +66,17 @@ def copy_metric(family: Family, level: str) -> str:
     return f"asahi:{family.name}:{level}"
 
 
+def of_snapshot(state: str, kept: timedelta) -> str:
+    """Return what ``state`` recorded of the snapshot at the moment of evaluation, up to ``kept`` after it."""
+    return f"last_over_time({state}[{duration(kept)}] offset -{duration(kept)})"
+
+
+def at_grid(expression: str, grid: timedelta, delay: timedelta) -> str:
+    """Return ``expression`` as of the last multiple of ``grid`` that is ``delay`` ago."""
+    step = duration(grid)
+    return f"last_over_time(({expression})[{step}:{step}] offset {duration(delay)})"
+
+
 @dataclass(frozen=True)
 class Level:
     """A copy of the running total of ``family``: by ``labels``, at multiples of ``grid``."""
@@ -99,11 +110,8 @@ class Level:
     def expression(self) -> str:
         """Return the recording rule: what the state held of the grid point, at the grid point."""
         parts = "|".join((RUNNING, SINCE, SNAPSHOT, BACKFILLED))
-        kept = duration(self.kept - MILLISECOND)
-        state = f'last_over_time({state_metric(self.family)}{{{PART}=~"{parts}"}}[{kept}] offset -{kept})'
-        summed = f"sum {by_clause((PART, *self.labels))} ({state})"
-        step = duration(self.grid)
-        return f"last_over_time(({summed})[{step}:{step}] offset {duration(self.delay)})"
+        state = of_snapshot(f'{state_metric(self.family)}{{{PART}=~"{parts}"}}', self.kept - MILLISECOND)
+        return at_grid(f"sum {by_clause((PART, *self.labels))} ({state})", self.grid, self.delay)
 
 
 def levels_of(family: Family, rules: RuleParameters) -> list[Level]:

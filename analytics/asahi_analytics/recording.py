@@ -1,11 +1,16 @@
-"""Every recording rule: running totals, their copies, and the tiles of full hours."""
+"""Every recording rule: running totals, their copies and bases, and the tiles of full hours."""
 
 from __future__ import annotations
 
-from asahi_analytics import hours, levels, tiles
+from asahi_analytics import bases, hours, levels, tiles
 from asahi_analytics.tiles import RuleParameters
 
 
 def rule_files(rules: RuleParameters | None = None) -> dict[str, str]:
     """Return the text of each rule file by its name."""
-    return {**tiles.rule_files(rules), **levels.rule_files(rules), **hours.rule_files(rules)}
+    return {
+        **tiles.rule_files(rules),
+        **levels.rule_files(rules),
+        **bases.rule_files(rules),
+        **hours.rule_files(rules),
+    }

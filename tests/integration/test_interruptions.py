@@ -98,3 +98,32 @@ def test_a_process_away_for_hours_is_never_counted_again(tmp_path, away):
         found, truth = made.total(900, end - 120), made.raw(900, end - 120)
         assert found["x"] == truth["x"]
         assert found["y"] <= truth["y"]
+
+
+def test_a_total_is_its_base_and_the_living_counters_soon_after_a_memory_is_gone(tmp_path):
+    asked = []
+    with simulation(tmp_path) as made:
+        for at in range(5, 4800, 15):
+            made.scrape(at, "a", {"x": 0.1 * at, "y": 3.0 if at > 4000 else 2.0}, store="lives")
+            if at < 1200:
+                made.scrape(at + 1, "b", {"x": 7000 + 0.3 * at}, store="goes", created=-20)
+        made.run(4800)
+        ask = made.client.query_all
+        made.client.query_all = lambda promql, at: asked.extend(promql) or ask(promql, at)
+        for end in range(1201, 4740, 61):
+            asked.clear()
+            assert made.total(900, end) == made.raw(900, end), end
+            based = any(each.startswith("sum by") and ":base" in each for each in asked)
+            assert based is not (1500 < end < 1820), end  # then the first base without it is recorded
+
+
+def test_a_memory_that_was_taken_over_has_a_base_below_zero(tmp_path):
+    with simulation(tmp_path) as made:
+        for at in range(5, 12_000, 60):
+            made.scrape(at, "a", {"x": at}, store="here")
+            if at > 9000:
+                made.scrape(at + 1, "b", {"x": 50_000 + at}, store="older")
+        made.run(12_000)
+        asked = made.client.query("last_over_time(asahi:savings_dollars:base[5m])", made.at(12_000)).samples
+        assert [each.value < -50_000 for each in asked if "part" not in each.labels] == [True]
+        assert made.total(10_000, 11_990) == made.raw(10_000, 11_990)

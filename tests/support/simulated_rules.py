@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from asahi_analytics import bases, tiles
+from asahi_analytics.bases import Base
 from asahi_analytics.composer import Composer
 from asahi_analytics.composer.raw import RawSums
 from asahi_analytics.demo.servers import prometheus, prometheus_config, running
@@ -23,7 +25,7 @@ from asahi_analytics.history import HistorySeries
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.remote_write import RemoteWriter
 from asahi_analytics.settings import CacheSettings
-from asahi_analytics.tiles import RuleParameters, rule_files
+from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import FAMILIES, STORE_CREATED
 
@@ -42,8 +44,8 @@ class Simulation:
         self.start = (math.floor(time.time() / 3600) - 8) * 3600.0
         self.phase = phase
         self.interval = RULES.interval_of(self.family).total_seconds()
-        groups = yaml.safe_load(rule_files(RULES, {family: self.family})["asahi_totals.yml"])["groups"]
-        self._rules = [rule for group in groups for rule in group["rules"]]
+        self._rules = _rules_of(tiles.rule_files(RULES, {family: self.family}))
+        self._bases = _rules_of(bases.rule_files(RULES, {family: self.family}))
         self._scrapes: list[tuple[float, list[HistorySeries]]] = []
 
     def at(self, seconds: float) -> datetime:
@@ -71,14 +73,17 @@ class Simulation:
         """Let everything happen up to ``end``; the rules begin at ``begin`` and are not evaluated while ``down``."""
         first = math.ceil((self.start + begin - self.phase) / self.interval)
         last = math.floor((self.start + end - self.phase) / self.interval)
-        moments = [number * self.interval + self.phase - self.start for number in range(first, last + 1)]
+        turns = round(Base(self.family, RULES).grid.total_seconds() / self.interval)
+        moments = {
+            number * self.interval + self.phase - self.start: number for number in range(first, last + 1)
+        }
         scrapes = sorted(self._scrapes, key=lambda scrape: scrape[0])
         for moment in (each for each in moments if not down[0] <= each < down[1]):
             seen = [one for at, series in scrapes if at <= moment for one in series]
             scrapes = [scrape for scrape in scrapes if scrape[0] > moment]
             if seen:
                 self.writer.write(seen)
-            for rule in self._rules:
+            for rule in (*self._rules, *(self._bases if moments[moment] % turns == 0 else ())):
                 self._record(rule["record"], rule["expr"], moment)
         rest = [one for _, series in scrapes for one in series]
         if rest:
@@ -111,6 +116,11 @@ class Simulation:
         """The amounts in bins, one column each."""
         window, by = Window(self.at(start), self.at(end)), [self.family.labels[0]]
         return self.composer.series(self.family.name, by, window, timedelta(seconds=step)).frame
+
+
+def _rules_of(files: Mapping[str, str]) -> list[dict[str, str]]:
+    groups = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def _unnamed(labels) -> dict[str, str]:

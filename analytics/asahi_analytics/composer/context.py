@@ -46,6 +46,11 @@ class Context:
         covered, *ratio = yield from together(askings)
         return cls(window, covered, ratio[0] if ratio else None)
 
+    @classmethod
+    def unknown(cls, window: Window) -> Context:
+        """Return what is said of a window that nobody looked at."""
+        return cls(window, Coverage(None, None, ()), None)
+
     def trust(self, plan: Sequence[Piece], heard: Sequence[str]) -> Trust:
         """Return the trust of a sum that was put together from ``plan``; ``heard``: the backend's warnings."""
         raw = sum(self._scraped_of(piece) for piece in plan if piece.run is None) / self.window.seconds
@@ -89,7 +94,7 @@ def _unpriced(question: Question) -> Asking[float | None]:
     """Find the share of requests whose cost was not known; ``None`` when there were no requests."""
     window = question.ask.window
     both = [Question.of(Ask(name, (), window), question.rules) for name in ("unpriced_requests", "requests")]
-    plans = yield from together([each.plan() for each in both])
+    plans = yield from together([each.plan_ahead() for each in both])
     certified = all(piece.run for plan in plans for piece in plan)
     if not certified and not (yield from _any_unpriced(window)):
         return 0.0

@@ -1,18 +1,21 @@
-"""The running total at a moment between two evaluations of the rules: what was recorded, and what was scraped since.
+"""The running total at a moment between two evaluations of the rules.
 
-While the same memories are scraped at the moment as at the snapshot, nothing was born, moved or lost in between
-but label sets, which count from zero: then the total is what was recorded, plus what the counters say now, less
-what they said then, summed at once. Whether it is so is asked with it; if not, every counter is followed by itself.
+While the same memories are scraped at the moment as at the snapshot of the last base, and none was set back, nothing
+was born, moved or lost in between but label sets, which count from zero: then the total is the base and what the
+counters say, summed at once. Whether it is so is asked first; if not, every counter is followed by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
+from asahi_analytics.bases import Base
 from asahi_analytics.composer.ledger import Amounts, amounts_of
 from asahi_analytics.composer.rounds import Asking, together, value
+from asahi_analytics.composer.runs import Run
 from asahi_analytics.promql import by_clause, duration
 from asahi_analytics.replies import Vector
 from asahi_analytics.tiles import (
@@ -20,81 +23,134 @@ from asahi_analytics.tiles import (
     PART,
     RUNNING,
     SEEN,
+    SINCE,
     RuleParameters,
     part,
     terms_at_query_time,
 )
-from asahi_exporter.conventions import REQUESTS, STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import FAMILIES, STORE, STORE_CREATED, Family
+
+_SIGN: Final = FAMILIES["token_count_count"]
+"""Counts every request in no more than two series of a memory: it falls when the memory is set back."""
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What was scraped at a moment, and what the last base says of itself.
+
+    ``processes``: how many serve each memory; ``followed_only``: some counters die with their process, or a memory was
+    set back; ``since``: of the run that the base belongs to; ``memories``: those that it knew.
+    """
+
+    processes: Mapping[str, float]
+    followed_only: bool
+    since: float | None
+    memories: frozenset[str]
+
+    @property
+    def same_memories(self) -> bool:
+        """Whether each memory that was scraped is served by one process and was known, and none is gone."""
+        return _same(self.processes, self.memories)
 
 
 @dataclass(frozen=True)
 class Edge:
-    """``since`` is how long ago ``metric`` had counted everything; ``where`` holds matchers on the family's labels.
-
-    ``filled``: it was filled in from samples, and holds no memories and counters as last seen; the samples do.
-    """
+    """The edge of a sum of ``family``; ``where`` holds matchers on the family's labels."""
 
     family: Family
     rules: RuleParameters
-    metric: str
-    since: timedelta
     where: str
-    filled: bool = False
 
-    def total(self, by: Sequence[str], at: datetime) -> Asking[Amounts | None]:
-        """Find the running total by ``by`` at ``at``; ``None`` where totals that were filled in do not lead to it."""
-        asked = (self._summed(by), self._scraped(), self._remembered(), self._followed_only())
-        summed, scraped, remembered, followed = yield from together([value(promql, at) for promql in asked])
-        if followed.samples or not _same_memories(scraped, remembered):
-            if self.filled:
-                return None
-            summed = yield from value(self._followed(by), at)
-        return amounts_of(summed.samples, by)
+    def signs(self, at: datetime) -> Asking[Signs]:
+        """Find what tells how the total at ``at`` is to be read."""
+        asked = (
+            self._base.certificate,
+            _scraped(self._reach),
+            *self._to_be_followed(self._reach, self._base.age + self.rules.lookback),
+        )
+        base, scraped, *followed = yield from together([value(promql, at) for promql in asked])
+        parts = {sample.labels.get(PART): sample.value for sample in base.samples}
+        memories = (sample.labels[STORE] for sample in base.samples if sample.labels.get(PART) == MEMORY)
+        return Signs(
+            _processes(scraped),
+            any(sign.samples for sign in followed),
+            parts.get(SINCE),
+            frozenset(memories),
+        )
+
+    def total(self, by: Sequence[str], at: datetime, run: Run, signs: Signs) -> Asking[Amounts | None]:
+        """Find the running total of ``run`` by ``by`` at ``at``.
+
+        ``None`` where totals that were filled in do not lead to it.
+        """
+        since = timedelta(seconds=max(round(at.timestamp() - run.snapshot, 3), 0.001))
+        if run.backfilled:
+            return (yield from self._filled(by, at, run.metric, since))
+        if self._stands(at, run, signs):
+            found = yield from value(self._based(by), at, by)
+        else:
+            terms = terms_at_query_time(self.family, self.rules, run.metric, since, self.where)
+            found = yield from value(terms.total(by), at, by)
+        return amounts_of(found.samples, by)
 
     @property
-    def _reach(self) -> str:
-        return duration(max(self.rules.lookback, self.since))
+    def _base(self) -> Base:
+        return Base(self.family, self.rules)
+
+    @property
+    def _reach(self) -> timedelta:
+        """How far back the last base, and the last sample of every counter, is sure to be found."""
+        return max(self.rules.lookback, self._base.grid)
+
+    def _stands(self, at: datetime, run: Run, signs: Signs) -> bool:
+        """Whether all that was recorded within reach is of ``run``, and leads to ``at``."""
+        settled = run.since <= (at - self._reach - self._base.age).timestamp()
+        return settled and signs.since == run.since and signs.same_memories and not signs.followed_only
 
     def _matching(self, *more: str) -> str:
         return ",".join(filter(None, (*more, self.where)))
 
-    def _summed(self, by: Sequence[str]) -> str:
-        recent, stored = duration(self.since), f'{STORE}!=""'
-        running, seen = self._matching(f'{PART}="{RUNNING}"'), self._matching(f'{PART}="{SEEN}"', stored)
-        recorded = f"last_over_time({self.metric}{{{running}}}[{recent}])"
-        scraped = f"{self.family.source}{{{self._matching(stored)}}}[{self._reach}]"
-        then = f"last_over_time({self.metric}{{{seen}}}[{recent}])"
-        if self.filled:
-            then = part(SEEN, f"last_over_time({scraped} offset {recent})")
-        return f"sum {by_clause(by)} ({recorded} or last_over_time({scraped}) or -1 * {then})"
+    def _based(self, by: Sequence[str]) -> str:
+        """The base and the counters; one selector of both is read and summed fastest."""
+        names = f'__name__=~"{self._base.metric}|{self.family.source}"'
+        amounts = self._matching(names, f'{PART}=""')
+        return f"sum {by_clause(by)} (last_over_time({{{amounts}}}[{duration(self._reach)}]))"
 
-    def _scraped(self, offset: str = "") -> str:
-        """How many processes serve each memory that was scraped, now or ``offset`` before."""
-        selector = f'{STORE_CREATED.name}{{{STORE}!=""}}[{self._reach}]{offset}'
-        return f"count by ({STORE}) (last_over_time({selector}))"
+    def _filled(
+        self, by: Sequence[str], at: datetime, metric: str, since: timedelta
+    ) -> Asking[Amounts | None]:
+        """From a total that was filled in, which holds no memories and no counters: the samples do."""
+        reach, before = max(self.rules.lookback, since), f" offset {duration(since)}"
+        running, stored = self._matching(f'{PART}="{RUNNING}"'), self._matching(f'{STORE}!=""')
+        recorded = f"last_over_time({metric}{{{running}}}[{duration(since)}])"
+        counters = f"last_over_time({self.family.source}{{{stored}}}[{duration(reach)}]"
+        seen = part(SEEN, f"{counters}{before})")
+        summed = f"sum {by_clause(by)} ({recorded} or {counters}) or -1 * {seen})"
+        asked = (summed, _scraped(reach), _scraped(reach, before), *self._to_be_followed(reach, reach))
+        total, now, then, *followed = yield from together([value(promql, at) for promql in asked])
+        leads = all(_same(_processes(each), _processes(then)) for each in (now, then))
+        leads = leads and not any(sign.samples for sign in followed)
+        return amounts_of(total.samples, by) if leads else None
 
-    def _remembered(self) -> str:
-        """The memories that were scraped when the snapshot was taken."""
-        if self.filled:
-            return self._scraped(f" offset {duration(self.since)}")
-        selector = f'{self.metric}{{{PART}="{MEMORY}",{STORE}!=""}}[{duration(self.since)}]'
-        return f"count by ({STORE}) (last_over_time({selector}))"
-
-    def _followed_only(self) -> str:
-        """Whether there are counters that die with their process, or a memory that was set back."""
-        counters = f'{self.family.source}{{{STORE}=""}}[{self._reach}]'
-        memories = f'{STORE_CREATED.name}{{{STORE}=""}}[{self._reach}]'
-        fell = f'resets({REQUESTS.name}{{{STORE}!=""}}[{self._reach}]) > 0'
-        return f"count(last_over_time({counters})) or count(last_over_time({memories})) or count({fell})"
-
-    def _followed(self, by: Sequence[str]) -> str:
-        return terms_at_query_time(self.family, self.rules, self.metric, self.since, self.where).total(by)
+    def _to_be_followed(self, reach: timedelta, back: timedelta) -> tuple[str, ...]:
+        """Whether there are counters, or processes, without a memory that outlives them, or one was set back."""
+        plain, stored = f'{{{STORE}=""}}[{duration(reach)}]', f'{{{STORE}!=""}}[{duration(back)}]'
+        return (
+            f"count(last_over_time({self.family.source}{plain}))",
+            f"count(last_over_time({STORE_CREATED.name}{plain}))",
+            f"count(resets({_SIGN.source}{stored}) > 0)",
+        )
 
 
-def _same_memories(scraped: Vector, remembered: Vector) -> bool:
-    """Whether each memory that was scraped is served by one process and was there at the snapshot, and none is gone."""
-    now, then = (
-        {sample.labels.get(STORE): sample.value for sample in memories.samples}
-        for memories in (scraped, remembered)
-    )
-    return now == then and all(count == 1 for count in now.values())
+def _scraped(reach: timedelta, before: str = "") -> str:
+    """How many processes serve each memory that was scraped within ``reach``."""
+    created = f'{STORE_CREATED.name}{{{STORE}!=""}}[{duration(reach)}]'
+    return f"count by ({STORE}) (last_over_time({created}{before}))"
+
+
+def _processes(scraped: Vector) -> dict[str, float]:
+    return {sample.labels[STORE]: sample.value for sample in scraped.samples}
+
+
+def _same(processes: Mapping[str, float], known: Iterable[str]) -> bool:
+    return processes.keys() == set(known) and all(count == 1 for count in processes.values())

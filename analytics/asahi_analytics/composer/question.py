@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
+from typing import Any
 
-from asahi_analytics.composer.edge import Edge
+from asahi_analytics.composer.edge import Edge, Signs
 from asahi_analytics.composer.ledger import Amounts, add, amounts_of, subtract
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
@@ -55,13 +56,21 @@ class Question:
         start, end = self.ask.window.start.timestamp(), self.ask.window.end.timestamp()
         return (yield from pieces(start, end, look, self.rules.state_lookback.total_seconds(), self.rejoin))
 
+    def plan_ahead(self) -> Asking[list[Piece]]:
+        """Find the same, and with it what a window in one run, as most are, is going to ask of its edges."""
+        window = self.ask.window
+        ahead = [self._recorded_at(at.timestamp()) for at in (window.end, window.start)]
+        askings: list[Asking[Any]] = [self.plan(), *ahead]
+        plan: list[Piece] = (yield from together(askings))[0]
+        return plan
+
     def raw(self, client: Client) -> RawSums:
         """Return the way to sum from raw samples."""
         return RawSums(client, self.family, self.ask.where, self.rules.state_lookback)
 
     def planned(self) -> Asking[tuple[list[Piece], Amounts]]:
         """Find what was counted within the window, and the plan that it was put together by."""
-        plan = yield from self.plan()
+        plan = yield from self.plan_ahead()
         parts = yield from together([self.amounts(piece) for piece in plan])
         return plan, reduce(add, parts)
 
@@ -87,19 +96,31 @@ class Question:
         if at % self.interval == 0:
             found = yield from look(at + self.after, self.after)
             if found is not None and found.snapshot == at and found.since == run.since:
-                answer = yield from value(self.recorded(run.metric, self.after), moment(at + self.after))
+                promql = self.recorded(run.metric, self.after)
+                answer = yield from value(promql, moment(at + self.after), self.ask.by)
                 return amounts_of(answer.samples, self.ask.by)
-        found = yield from look(at, self.rules.state_lookback.total_seconds())
+        found, signs = yield from self._recorded_at(at)
         if found is None or found.since != run.since:  # its first evaluation is still to come
             return (yield from self._from_samples(run.since, at)) if at > run.since else {}
-        since = timedelta(seconds=max(round(at - found.snapshot, 3), 0.001))
-        where = matchers(self.ask.where)[1:-1]
-        edge = Edge(self.family, self.rules, run.metric, since, where, found.backfilled)
-        total = yield from edge.total(self.ask.by, moment(at))
+        total = yield from self._edge.total(self.ask.by, moment(at), found, signs)
         if total is not None:
             return total
         then, after = self.running(run, found.snapshot), self._from_samples(found.snapshot, at)
         return add(*(yield from together([then, after])))
+
+    @property
+    def _edge(self) -> Edge:
+        return Edge(self.family, self.rules, matchers(self.ask.where)[1:-1])
+
+    def _recorded_at(self, at: float) -> Asking[tuple[Run | None, Signs]]:
+        """Find what the rules had recorded last at a moment, and what was scraped then."""
+        look = look_in(state_metric(self.family))
+        askings: tuple[Asking[Any], ...] = (
+            look(at, self.rules.state_lookback.total_seconds()),
+            self._edge.signs(moment(at)),
+        )
+        found, signs = yield from together(askings)
+        return found, signs
 
     def recorded(self, metric: str, back: float) -> str:
         """Return in PromQL the running total that ``metric`` recorded last in ``back`` seconds."""

@@ -7,23 +7,28 @@ order. ``together`` advances several of them in step; ``run`` asks Prometheus, a
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.replies import Matrix, Vector
+from asahi_analytics.threads import Threads
+from asahi_exporter.conventions import USER
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class At:
-    """The value of ``promql``, a vector, at a moment."""
+    """The value of ``promql``, a vector, at a moment.
+
+    ``wide``: a vector of so many series that telling them apart in one query costs more than a query of its own.
+    """
 
     promql: str
     moment: datetime
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,15 @@ class Work:
 
 
 Request = At | Over | Work
+MANY_VALUES: Final = frozenset({USER, "le"})
+"""Labels that have hundreds of values; sums by them are wide."""
 Asking = Generator[tuple[Request, ...], tuple[Any, ...], Result]
 """Yields requests, is sent their answers, returns a result."""
 
 
-def value(promql: str, moment: datetime) -> Asking[Vector]:
-    """Ask for ``promql`` at ``moment``."""
-    (answer,) = yield (At(promql, moment),)
+def value(promql: str, moment: datetime, by: Sequence[str] = ()) -> Asking[Vector]:
+    """Ask for ``promql``, which has a series for each value of the labels ``by``, at ``moment``."""
+    (answer,) = yield (At(promql, moment, not MANY_VALUES.isdisjoint(by)),)
     return cast(Vector, answer)
 
 
@@ -88,7 +95,7 @@ def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
     return [results[number] for number in range(len(askings))]
 
 
-def run(asking: Asking[Result], client: Client, threads: Callable[[], Executor] | None = None) -> Result:
+def run(asking: Asking[Result], client: Client, threads: Threads | None = None) -> Result:
     """Ask ``client`` round by round; no request twice. With ``threads`` those of one round are under way together."""
     known: dict[Request, Any] = {}
     answers: tuple[Any, ...] | None = None
@@ -99,7 +106,7 @@ def run(asking: Asking[Result], client: Client, threads: Callable[[], Executor] 
             return cast(Result, done.value)
         jobs = _jobs([request for request in dict.fromkeys(requests) if request not in known])
         asked = (
-            map(_ask(client), jobs) if threads is None or len(jobs) < 2 else threads().map(_ask(client), jobs)
+            map(_ask(client), jobs) if threads is None or len(jobs) < 2 else threads.map(_ask(client), jobs)
         )
         for found in asked:
             known.update(found)
@@ -114,14 +121,16 @@ def _ask(client: Client) -> Callable[[Job], dict[Request, Any]]:
 
 
 def _jobs(requests: Sequence[Request]) -> list[Job]:
-    """What is to be asked: values of the same moment together, wide ranges each by itself."""
+    """What is to be asked: values of the same moment together, wide ones and ranges each by itself."""
     moments: dict[datetime, list[At]] = {}
     jobs: list[Job] = []
     for request in requests:
-        if isinstance(request, At):
-            moments.setdefault(request.moment, []).append(request)
-        else:
+        if not isinstance(request, At):
             jobs.append(_asking_over(request) if isinstance(request, Over) else _doing(request))
+        elif request.wide:
+            jobs.append(_asking_at(request.moment, [request]))
+        else:
+            moments.setdefault(request.moment, []).append(request)
     return [*jobs, *(_asking_at(moment, asked) for moment, asked in moments.items())]
 
 
