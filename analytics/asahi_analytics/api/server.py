@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import math
 import os
 import shutil
@@ -102,8 +103,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Return the application; called once, before the workers are forked."""
-        return create_app(self.settings)
+        """Return the application; called once, before the workers are forked.
+
+        What was loaded by now stays: looking through it for garbage would take a tenth of a second, in the middle of
+        an answer, and unshare the workers' memory.
+        """
+        app = create_app(self.settings)
+        gc.collect()
+        gc.freeze()
+        return app
 
 
 def options(settings: Settings) -> dict[str, Any]:

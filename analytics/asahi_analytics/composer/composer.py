@@ -53,9 +53,17 @@ class Composer:
 
     def totals(self, asks: Sequence[Ask]) -> list[Sums]:
         """Return the answer to each ask, in order; what they ask at the same moment is asked as one."""
-        questions = [Question.of(ask, self.rules) for ask in asks]
+        return self.answer(lambda client: self.summing(asks, client))
+
+    def answer(self, asking: Callable[[Listener], Asking[Result]]) -> Result:
+        """Return the result of ``asking``, which may sum several times: nothing is asked twice."""
         client = Listener(self._client)
-        found, trusts = self._with_trust(client, questions, [each.planned() for each in questions])
+        return run(asking(client), client, self._threads)
+
+    def summing(self, asks: Sequence[Ask], client: Listener) -> Asking[list[Sums]]:
+        """Find the answer to each ask, in order; ``client`` is the one of ``answer``."""
+        questions = [Question.of(ask, self.rules) for ask in asks]
+        found, trusts = yield from _with_trust(client, questions, [each.planned() for each in questions])
         return [
             Sums(series_of(amounts, question.ask.by), question.ask.window, trust(plan))
             for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)
@@ -76,26 +84,24 @@ class Composer:
         """Return the answer to each ask, in order; asked as by ``totals``."""
         questions = [Question.of(ask, self.rules) for ask in asks]
         counts = [_bins_in(ask) for ask in asks]
-        client = Listener(self._client)
         bins = [Bins(question, count).answer() for question, count in zip(questions, counts, strict=True)]
-        found, trusts = self._with_trust(client, questions, bins)
+        found, trusts = self.answer(lambda client: _with_trust(client, questions, bins))
         return [
             SumSeries(_frame(binned, ask), ask.window, trust(binned.plan))
             for ask, binned, trust in zip(asks, found, trusts, strict=True)
         ]
 
-    def _with_trust(
-        self, client: Listener, questions: Sequence[Question], askings: Sequence[Asking[Result]]
-    ) -> tuple[list[Result], list[Callable[[Sequence[Piece]], Trust]]]:
-        """The results of ``askings``, and for each what turns its plan into its trust."""
-        about = {_about(question): question for question in questions}
-        contexts = [Context.of(question) for question in about.values()]
-        both: list[Asking[Any]] = [*askings, *contexts]
-        found = run(together(both), client, self._threads)
-        known = dict(zip(about, found[len(askings) :], strict=True))
-        return found[: len(askings)], [
-            partial(known[_about(question)].trust, heard=client.warnings) for question in questions
-        ]
+
+def _with_trust(
+    client: Listener, questions: Sequence[Question], askings: Sequence[Asking[Result]]
+) -> Asking[tuple[list[Result], list[Callable[[Sequence[Piece]], Trust]]]]:
+    """Find the results of ``askings``, and for each what turns its plan into its trust."""
+    about = {_about(question): question for question in questions if question.ask.trusted}
+    both: list[Asking[Any]] = [*askings, *(Context.of(question) for question in about.values())]
+    found = yield from together(both)
+    known = dict(zip(about, found[len(askings) :], strict=True))
+    contexts = [known.get(_about(each), Context.unknown(each.ask.window)) for each in questions]
+    return found[: len(askings)], [partial(context.trust, heard=client.warnings) for context in contexts]
 
 
 def _bins_in(ask: SeriesAsk) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import socket
 import sys
@@ -26,6 +27,12 @@ def arguments(*argv: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     serve.add_parser(parser.add_subparsers())
     return parser.parse_args(["serve", *argv])
+
+
+@pytest.fixture(autouse=True)
+def thawed():
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -211,3 +218,9 @@ def test_the_server_runs_until_it_is_stopped(monkeypatch) -> None:
     monkeypatch.setattr(server.Server, "run", run)
     assert server.main(["--port", "0"]) == 0
     assert isinstance(ran[0], server.Server)
+
+
+def test_what_was_loaded_before_the_fork_is_never_looked_through_for_garbage():
+    server.Server(Settings()).load()
+    assert gc.get_freeze_count() > 10_000
+    assert len(gc.get_objects()) < gc.get_freeze_count()
