@@ -57,7 +57,7 @@ def series_of(amounts: Amounts, by: Sequence[str]) -> pd.Series:
         empty = (
             pd.MultiIndex.from_arrays([[] for _ in by], names=list(by))
             if len(by) > 1
-            else pd.Index([], dtype=object)
+            else pd.Index([], name=next(iter(by), None), dtype=object)
         )
         return pd.Series([], index=empty, dtype=float)
     index = index_of(amounts, by)

@@ -107,12 +107,15 @@ class Observed:
         """What requests that no cache answered cost and used."""
         return Uncached.of(*(self.frames[name] for name in ("requests", "cost_dollars", "uncached_tokens")))
 
-    def by(self, family: str, *labels: str) -> pd.DataFrame:
-        """Return the daily sums of ``family`` by ``labels``: one column a value, a MultiIndex for several."""
-        frame = self.frames[family]
-        if frame.columns.empty:
+    def by(self, name: str, label: str) -> pd.DataFrame:
+        """Return the sums of each day by ``label``, one of several or the only one: one column a value."""
+        frame = self.frames[name]
+        if frame.columns.nlevels == 1:
             return frame
-        return frame.T.groupby(level=list(labels), sort=True).sum().T
+        places, values = pd.factorize(frame.columns.get_level_values(label), sort=True)
+        summed = np.zeros((len(values), len(frame)))
+        np.add.at(summed, places, frame.to_numpy(dtype=np.float64).T)
+        return pd.DataFrame(summed.T, index=frame.index, columns=values)
 
     def sums(self, name: str) -> dict[Key, float]:
         """Return the sums of the whole window by label set."""
@@ -160,10 +163,10 @@ def observe(composer: Composer, now: datetime) -> Observed:
         (users,) = composer.all_series([USERS.over(window)])
         of_users = users.frame
     frames = {
-        name: _named(answer.frame.reindex(days) if ASKED[name].daily else answer.frame, ASKED[name].by)
+        name: (answer.frame.reindex(days) if ASKED[name].daily else answer.frame).fillna(0.0)
         for name, answer in answers.items()
     }
-    frames[USERS.family] = _named(of_users.reindex(days), USERS.by)
+    frames[USERS.family] = of_users.reindex(days).fillna(0.0)
     warnings = tuple(dict.fromkeys(text for answer in (*found, users) for text in answer.trust.warnings))
     return Observed(frames, warnings)
 
@@ -178,14 +181,3 @@ def _may_have_jumped(spent: pd.DataFrame) -> bool:
     if len(spent) < RECENT_DAYS or not (total > 0).all():
         return True
     return bool((amounts / total).mean(axis=0).max() >= SHARE_JUMP - ROUNDING)
-
-
-def _named(frame: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
-    """Return ``frame`` with its column levels named by ``labels`` and zeros for NaN; no columns: empty levels."""
-    frame = frame.fillna(0.0)
-    if not labels:
-        return frame
-    if len(labels) == 1:
-        return frame.set_axis(pd.Index(frame.columns, name=labels[0], dtype=object), axis=1)
-    levels = [[key[level] for key in frame.columns] for level in range(len(labels))]
-    return frame.set_axis(pd.MultiIndex.from_arrays(levels, names=list(labels)), axis=1)
