@@ -15,7 +15,7 @@ Amounts = dict[Key, float]
 
 def key_of(labels: Mapping[str, str], by: Sequence[str]) -> Key:
     """Return the values of the labels ``by``; a label that is absent is empty."""
-    return tuple(labels.get(name, "") for name in by)
+    return tuple([labels.get(name, "") for name in by])
 
 
 def amounts_of(samples: Iterable[Sample], by: Sequence[str]) -> Amounts:

@@ -131,10 +131,10 @@ def wasted_cost(observed: Observed) -> list[Finding]:
 def drifting_costs(observed: Observed) -> list[Finding]:
     """The cost per request of a task type rose: the extra dollars on the requests of the last seven days."""
     cost, requests = observed.by("cost_dollars", names.TASK_TYPE), observed.by("requests", names.TASK_TYPE)
+    each = cost / requests.where(requests > 0)
     found = []
     for task_type in cost.columns:
-        each = cost[task_type] / requests[task_type].where(requests[task_type] > 0)
-        before, recent = _before(each).dropna(), _recent(each).dropna()
+        before, recent = _before(each[task_type]).dropna(), _recent(each[task_type]).dropna()
         if not _rose(before, recent, COST_DRIFT):
             continue
         extra = (recent - before.mean()) * requests[task_type].reindex(recent.index)
