@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -120,7 +120,7 @@ class Dispatcher:
         now = self._clock()
         self._ask(now)
         due = [held for held in self._held.values() if self._is_due(held, now)]
-        if due and not self._send(due, now):
+        if not all(self._send(turn, now) for turn in self._turns(due, now)):
             return min(self._max_backoff, 2.0 ** (self._failures - 1))
         self._forget(now)
         return self._resend.total_seconds() / 2
@@ -195,6 +195,22 @@ class Dispatcher:
         if held.over_since is None or held.delivered_at is None:
             return None
         return max(held.over_since, held.delivered_at + 2 * self._resend)
+
+    def _turns(self, due: Sequence[_Held], now: datetime) -> Iterator[list[_Held]]:
+        """Yield what is due as posts, one after the other, so that a cause inhibits its symptoms all the while.
+
+        Of one post Alertmanager may tell the symptom before it has heard of the cause. So what is critical goes
+        before the rest, and ends after it.
+        """
+        by_turn: dict[int, list[_Held]] = {}
+        for held in due:
+            by_turn.setdefault(self._turn(held, now), []).append(held)
+        yield from (by_turn[turn] for turn in sorted(by_turn))
+
+    def _turn(self, held: _Held, now: datetime) -> int:
+        if held.alert.labels.get("severity") != _SEVERITIES[0]:
+            return 1
+        return 0 if self._told_end(held, now) > now else 2
 
     def _send(self, due: Sequence[_Held], now: datetime) -> bool:
         payloads = [held.alert.payload(self._told_end(held, now)) for held in due]

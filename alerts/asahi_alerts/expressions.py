@@ -170,6 +170,6 @@ def value(shown: str) -> str:
     return VALUE % shown
 
 
-def label(name: str) -> str:
-    """Return a template of one of the alert's labels."""
-    return "{{ $labels." + name + " }}"
+def label(name: str, shown: str | None = None) -> str:
+    """Return a template of one of the alert's labels, piped through ``shown`` if given."""
+    return "{{ $labels." + name + (f" | {shown}" if shown else "") + " }}"

@@ -10,6 +10,7 @@ from asahi_alerts.expressions import (
     DOLLARS,
     NUMBER,
     PERCENT,
+    aggregated,
     asked,
     asked_about,
     asked_label,
@@ -30,8 +31,10 @@ from asahi_exporter.conventions import (
     BUDGET,
     BUDGET_DOLLARS,
     BUDGET_FORECAST,
+    BUDGET_LEVEL,
     BUDGET_OVERRUN_PROBABILITY,
     BUDGET_SPENT,
+    LEVEL,
     MODEL,
     WHOLE_BUDGET,
 )
@@ -154,25 +157,30 @@ def _exhaustion(window: str) -> str:
 
 
 def _spent_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
-    levels: tuple[tuple[float, Severity], ...] = (
-        (thresholds.budget.early_warning_ratio, "warning"),
-        (1.0, "critical"),
-    )
+    """Return the alerts on the levels of each budget; the label ``level`` makes each of them news of its own."""
+    level = f"max by ({BUDGET}) ({BUDGET_LEVEL.name})"
     spent, allowed = (f"max by ({BUDGET}) ({metric.name})" for metric in (BUDGET_SPENT, BUDGET_DOLLARS))
+    reached: tuple[tuple[str, Severity], ...] = (
+        (f"{level} > 0 < 1", "warning"),
+        # all of a budget is a level even of one that does not name it
+        (f"{level} >= 1\nor ({spent} / {allowed} >= 1) * 0 + 1", "critical"),
+    )
+    ratio = f"{BUDGET_SPENT.name}{{{BUDGET}=%q}} / {BUDGET_DOLLARS.name}{{{BUDGET}=%q}}"
     return tuple(
         Alert(
             name="AsahiBudgetSpent",
             incident="budget",
-            expr=f"{spent} / {allowed} >= {level:g}",
+            expr=aggregated("count_values", (BUDGET,), f'"{LEVEL}"', levels),
             hold=thresholds.budget.hold,
             severity=severity,
-            summary="A monthly budget is spent, or nearly so.",
+            summary="A monthly budget has reached one of its levels.",
             description=(
-                f"{value(PERCENT)} of the budget {label(BUDGET)} is spent: "
+                f"{asked_about(ratio, (BUDGET, BUDGET), PERCENT)} of the budget {label(BUDGET)} is spent, so that its "
+                f"level of {label(LEVEL, PERCENT)} is reached: "
                 f"${_of_budget(BUDGET_SPENT.name, DOLLARS)} of ${_of_budget(BUDGET_DOLLARS.name, DOLLARS)} this month."
             ),
         )
-        for level, severity in levels
+        for levels, severity in reached
     )
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from asahi_alerts.errors import ThresholdsError
+from asahi_exporter.wording import complaints
 
 DEFAULT_PATH: Final = Path(__file__).with_name("thresholds.yml")
 S = TypeVar("S", bound="_Section")
@@ -174,7 +175,6 @@ class Budget(_Held):
 
     monthly_dollars: Positive | None
     overrun_probability: Ratio
-    early_warning_ratio: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     burn_windows: Annotated[tuple[BurnWindow, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -262,7 +262,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ThresholdsError(f"cannot read thresholds from {path}: {error}") from error
+        raise ThresholdsError(
+            f"cannot read thresholds from {path}: {' '.join(str(error).split())}"
+        ) from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -282,16 +284,7 @@ def _validated(values: Mapping[str, Any], source: str) -> Thresholds:
     try:
         return Thresholds.model_validate(values)
     except ValidationError as error:
-        raise ThresholdsError(f"{source}: {_in_words(error)}") from error
-
-
-def _in_words(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}, got {problem['input']!r}"
-        if problem["loc"]
-        else str(problem["msg"])
-        for problem in error.errors(include_url=False)
-    )
+        raise ThresholdsError(f"{source}: {complaints(error, Thresholds)}") from error
 
 
 def _require_shorter(section: S, short: str, long: str, short_name: str, long_name: str) -> S:

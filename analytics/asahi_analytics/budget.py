@@ -28,6 +28,7 @@ from asahi_analytics.forecasting.risk import WARN_AT
 from asahi_analytics.models import GROUPINGS
 from asahi_exporter import conventions as names
 from asahi_exporter.conventions import Metric
+from asahi_exporter.wording import complaints
 
 MAX_BUDGETS: Final = 200
 Share = Annotated[float, Field(gt=0, le=10)]
@@ -116,16 +117,7 @@ def load_plans(path: Path | None) -> tuple[Plan, ...]:
     try:
         return tuple(entry.plan for entry in BudgetFile.model_validate(document).budgets)
     except ValidationError as error:
-        raise UserInputError(f"the budgets file {path}: {_explained(error)}") from error
-
-
-def _explained(error: ValidationError) -> str:
-    problems = []
-    for problem in error.errors(include_url=False):
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        got = "" if problem["type"] == "value_error" else f"; got {problem['input']!r:.80}"
-        problems.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}")
-    return "; ".join(problems)
+        raise UserInputError(f"the budgets file {path}: {complaints(error, BudgetFile)}") from error
 
 
 class Budgets:

@@ -13,7 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from asahi_analytics.errors import AnalyticsError, NotEnoughData
+from asahi_analytics import deadline
+from asahi_analytics.errors import AnalyticsError, AnswerTooLate, NotEnoughData
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -95,15 +96,23 @@ class SingleFlight(Generic[Key, Value]):
         self._lock = threading.Lock()
 
     def do(self, key: Key, work: Callable[[], Value]) -> Value:
-        """Return ``work()``, or what the flight under ``key`` brings; its error is raised to every caller."""
-        with self._lock:
-            flight = self._flights.get(key)
+        """Return ``work()``, or what the flight under ``key`` brings; its error is raised to every caller.
+
+        Nobody waits longer than the own deadline (``AnswerTooLate``), and where only that of the first has ended,
+        one of those who have time left goes on.
+        """
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is None:
+                    mine: Future[Value] = Future()
+                    self._flights[key] = mine
             if flight is None:
-                mine: Future[Value] = Future()
-                self._flights[key] = mine
-        if flight is not None:
-            return flight.result()
-        return self._fly(key, mine, work)
+                return self._fly(key, mine, work)
+            try:
+                return flight.result(deadline.left())
+            except (TimeoutError, AnswerTooLate) as error:
+                deadline.check(error)
 
     def _fly(self, key: Key, flight: Future[Value], work: Callable[[], Value]) -> Value:
         try:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from asahi_analytics.baseline import at_list_prices, splits
 from asahi_analytics.cache_answer import cache_performance
-from asahi_analytics.composer import Ask, Composer, SeriesAsk, Sums
+from asahi_analytics.composer import Ask, Asking, Composer, Listener, SeriesAsk, Sums
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.figures import divided, finite, percent
 from asahi_analytics.models import (
@@ -228,23 +228,29 @@ class AnalyticsEngine:
         if not 1 <= limit <= MAX_DRIVERS:
             raise UserInputError(f"limit must be 1 to {MAX_DRIVERS}; got {limit}")
         span = self.window(period, window)
-        cost, of_users, before = self.composer.totals(
+        return self.composer.answer(lambda client: self._find_drivers(limit, span, client))
+
+    def _find_drivers(self, limit: int, span: Window, client: Listener) -> Asking[CostDrivers]:
+        """Find the dearest first, then what else is told of them."""
+        cost, of_users, before = yield from self.composer.summing(
             [
                 Ask("cost_dollars", DRIVER_LABELS, span),
                 Ask("user_cost_dollars", (names.USER,), span),
-                Ask("cost_dollars", (), span.previous),
-            ]
+                Ask("cost_dollars", (), span.previous, trusted=False),
+            ],
+            client,
         )
         dearest, users = (_dearest(sums, limit) for sums in (cost, of_users))
-        requests, previous, user_requests, user_previous = self.composer.totals(
+        requests, previous, user_requests, user_previous = yield from self.composer.summing(
             [
-                Ask(family, labels, when, _among(labels, chosen))
+                Ask(family, labels, when, _among(labels, chosen), trusted=when == span)
                 for families, labels, chosen in (
                     (("requests", "cost_dollars"), DRIVER_LABELS, dearest),
                     (("user_requests", "user_cost_dollars"), (names.USER,), users),
                 )
                 for family, when in zip(families, (span, span.previous), strict=True)
-            ]
+            ],
+            client,
         )
         return CostDrivers(
             start=span.start,

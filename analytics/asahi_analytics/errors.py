@@ -2,15 +2,22 @@
 
 AnalyticsError
 ├── UserInputError                 a parameter, a file or a setting is wrong; the message says what to pass
+│   └── UnknownName                nothing was counted under a name; the message says which names there are
 ├── NotEnoughData                  the question is fair, but there is too little history to answer it
 └── PrometheusError                Prometheus did not give a usable answer
     ├── PrometheusUnreachable      no connection
     ├── PrometheusTimeout          no answer in time, or the query was cut off by the server's own limit
+    │   └── AnswerTooLate          the time for the whole answer, of all its queries, is spent
     ├── PrometheusRefused          an answer that is an error: the server's words are in the message
     └── PrometheusAnswerInvalid    an answer that is not the Prometheus API's
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+NAMES_SHOWN: Final = 30
 
 
 class AnalyticsError(Exception):
@@ -19,6 +26,19 @@ class AnalyticsError(Exception):
 
 class UserInputError(AnalyticsError):
     """What the caller passed cannot be used; the message says what was got and what to pass."""
+
+
+class UnknownName(UserInputError):  # noqa: N818  (reads better where it is raised)
+    """Nothing was counted under the name that was passed; ``known`` are those to pass, the largest first."""
+
+    def __init__(self, parameter: str, got: str, known: Sequence[str], where: str) -> None:
+        """Say which names there are ``where``, the first ``NAMES_SHOWN`` of them."""
+        self.parameter = parameter
+        self.known = tuple(known[:NAMES_SHOWN])
+        more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
+        super().__init__(
+            f"{parameter} must be one of {', '.join(self.known)}{more} ({where}); got {got[:80]!r}"
+        )
 
 
 class NotEnoughData(AnalyticsError):  # noqa: N818  (reads better where it is raised)
@@ -35,6 +55,10 @@ class PrometheusUnreachable(PrometheusError):  # noqa: N818
 
 class PrometheusTimeout(PrometheusError):  # noqa: N818
     """Prometheus did not answer in time."""
+
+
+class AnswerTooLate(PrometheusTimeout):
+    """The time for a whole answer was spent before Prometheus had answered all its queries."""
 
 
 class PrometheusRefused(PrometheusError):  # noqa: N818

@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from asahi_analytics.errors import UserInputError
+from asahi_exporter.wording import complaints
 
 PER: Final = Decimal(1_000_000)
 """Prices are for this many tokens."""
@@ -108,12 +109,9 @@ def read_price_file(text: str, where: str) -> PriceFile:
     try:
         return PriceFile.model_validate(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise UserInputError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        raise UserInputError(f"the price file {where} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, one['loc'])) or 'file'}: {one['msg']}" for one in error.errors()
-        )
-        raise UserInputError(f"{where} is not a price file: {wrong}") from error
+        raise UserInputError(f"the price file {where}: {complaints(error, PriceFile)}") from error
 
 
 # Sources ----------------------------------------------------------------------------------------------------
@@ -219,7 +217,7 @@ class PriceBook:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserInputError(f"price file {path} cannot be read: {error}") from error
+            raise UserInputError(f"the price file {path} cannot be read: {error}") from error
         return cls([PriceTable.from_file(read_price_file(text, str(path)))])
 
     def preferring(self, source: RateSource) -> PriceBook:

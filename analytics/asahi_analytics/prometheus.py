@@ -7,17 +7,20 @@ answers about the past are remembered for a while.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote as quote_path
 
+from asahi_analytics import deadline
 from asahi_analytics.cache import CacheInfo, SingleFlight, TtlCache
-from asahi_analytics.errors import PrometheusAnswerInvalid, PrometheusError, UserInputError
+from asahi_analytics.errors import (
+    PrometheusAnswerInvalid,
+    PrometheusError,
+    PrometheusTimeout,
+    UserInputError,
+)
 from asahi_analytics.replies import (
     Answer,
     Matrix,
@@ -31,6 +34,7 @@ from asahi_analytics.replies import (
     weight_of,
 )
 from asahi_analytics.settings import CacheSettings, PrometheusSettings
+from asahi_analytics.threads import Threads
 from asahi_analytics.transport import Fields, HttpTransport, Transport
 from asahi_analytics.unions import MAX_BYTES, portions, unite
 
@@ -71,8 +75,7 @@ class PrometheusClient:
         self._kept: TtlCache[tuple[object, ...], Vector | Matrix] = TtlCache(self._cache_settings.max_bytes)
         self._flights: SingleFlight[tuple[object, ...], Vector | Matrix] = SingleFlight()
         self._unions: SingleFlight[tuple[object, ...], list[Vector]] = SingleFlight()
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
-        self._lock = threading.Lock()
+        self._threads = Threads(self.settings.pool_size, "prometheus")
 
     def query(self, promql: str, at: datetime) -> Vector:
         """Return the value of ``promql`` at ``at``."""
@@ -99,15 +102,6 @@ class PrometheusClient:
         What is not remembered is asked in as few requests as the length of a query allows.
         """
         return self._ask_all(promql, at)
-
-    @property
-    def pool(self) -> ThreadPoolExecutor:
-        """Threads of this process for questions that go out together; none may wait for another one."""
-        with self._lock:
-            if self._pool is None or self._pool[0] != os.getpid():
-                pool = ThreadPoolExecutor(self.settings.pool_size, thread_name_prefix="prometheus")
-                self._pool = (os.getpid(), pool)
-            return self._pool[1]
 
     def label_values(self, label: str, match: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the values that ``label`` has on the series that ``match`` selects (without it: on any)."""
@@ -181,7 +175,7 @@ class PrometheusClient:
             return cast(Parsed, kept)
 
         def fetch() -> Vector | Matrix:
-            answer = self._call(self.settings.method, path, fields)
+            answer = self._evaluate(path, fields)
             parsed = parse(answer)
             self._kept.put(key, parsed, self._ttl_seconds(until), weight=answer.size_bytes)
             return parsed
@@ -200,7 +194,7 @@ class PrometheusClient:
             fields = self._fields(unite(portion), times)
 
             def fetch() -> list[Vector]:
-                answer = self._call(self.settings.method, path, fields)
+                answer = self._evaluate(path, fields)
                 return [vector(part) for part in separated(answer, len(portion))]
 
             parts = dict(zip(portion, self._unions.do((path, *fields), fetch), strict=True))
@@ -210,17 +204,17 @@ class PrometheusClient:
 
         missing = [each for each, kept in found.items() if kept is None]
         todo = list(portions(missing, 0 if self.settings.method == "GET" else MAX_BYTES))
-        for answers in map(ask, todo) if len(todo) < 2 else self.pool.map(ask, todo):
+        for answers in map(ask, todo) if len(todo) < 2 else self._threads.map(ask, todo):
             found.update(answers)
         return [cast(Vector, found[each]) for each in promql]
 
     def _fields(self, promql: str, times: Fields) -> Fields:
-        return [
-            ("query", promql),
-            *times,
-            ("timeout", f"{self.settings.deadline_seconds:g}s"),
-            *self.settings.params.items(),
-        ]
+        return [("query", promql), *times, *self.settings.params.items()]
+
+    def _evaluate(self, path: str, fields: Fields) -> Answer:
+        """The answer to a query that the server gives up, too, when nobody waits for it any more."""
+        seconds = deadline.bounded(self.settings.deadline_seconds)
+        return self._call(self.settings.method, path, [*fields, ("timeout", f"{max(seconds, 0.001):.3f}")])
 
     def _remembered(self, path: str, key: tuple[object, ...]) -> Vector | Matrix | None:
         kept = self._kept.get(key)
@@ -234,15 +228,20 @@ class PrometheusClient:
         return self._cache_settings.closed_ttl_seconds if settled else self._cache_settings.recent_ttl_seconds
 
     def _call(self, method: str, path: str, fields: Fields) -> Answer:
+        deadline.check()
+        deadline.asking()
         started = time.perf_counter()
-        outcome = "ok"
         try:
-            return read_answer(self._transport.send(method, path, fields), self.settings.url)
+            answer = read_answer(self._transport.send(method, path, fields), self.settings.url)
         except PrometheusError as error:
-            outcome = type(error).__name__
+            self._tell(path, time.perf_counter() - started, type(error).__name__)
+            if isinstance(error, PrometheusTimeout):
+                deadline.check(error)
             raise
-        finally:
-            self._tell(path, time.perf_counter() - started, outcome)
+        seconds = time.perf_counter() - started
+        deadline.answered(seconds)
+        self._tell(path, seconds, "ok")
+        return answer
 
     def _tell(self, path: str, seconds: float, outcome: str) -> None:
         if self._observe is not None:

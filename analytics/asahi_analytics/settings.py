@@ -23,10 +23,10 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.windows import time_zone
+from asahi_exporter.wording import complaints
 
 ENV_PREFIX: Final = "ASAHI_OBS_"
 SECTION: Final = "analytics"
@@ -128,7 +128,10 @@ class ServerSettings(_Strict):
     )
     threads: int = Field(8, ge=1, le=128, description="Requests that a process works on at once.")
     timeout_seconds: int = Field(
-        60, ge=5, le=3600, description="A process silent for this long is replaced, in seconds."
+        60,
+        ge=5,
+        le=3600,
+        description="A process silent for this long is replaced, in seconds; at least 10 more than an answer may take.",
     )
     graceful_timeout_seconds: int = Field(
         20,
@@ -164,6 +167,12 @@ class Settings(_Strict):
         description="Provider at which the package genai-prices is asked for models that the price file lacks; "
         "without it the package is not asked.",
     )
+    answer_deadline_seconds: float = Field(
+        45.0,
+        gt=0,
+        le=3000,
+        description="Longest time of one answer of the API or the command line: all its queries and waits together.",
+    )
     budgets_file: Path | None = Field(None, description="YAML file of budgets; see docs/budgets.md.")
     alertmanager_url: str | None = Field(
         None, description="Base address of the Alertmanager that anomalies and budget risks are sent to."
@@ -194,15 +203,16 @@ def load(
     ``UserInputError`` that names the key, what was got and what is allowed.
     """
     values = _from_file(path) if path is not None else {}
-    for key, value in _from_environment(environment or {}):
+    given = dict(_from_environment(environment or {}))
+    given |= {key: value for key, value in (overrides or {}).items() if value is not None}
+    for key, value in given.items():
         _put(values, key.split("."), value)
-    for key, override in (overrides or {}).items():
-        if override is not None:
-            _put(values, key.split("."), override)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise UserInputError(_explained(error)) from error
+        wrong = {".".join(map(str, problem["loc"])) for problem in error.errors()}
+        where = f"the configuration {path}: " if path is not None and not wrong & given.keys() else ""
+        raise UserInputError(where + complaints(error, Settings)) from error
 
 
 def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -275,18 +285,6 @@ def _put(values: dict[str, Any], path: list[str], value: object) -> None:
             raise UserInputError(f"{name} must hold keys and values, not {inner!r:.80}")
         values = inner
     values[path[-1]] = value
-
-
-def _explained(error: ValidationError) -> str:
-    return "; ".join(_explain(problem) for problem in error.errors(include_url=False))
-
-
-def _explain(problem: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{key} is not a setting{_suggestion(key, [name for name, _ in keys()])}"
-    got = "" if problem["type"] == "value_error" else f"; got {problem['input']!r:.80}"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')}{got}"
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:

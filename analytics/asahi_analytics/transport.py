@@ -14,9 +14,11 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from asahi_analytics.deadline import bounded
 from asahi_analytics.errors import (
     PrometheusAnswerInvalid,
     PrometheusError,
@@ -30,6 +32,14 @@ Fields = Sequence[tuple[str, str]]
 RETRIED_STATUS: Final = frozenset({502, 503, 504})
 _CHUNK_BYTES: Final = 1 << 16
 _MEGABYTE: Final = 1 << 20
+_SHORTEST_WAIT_SECONDS: Final = 0.05
+_TIMED_OUT: Final = (requests.Timeout, urllib3.exceptions.TimeoutError)
+_BROKEN_OFF: Final = (
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.ProtocolError,
+    urllib3.exceptions.DecodeError,
+)
 
 
 @dataclass(frozen=True)
@@ -92,9 +102,10 @@ class HttpTransport:
         """Send the request; see ``Transport``.
 
         A connection that cannot be made or is lost, and status 502, 503 and 504, are tried again with a
-        doubling wait while the deadline allows it; the last outcome is what counts.
+        doubling wait while the deadline, of the query or of the whole answer, allows it; the last outcome is
+        what counts.
         """
-        deadline = self._clock() + self._settings.deadline_seconds
+        deadline = self._clock() + bounded(self._settings.deadline_seconds)
         for attempt in range(self._settings.retries + 1):
             wait = self._settings.backoff_seconds * 2**attempt
             last = attempt == self._settings.retries or self._clock() + wait >= deadline
@@ -116,14 +127,14 @@ class HttpTransport:
         try:
             with self.wire.send(method, settings.url + path, urlencode(fields), timeout) as answer:
                 return Reply(answer.status_code, self._read(answer, deadline), dict(answer.headers))
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise translate(error, settings) from error
 
     def _read(self, answer: requests.Response, deadline: float) -> bytes:
-        """The whole body; the deadline and the size are checked while it comes."""
+        """The whole body; the deadline and the size are checked with each piece, however small, that comes."""
         chunks: list[bytes] = []
         size = 0
-        for chunk in answer.iter_content(_CHUNK_BYTES):
+        while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
             if size > self._settings.max_answer_megabytes * _MEGABYTE:
@@ -131,9 +142,19 @@ class HttpTransport:
                     "the answer is longer than max_answer_megabytes "
                     f"({self._settings.max_answer_megabytes}); ask for less, or raise the setting"
                 )
-            if self._clock() > deadline:
+            left = deadline - self._clock()
+            if left < 0:
                 raise _too_slow(self._settings)
+            if left < self._settings.read_timeout_seconds:
+                _bound_silence(answer, left)
         return b"".join(chunks)
+
+
+def _bound_silence(answer: requests.Response, seconds: float) -> None:
+    """Let a further silence in the middle of ``answer`` last no longer than ``seconds``."""
+    sock = getattr(answer.raw.connection, "sock", None)  # None once the server has said that it closes
+    if sock is not None:
+        sock.settimeout(max(seconds, _SHORTEST_WAIT_SECONDS))
 
 
 class Wire:
@@ -185,17 +206,19 @@ def make_session(settings: PrometheusSettings) -> requests.Session:
     return session
 
 
-def translate(error: requests.RequestException, settings: PrometheusSettings) -> PrometheusError:
-    """Return our error for one of ``requests``; nothing of the credentials is in its message."""
+def translate(
+    error: requests.RequestException | urllib3.exceptions.HTTPError, settings: PrometheusSettings
+) -> PrometheusError:
+    """Return our error for one of ``requests`` or of urllib3 below it; no credentials are in its message."""
     where, cause = f"Prometheus at {settings.url}", _cause(error)
     if isinstance(error, requests.exceptions.SSLError):
         return PrometheusUnreachable(f"{where}: the TLS connection failed ({cause}); see ca_file and verify")
     if isinstance(error, requests.ConnectTimeout):
         limit = f"{settings.connect_timeout_seconds:g} s"
         return PrometheusUnreachable(f"{where} could not be connected to in {limit}; see prometheus.url")
-    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):
+    if isinstance(error, _TIMED_OUT) or "Read timed out" in str(error):
         return _too_slow(settings)
-    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
+    if isinstance(error, _BROKEN_OFF):
         return PrometheusAnswerInvalid(f"{where} broke off in the middle of its answer ({cause})")
     return PrometheusUnreachable(f"{where} cannot be reached ({cause}); see prometheus.url")
 

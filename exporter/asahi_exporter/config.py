@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from asahi_exporter import conventions as names
 from asahi_exporter.errors import ConfigError, MissingDependencyError
+from asahi_exporter.wording import complaints
 
 ENV_PREFIX: Final = "ASAHI_METRICS_"
 YAML_KEY: Final = "metrics"
@@ -112,7 +113,7 @@ class MetricsConfig(BaseModel):
             settings = {}
         if not isinstance(settings, Mapping):
             raise ConfigError(f"{path}: '{YAML_KEY}:' must hold settings, got {type(settings).__name__}")
-        return cls._build(settings, where=f"{path}: {YAML_KEY}.")
+        return cls._build(settings, str(path), lambda key: f"{YAML_KEY}.{key}")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> MetricsConfig:
@@ -127,22 +128,14 @@ class MetricsConfig(BaseModel):
             for key, value in environ.items()
             if key.startswith(ENV_PREFIX)
         }
-        return cls._build(given, where=f"environment: {ENV_PREFIX}")
+        return cls._build(given, "environment", lambda key: f"{ENV_PREFIX}{key.upper()}")
 
     @classmethod
-    def _build(cls, settings: Mapping[str, Any], where: str) -> MetricsConfig:
+    def _build(cls, settings: Mapping[str, Any], source: str, named: Callable[[str], str]) -> MetricsConfig:
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
-            raise ConfigError("\n".join(_told(one, where) for one in error.errors())) from error
-
-
-def _told(error: Any, where: str) -> str:
-    """Return one validation error as file, key, what was got and what is wrong."""
-    key = ".".join(str(part) for part in error["loc"])
-    place = f"{where}{key.upper() if where.startswith('environment') else key}" if key else where.rstrip(".")
-    got = f" (got {str(error['input'])[:80]!r})" if key else ""
-    return f"{place}: {error['msg'].removeprefix('Value error, ')}{got}"
+            raise ConfigError(f"{source}: {complaints(error, cls, named)}") from error
 
 
 def _from_text(text: str) -> Any:

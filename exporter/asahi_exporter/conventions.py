@@ -28,6 +28,7 @@ OUTCOME: Final = "outcome"
 REASON: Final = "reason"
 LABEL: Final = "label"
 BUDGET: Final = "budget"
+LEVEL: Final = "level"  # share of a budget, on the alert that it is spent
 BOUND: Final = "bound"
 RESULT: Final = "result"
 STORE: Final = "store"

@@ -9,12 +9,16 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from asahi_exporter.config import ENV_PREFIX
 from asahi_exporter.errors import ConfigError, PortInUseError
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 _SECONDS_PER_REQUEST: Final = 30
+PROMETHEUS_DEFAULT_PORT: Final = 9090
+FREE_PORT: Final = 9464
+"""What to propose where 9090 is taken: the port of OpenTelemetry's exporter of Prometheus metrics."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -90,15 +94,22 @@ class MetricsServer:
         self._server.server_close()
 
 
+def in_use(port: int, addr: str) -> str:
+    """What to do about a port that is taken; the default is Prometheus's own default, too."""
+    holder = "; it is the default port of Prometheus, too" if port == PROMETHEUS_DEFAULT_PORT else ""
+    return (
+        f"port {port} on {addr} is already in use{holder}: pass another, as start_http_server(port={FREE_PORT}), "
+        f"as the setting prometheus_port or as {ENV_PREFIX}PROMETHEUS_PORT={FREE_PORT} (0 takes a free one), "
+        "or stop the program that holds it; recording goes on without the server"
+    )
+
+
 def _listen(port: int, addr: str) -> _Server:
     try:
         return (_Server6 if ":" in addr else _Server)((addr, port), _Handler)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortInUseError(
-                f"port {port} on {addr} is already in use: stop the program that holds it, "
-                "or choose another with prometheus_port (0 takes a free one)"
-            ) from error
+            raise PortInUseError(in_use(port, addr)) from error
         raise ConfigError(f"cannot serve metrics on {addr}:{port}: {error.strerror or error}") from error
     except OverflowError as error:
         raise ConfigError(f"port must be from 0 to 65535, got {port}") from error

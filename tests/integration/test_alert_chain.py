@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import yaml
 from asahi_alerts import generator, thresholds
 from asahi_alerts.alertmanager import Alert, AlertmanagerClient
 from asahi_alerts.dispatcher import Dispatcher
-from asahi_alerts.incidents import anomaly_alert
+from asahi_alerts.incidents import INCIDENTS, anomaly_alert
 from asahi_analytics import tiles
 from asahi_analytics.demo import servers
 from support.webhook import Webhook, listening
@@ -202,15 +203,38 @@ def dispatching(found: list[Alert], url: str) -> Iterator[Dispatcher]:
         thread.join()
 
 
-def until_inhibited(url: str, seconds: float = 30.0) -> None:
-    """Wait until Alertmanager holds two alerts, one of them inhibited by the other."""
+def until_inhibited(url: str, pairs: int = 1, seconds: float = 30.0) -> None:
+    """Wait until Alertmanager holds ``pairs`` of alerts, one of each inhibited by the other."""
     deadline = time.monotonic() + seconds
     while True:
         alerts = requests.get(f"{url}/api/v2/alerts", timeout=5).json()
-        if [bool(alert["status"]["inhibitedBy"]) for alert in alerts].count(True) == 1 and len(alerts) == 2:
+        inhibited = [bool(alert["status"]["inhibitedBy"]) for alert in alerts]
+        if inhibited.count(True) == pairs and len(alerts) == 2 * pairs:
             return
         assert time.monotonic() < deadline, alerts
         time.sleep(0.1)
+
+
+def test_a_symptom_found_together_with_its_cause_is_told_to_nobody(
+    webhook: Webhook, alertmanager: servers.Server
+) -> None:
+    """Alertmanager tells an alert that began long ago at once: of one post it now and then tells the symptom.
+
+    One pair for each incident, which is a group of notifications, and the symptom first, so that a slip shows.
+    """
+    found = [
+        spike(anomaly_type=kind, severity=each) for kind in INCIDENTS for each in ("warning", "critical")
+    ]
+    with dispatching(found, alertmanager.url) as dispatcher:
+        until_inhibited(alertmanager.url, len(INCIDENTS))
+        for kind in INCIDENTS:
+            webhook.of("AsahiAnomaly", "firing", anomaly_type=kind)
+        over = datetime.now(UTC)
+        found[:] = [replace(each, ends_at=over) for each in found]
+        for kind in INCIDENTS:
+            webhook.of("AsahiAnomaly", "resolved", anomaly_type=kind)
+    assert dispatcher.counts.failed == 0
+    assert {one.labels["severity"] for one in webhook.received} == {"critical"}
 
 
 def test_what_the_service_finds_reaches_the_webhook_through_a_restart(
@@ -219,9 +243,7 @@ def test_what_the_service_finds_reaches_the_webhook_through_a_restart(
     found = [spike()]
     with dispatching(found, alertmanager.url) as dispatcher:
         fired = webhook.of("AsahiAnomaly", "firing")
-        found.append(
-            spike(severity="warning")
-        )  # the cause is known by then, so its symptom is told to nobody
+        found.append(spike(severity="warning"))
         until_inhibited(alertmanager.url)
         assert fired.path == "/page"
         assert fired.labels["model"] == "gpt-4o"

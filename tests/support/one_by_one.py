@@ -1,17 +1,31 @@
-"""What composers made for tests have in common: several questions are answered one by one."""
+"""What composers made for tests have in common: several questions are answered one by one, and at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from asahi_analytics.composer import SeriesAsk, SumSeries
+from asahi_analytics.composer import Ask, Asking, SeriesAsk, Sums, SumSeries
 
 
 class OneByOne:
-    """Answers ``all_series`` by ``series``."""
+    """Answers ``all_series`` by ``series``, and ``answer`` by ``totals``."""
 
     def all_series(self, asks: Sequence[SeriesAsk]) -> list[SumSeries]:
         return [
             self.series(ask.family, ask.by, ask.window, ask.step, *([ask.where] if ask.where else []))
             for ask in asks
         ]
+
+    def answer(self, asking: Callable[[Any], Asking[Any]]) -> Any:
+        steps = asking(None)
+        try:
+            asks = next(steps)
+            while True:
+                asks = steps.send((self.totals(asks),))
+        except StopIteration as done:
+            return done.value
+
+    def summing(self, asks: Sequence[Ask], _client: Any) -> Asking[list[Sums]]:
+        (sums,) = yield asks
+        return sums

@@ -54,10 +54,9 @@ class Webhook:
                     raise AssertionError(f"not received in {timeout_seconds} s; there were {self.received}")
                 self.changed.wait(left)
 
-    def of(self, alertname: str, status: str, timeout_seconds: float = 30.0) -> Notification:
-        return self.wait_for(
-            lambda n: n.labels["alertname"] == alertname and n.status == status, timeout_seconds
-        )
+    def of(self, alertname: str, status: str, timeout_seconds: float = 30.0, **labels: str) -> Notification:
+        wanted = {"alertname": alertname, **labels}.items()
+        return self.wait_for(lambda n: wanted <= n.labels.items() and n.status == status, timeout_seconds)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -17,6 +16,7 @@ from asahi_analytics.anomaly.incidents import Incident, incidents
 from asahi_analytics.anomaly.models import Anomaly, AnomalyReport, AnomalyType, Finding, identity
 from asahi_analytics.anomaly.sources import NEEDS, Judged, judge, sources, whole
 from asahi_analytics.composer import Composer, SeriesAsk, SumSeries
+from asahi_analytics.threads import Threads
 from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
@@ -52,6 +52,7 @@ class AnomalyDetector:
         """Ask nothing yet."""
         self._engine = engine
         self.config = config or AnomalyConfig()
+        self._threads = Threads(THREADS, "anomaly")
 
     def check(self) -> list[Anomaly]:
         """Return every anomaly, those that go on first, then the latest."""
@@ -85,12 +86,11 @@ class AnomalyDetector:
         """Return anomalies of ``types`` and what could not be judged."""
         step = timedelta(minutes=self.config.step_minutes)
         end = _floor(self._engine.clock(), step)
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="anomaly") as pool:
-            fetched = self._fetch(types, end, step)
-            frames = {name: series.frame for name, series in fetched.items()}
-            judged = [each for kind in types for each in judge(kind, frames, self.config)]
-            cases = self._cases(judged, end)
-            told = list(pool.map(lambda case: explain(self._engine.composer, case), cases))
+        fetched = self._fetch(types, end, step)
+        frames = {name: series.frame for name, series in fetched.items()}
+        judged = [each for kind in types for each in judge(kind, frames, self.config)]
+        cases = self._cases(judged, end)
+        told = self._threads.map(lambda case: explain(self._engine.composer, case), cases)
         anomalies = [_anomaly(case, words) for case, words in zip(cases, told, strict=True)]
         return AnomalyReport(
             start=end - timedelta(days=self.config.history_days),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from asahi_analytics.anomaly.attribution import LEAF, split_cost_change
 from asahi_analytics.anomaly.explain import (
-    clock,
+    Span,
     cost_causes,
     cost_message,
     latency_causes,
@@ -53,6 +53,11 @@ class Case:
     expected: float
 
     @property
+    def span(self) -> Span:
+        """Return from when to when it goes or went."""
+        return Span(self.incident.start, self.incident.end, self.incident.ongoing)
+
+    @property
     def during(self) -> Window:
         """Return the window of the incident."""
         return Window(self.incident.start, self.incident.end)
@@ -83,9 +88,7 @@ def _cost(composer: Composer, case: Case) -> Explanation:
     scale = usual / float(before["cost"].sum()) if before["cost"].sum() > 0 else 0.0
     users = None if case.judged.labels else _users_change(composer, case, length, scale)
     causes = cost_causes(change, users)
-    message = cost_message(
-        case.current, case.expected, change, causes, start=case.incident.start, step=case.judged.step
-    )
+    message = cost_message(case.current, case.expected, change, causes, span=case.span, step=case.judged.step)
     if case.judged.labels:
         message = message.replace("Cost at", f"Cost of {case.judged.labels[names.MODEL]} at", 1)
     return Explanation(message, causes, change.parts)
@@ -127,11 +130,11 @@ def _latency(composer: Composer, case: Case) -> Explanation:
             Ask("latency_ms_bucket", by, case.during, case.where),
         ]
     )
-    causes = latency_causes(_percentiles(before.values), _percentiles(after.values))
+    causes = latency_causes(_percentiles(before.values), _percentiles(after.values), case.span)
     what = f" of {case.judged.labels[names.MODEL]}" if case.judged.labels else ""
     head = (
-        f"Latency{what} (p95) at {case.current:,.0f} ms is {_times(case)} the usual {case.expected:,.0f} ms "
-        f"since {clock(case.incident.start)}"
+        f"Latency{what} (p95) at {case.current:,.0f} ms {case.span.tense('is', 'was')} {_times(case)} the usual "
+        f"{case.expected:,.0f} ms {case.span.when}"
     )
     return Explanation(_with_causes(head, causes[:3]), causes)
 
@@ -153,7 +156,8 @@ def _errors(composer: Composer, case: Case) -> Explanation:
     )
     scale = (case.incident.end - case.incident.start) / REFERENCE
     causes = share_causes("error_type", before.values * scale, after.values, "errors")
-    head = f"{case.current:.2%} of requests fail (usually {case.expected:.2%}) since {clock(case.incident.start)}"
+    fail = case.span.tense("fail", "failed")
+    head = f"{case.current:.2%} of requests {fail} (usually {case.expected:.2%}) {case.span.when}"
     return Explanation(_with_causes(head, causes[:3]), causes)
 
 
@@ -177,8 +181,8 @@ def _cache(composer: Composer, case: Case) -> Explanation:
         factor="tier", change=case.current - case.expected, labels=dict(case.judged.labels), text=text
     )
     head = (
-        f"Hit rate of cache tier {case.judged.labels[names.TIER]} at {case.current:.1%} is down from the usual "
-        f"{case.expected:.1%} since {clock(case.incident.start)}"
+        f"Hit rate of cache tier {case.judged.labels[names.TIER]} at {case.current:.1%} "
+        f"{case.span.tense('is', 'was')} down from the usual {case.expected:.1%} {case.span.when}"
     )
     return Explanation(_with_causes(head, [cause]), [cause])
 
@@ -199,8 +203,8 @@ def _quality(composer: Composer, case: Case) -> Explanation:
         for task in lost.index
     ]
     head = (
-        f"Quality of {case.judged.labels[names.MODEL]} at {case.current:.2f} points is "
-        f"{case.expected - case.current:.2f} below the usual {case.expected:.2f} since {clock(case.incident.start)}"
+        f"Quality of {case.judged.labels[names.MODEL]} at {case.current:.2f} points {case.span.tense('is', 'was')} "
+        f"{case.expected - case.current:.2f} below the usual {case.expected:.2f} {case.span.when}"
     )
     return Explanation(_with_causes(head, causes[:3]), causes)
 
@@ -217,9 +221,10 @@ def _scores(composer: Composer, ask: Ask) -> pd.DataFrame:
 def _outage(composer: Composer, case: Case) -> Explanation:  # noqa: ARG001  (one signature)
     per = span_words(case.judged.step)
     state = "No requests" if case.current == 0 else f"Only {case.current:,.0f} requests/{per}"
+    is_ = case.span.tense("is", "was")
     return Explanation(
-        f"{state} since {clock(case.incident.start)}, where {case.expected:,.0f}/{per} are usual; the exporter is "
-        "scraped, so the traffic itself is gone."
+        f"{state} {case.span.when}, where {case.expected:,.0f}/{per} are usual; the exporter {is_} scraped, so the "
+        f"traffic itself {is_} gone."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -33,6 +34,26 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     UNIT_PRICE: ("a higher price per token", "a lower price per token"),
     HIT_RATE: ("fewer cache hits", "more cache hits"),
 }
+
+
+@dataclass(frozen=True)
+class Span:
+    """From when to when an incident goes or went; what is over is told in the past tense."""
+
+    start: datetime
+    end: datetime
+    ongoing: bool
+
+    @property
+    def when(self) -> str:
+        """``since 11:10 UTC``, or ``from 11:10 to 12:40 UTC``."""
+        if self.ongoing:
+            return f"since {clock(self.start)}"
+        return f"from {self.start:%H:%M} to {clock(self.end)}"
+
+    def tense(self, now: str, then: str) -> str:
+        """Return the word for what goes on or that for what is over."""
+        return now if self.ongoing else then
 
 
 def dollars(amount: float) -> str:
@@ -111,22 +132,19 @@ def cost_message(
     change: CostChange,
     causes: Sequence[Cause],
     *,
-    start: datetime,
+    span: Span,
     step: timedelta,
 ) -> str:
     """Return the sentence for a cost spike."""
     times = (
         f"{current / usual:.1f}x the usual {dollars(usual)}" if usual > 0 else "where there usually is none"
     )
-    head = f"Cost at {dollars(current)}/{span_words(step)} is {times} since {clock(start)}"
-    if not causes:
-        return f"{head}; {dollars(change.change)} more than usual so far."
-    return (
-        f"{head}; {dollars(change.change)} more than usual so far: {', '.join(each.text for each in causes)}."
-    )
+    head = f"Cost at {dollars(current)}/{span_words(step)} {span.tense('is', 'was')} {times} {span.when}"
+    more = f"{dollars(change.change)} more than usual {span.tense('so far', 'in all')}"
+    return f"{head}; {more}{': ' if causes else ''}{', '.join(each.text for each in causes)}."
 
 
-def latency_causes(before: pd.DataFrame, after: pd.DataFrame) -> list[Cause]:
+def latency_causes(before: pd.DataFrame, after: pd.DataFrame, span: Span) -> list[Cause]:
     """Return which model and tier got slower, and whether all of it did (queue) or its slowest part (tail).
 
     Both tables are indexed by model and cache tier and hold ``p50`` and ``p95`` in ms and ``requests``. A median
@@ -137,19 +155,20 @@ def latency_causes(before: pd.DataFrame, after: pd.DataFrame) -> list[Cause]:
         slower = (both["p95_after"] - both["p95_before"]) * both["requests_after"]
     slower = slower[slower > 0].sort_values(ascending=False)
     notable = slower[slower >= NOTABLE_SHARE * slower.sum()]
-    return [_latency_cause(both.loc[key], key) for key in notable.index]
+    return [_latency_cause(both.loc[key], key, span) for key in notable.index]
 
 
-def _latency_cause(row: pd.Series, key: tuple[str, str]) -> Cause:
+def _latency_cause(row: pd.Series, key: tuple[str, str], span: Span) -> Cause:
     tail, middle = (np.log(row[f"{name}_after"] / row[f"{name}_before"]) for name in ("p95", "p50"))
     queue = bool(middle >= tail / 2)
     model, tier = key
     where = f"{model}" + ("" if tier == names.NO_CACHE else f", cache tier {tier}")
+    are = span.tense("are", "were")
     how = (
-        f"all requests are slower: median {row['p50_before']:,.0f} → {row['p50_after']:,.0f} ms, "
+        f"all requests {are} slower: median {row['p50_before']:,.0f} → {row['p50_after']:,.0f} ms, "
         f"p95 {row['p95_before']:,.0f} → {row['p95_after']:,.0f} ms"
         if queue
-        else f"only the slowest are: p95 {row['p95_before']:,.0f} → {row['p95_after']:,.0f} ms, median "
+        else f"only the slowest {are}: p95 {row['p95_before']:,.0f} → {row['p95_after']:,.0f} ms, median "
         f"{row['p50_after']:,.0f} ms"
     )
     return Cause(

@@ -52,7 +52,8 @@ def dump(answer: BaseModel) -> bytes:
 def _view(service: Service, endpoint: Endpoint) -> Callable[[], Response]:
     def view() -> Response:
         given = parameters.read(endpoint.parameters, request.query_string)
-        body = _body(service, endpoint, given)
+        with service.answering():
+            body = _body(service, endpoint, given)
         response = Response(body.content, mimetype=_JSON)
         response.set_etag(body.etag)
         response.headers["Cache-Control"] = (
@@ -114,7 +115,8 @@ def _add_own_pages(app: Flask, service: Service, endpoints: Sequence[Endpoint]) 
         return Response(dump(health.Health()), mimetype=_JSON)
 
     def readyz() -> Response:
-        state = health.readiness(service)
+        with service.answering():
+            state = health.readiness(service)
         status = HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE
         response = Response(dump(state), status=status, mimetype=_JSON)
         if not state.ready:

@@ -78,7 +78,8 @@ def dispatcher(service: Service, alertmanager_url: str) -> Dispatcher:
     thresholds = load()
 
     def source(_now: datetime) -> Sequence[Alert]:
-        return current_alerts(service, thresholds)
+        with service.answering():
+            return current_alerts(service, thresholds)
 
     client = AlertmanagerClient(alertmanager_url)
     return Dispatcher(source, client, clock=service.engine.clock, source_errors=(AnalyticsError, OSError))

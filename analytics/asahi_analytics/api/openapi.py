@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -13,16 +12,17 @@ from asahi_analytics.api import problems
 from asahi_analytics.api.endpoints import Endpoint
 from asahi_analytics.api.health import Health, Readiness
 from asahi_analytics.api.parameters import Parameters
+from asahi_analytics.release import release
 
 REF: Final = "#/components/schemas/{model}"
-_DISTRIBUTION: Final = "asahi-observability"
 _PROBLEMS: Final = {
     "400": "A parameter is unknown, given twice, or has a value that is not allowed.",
-    "414": "The address is too long.",
+    "413": "The body is longer than 64 KiB; no endpoint reads one.",
+    "414": "The query string is longer than 4 KiB, or the request line than 8190 bytes.",
     "422": "There is too little history to answer.",
     "502": "Prometheus refused the query or answered nonsense.",
     "503": "Prometheus cannot be reached; Retry-After says when to ask again.",
-    "504": "Prometheus did not answer in time.",
+    "504": "Prometheus did not answer a query in time, or the time of the whole answer is spent.",
 }
 
 
@@ -39,7 +39,7 @@ def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Asahi observability",
-            "version": _version(),
+            "version": release(),
             "description": "What LLM traffic cost, what was saved, and what comes next. "
             "Money is in dollars, rates are 0-1, times are UTC; null means that there is no such number.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -47,13 +47,6 @@ def build(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "paths": {**{endpoint.path: _path(endpoint) for endpoint in endpoints}, **_own_pages()},
         "components": {"schemas": schemas["$defs"]},
     }
-
-
-def _version() -> str:
-    try:
-        return version(_DISTRIBUTION)
-    except PackageNotFoundError:
-        return "0"
 
 
 def _path(endpoint: Endpoint) -> dict[str, Any]:

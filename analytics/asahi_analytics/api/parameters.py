@@ -18,6 +18,7 @@ from asahi_analytics.forecasting.model import MAX_HORIZON_DAYS
 from asahi_analytics.models import GroupBy
 from asahi_analytics.trends import METRICS
 from asahi_analytics.windows import WINDOW_NAMES, Period
+from asahi_exporter import wording
 
 MAX_FIELDS: Final = 50
 WINDOW_HELP: Final = (
@@ -201,7 +202,7 @@ def _explained(model: type[Parameters], problem: ErrorDetails) -> ParameterProbl
         return ParameterProblem(
             name=name, detail=f"{name} must be one of {', '.join(allowed)}; got {got}", allowed=allowed
         )
-    wanted = _wanted(problem, field) if field else problem["msg"]
+    wanted = _wanted(problem, field) if field else wording.wanted(problem)
     return ParameterProblem(name=name, detail=f"{name} must be {wanted}; got {got}", allowed=None)
 
 
@@ -216,4 +217,4 @@ def _wanted(problem: ErrorDetails, field: FieldInfo) -> str:
         return f"{kind} between {outside[0].gt} and {outside[1].lt}, neither included"
     if isinstance(outside[0], Gt):
         return f"{kind} greater than {outside[0].gt}"
-    return problem["msg"][:1].lower() + problem["msg"][1:]
+    return wording.wanted(problem)

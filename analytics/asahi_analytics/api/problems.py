@@ -19,6 +19,7 @@ from asahi_analytics.errors import (
     PrometheusRefused,
     PrometheusTimeout,
     PrometheusUnreachable,
+    UnknownName,
     UserInputError,
 )
 
@@ -96,9 +97,15 @@ def status_of(error: AnalyticsError) -> HTTPStatus:
 
 
 def _known(error: AnalyticsError) -> Response:
-    status = status_of(error)
-    parameters = error.problems if isinstance(error, InvalidParameters) else None
-    return _response(status, str(error), parameters=parameters)
+    return _response(status_of(error), str(error), parameters=_parameters(error))
+
+
+def _parameters(error: AnalyticsError) -> list[ParameterProblem] | None:
+    if isinstance(error, InvalidParameters):
+        return error.problems
+    if isinstance(error, UnknownName):
+        return [ParameterProblem(name=error.parameter, detail=str(error), allowed=list(error.known))]
+    return None
 
 
 def _http(error: HTTPException) -> Response:

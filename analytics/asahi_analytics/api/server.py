@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
+import math
 import os
 import shutil
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -24,23 +27,35 @@ from gunicorn.http.errors import LimitRequestLine
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import multiprocess
 
+from asahi_analytics import deadline
 from asahi_analytics.api import notifications, problems
 from asahi_analytics.api.app import create_app
 from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
 from asahi_analytics.cli.options import add_server_options, settings_of
 from asahi_analytics.errors import AnalyticsError
-from asahi_analytics.settings import ServerSettings, Settings
+from asahi_analytics.settings import Settings
 
 MAX_REQUEST_LINE_BYTES: Final = 8190
 _DRAINED_BYTES: Final = 16 << 20
 _DRAIN_SECONDS: Final = 2.0
 _MAX_WORKERS: Final = 4
+_SPARE_SECONDS: Final = 10
 STOPPING: Final = threading.Event()
 """Set when this worker ends."""
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A threaded worker that explains a request line that is too long."""
+    """A threaded worker that counts waiting for a thread as time of an answer, and explains a line that is too long."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Note when the request came in; it may wait for a thread."""
+        conn.arrived = time.monotonic()
+        super().enqueue_req(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer in the time that is left of it."""
+        with deadline.arrived(conn.arrived):
+            return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Answer 414 with a problem document; leave every other error to gunicorn."""
@@ -84,23 +99,31 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load_config(self) -> None:
         """Hand our settings to gunicorn."""
-        for name, value in options(self.settings.server).items():
+        for name, value in options(self.settings).items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Return the application; called once, before the workers are forked."""
-        return create_app(self.settings)
+        """Return the application; called once, before the workers are forked.
+
+        What was loaded by now stays: looking through it for garbage would take a tenth of a second, in the middle of
+        an answer, and unshare the workers' memory.
+        """
+        app = create_app(self.settings)
+        gc.collect()
+        gc.freeze()
+        return app
 
 
-def options(server: ServerSettings) -> dict[str, Any]:
-    """Return gunicorn's settings."""
+def options(settings: Settings) -> dict[str, Any]:
+    """Return gunicorn's settings; a worker is never replaced while an answer may still come in time."""
+    server = settings.server
     host = f"[{server.host}]" if ":" in server.host else server.host
     return {
         "bind": f"{host}:{server.port}",
         "workers": server.workers or min(_MAX_WORKERS, os.cpu_count() or 1),
         "threads": server.threads,
         "worker_class": f"{__name__}.{ProblemWorker.__name__}",
-        "timeout": server.timeout_seconds,
+        "timeout": max(server.timeout_seconds, math.ceil(settings.answer_deadline_seconds) + _SPARE_SECONDS),
         "graceful_timeout": server.graceful_timeout_seconds,
         "keepalive": 5,
         "preload_app": True,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from asahi_analytics.anomaly import AnomalyDetector
 from asahi_analytics.api.service_metrics import ServiceMetrics
 from asahi_analytics.budget import BudgetCollector, Budgets, load_plans
 from asahi_analytics.cache import Refreshed, SingleFlight, TtlCache
 from asahi_analytics.composer import Composer
+from asahi_analytics.deadline import Deadline, within
 from asahi_analytics.engine import AnalyticsEngine, stepped, utc_now
 from asahi_analytics.forecasting import ForecastingModel
 from asahi_analytics.prometheus import PrometheusClient
@@ -19,6 +21,7 @@ from asahi_analytics.recommendations import RecommendationEngine
 from asahi_analytics.settings import Settings
 from asahi_analytics.transport import Transport
 
+Answer = TypeVar("Answer")
 GAUGES_SECONDS: Final = 60.0
 """How often budgets and the forecast on ``/metrics`` are worked out anew."""
 
@@ -45,6 +48,10 @@ class Service:
     answers: TtlCache[str, Body]
     flights: SingleFlight[str, Body] = field(default_factory=SingleFlight)
 
+    def answering(self) -> AbstractContextManager[Deadline]:
+        """Give one answer, or one look of what runs beside the requests, the time of the settings."""
+        return within(self.settings.answer_deadline_seconds)
+
 
 def build(
     settings: Settings,
@@ -62,8 +69,8 @@ def build(
     engine = AnalyticsEngine(client, composer=composer, settings=settings, clock=now)
     forecasting = ForecastingModel(engine)
     budgets = Budgets(forecasting, load_plans(settings.budgets_file))
-    report = Refreshed(budgets.report, GAUGES_SECONDS)
-    forecast = Refreshed(forecasting.predict_cost, GAUGES_SECONDS)
+    report = Refreshed(_in_time(budgets.report, settings), GAUGES_SECONDS)
+    forecast = Refreshed(_in_time(forecasting.predict_cost, settings), GAUGES_SECONDS)
     metrics.collectors.append(BudgetCollector(report.get, forecast.get))
     return Service(
         settings=settings,
@@ -75,3 +82,11 @@ def build(
         recommendations=RecommendationEngine(engine),
         answers=TtlCache(settings.cache.max_bytes // 4),
     )
+
+
+def _in_time(work: Callable[[], Answer], settings: Settings) -> Callable[[], Answer]:
+    def bounded() -> Answer:
+        with within(settings.answer_deadline_seconds):
+            return work()
+
+    return bounded

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from asahi_analytics.errors import AnalyticsError
+from asahi_analytics.release import release
 
 COMMANDS: Final[Mapping[str, str]] = {
     "serve": "serve the analytics API and its page",
@@ -34,6 +35,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="asahi-obs", description="What your LLM traffic cost, what was saved, and what comes next."
     )
+    parser.add_argument("--version", action="version", version=f"asahi-obs {release()}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, words in COMMANDS.items():
         if name == command:

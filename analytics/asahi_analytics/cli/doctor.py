@@ -13,9 +13,10 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
+from asahi_analytics import deadline
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.engine import AnalyticsEngine
-from asahi_analytics.errors import PrometheusError, PrometheusRefused
+from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.tiles import state_metric
 from asahi_analytics.windows import trailing
@@ -56,9 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     engine = AnalyticsEngine(PrometheusClient(settings.prometheus), settings=settings)
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
     failed = False
-    for finding in examine(engine):
-        failed = failed or finding.level == "fail"
-        show(console, finding)
+    with deadline.within(settings.answer_deadline_seconds):
+        for finding in examine(engine):
+            failed = failed or finding.level == "fail"
+            show(console, finding)
     return 1 if failed else 0
 
 
@@ -73,16 +75,22 @@ def show(console: Console, finding: Finding) -> None:
 
 
 def examine(engine: AnalyticsEngine) -> Iterator[Finding]:
-    """Yield a finding for each check; when Prometheus cannot be asked at all, only that."""
+    """Yield a finding for each check; only the first where Prometheus cannot be asked, and none after time is up."""
     first = reachable(engine)
     yield first
     if first.level == "fail":
         return
-    for check in CHECKS:
+    for number, check in enumerate(CHECKS):
+        title = check.__name__.replace("_", " ")
         try:
             yield check(engine)
+        except AnswerTooLate as error:
+            yield Finding(
+                "fail", title, str(error), f"{len(CHECKS) - number} checks were not made for lack of time"
+            )
+            return
         except PrometheusError as error:
-            yield Finding("skip", check.__name__.replace("_", " "), str(error))
+            yield Finding("skip", title, str(error))
 
 
 def reachable(engine: AnalyticsEngine) -> Finding:
@@ -134,13 +142,19 @@ def exporter(engine: AnalyticsEngine) -> Finding:
         return Finding(
             "warn", "exporter", f"{len(down)} targets do not answer: {names}", "see /targets of Prometheus"
         )
+    unscraped = len(engine.client.query(f"{_EXPORTERS} unless on (job, instance) up", now).samples)
+    if unscraped:
+        detail = f"{len(found)} have samples of the last minutes; Prometheus scrapes {len(found) - unscraped} of them"
+        advice = "what replay or remote write wrote does not go on; add live exporters to scrape_configs"
+        return Finding("warn", "exporter", detail, advice)
     return Finding("ok", "exporter", f"{len(found)} targets are scraped")
 
 
 def rules(engine: AnalyticsEngine) -> Finding:
     """Are the recording rules loaded, healthy and evaluated just now?"""
     advice = "add prometheus/rules/*.yml to rule_files in prometheus.yml and reload Prometheus"
-    broken = _broken_rules(engine.client)
+    ours = _our_rules(engine.client)
+    broken = [f"{rule['name']}: {rule['lastError']}" for rule in ours or () if rule.get("lastError")]
     if broken:
         return Finding(
             "fail", "recording rules", f"{broken[0]}", "repair what the message says, then reload Prometheus"
@@ -148,6 +162,9 @@ def rules(engine: AnalyticsEngine) -> Finding:
     now = engine.clock()
     if not engine.client.query(f"group({_STATE})", now).samples:
         return Finding("fail", "recording rules", "they have no result in the last minutes", advice)
+    if ours == []:
+        detail = "they have results of the last minutes, but this Prometheus evaluates none of them"
+        return Finding("warn", "recording rules", detail, f"unless another server evaluates them: {advice}")
     return Finding("ok", "recording rules", "they are evaluated")
 
 
@@ -271,16 +288,15 @@ def _totals(engine: AnalyticsEngine, family: str, label: str) -> list[tuple[str,
     return sorted(found, key=lambda pair: -pair[1])
 
 
-def _broken_rules(client: PrometheusClient) -> list[str]:
-    """What is wrong with rules of ours, in Prometheus's words; nothing where it does not tell."""
+def _our_rules(client: PrometheusClient) -> list[dict[str, Any]] | None:
+    """The rules of ours that Prometheus evaluates; ``None`` where it does not tell."""
     try:
         groups = client.status("rules").get("groups") or []
     except PrometheusError:
-        return []
-    ours = [
+        return None
+    return [
         rule for group in groups if str(group.get("name", "")).startswith("asahi") for rule in group["rules"]
     ]
-    return [f"{rule['name']}: {rule['lastError']}" for rule in ours if rule.get("lastError")]
 
 
 def _answers(url: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asahi_analytics.cli.progress import Narrator
+from asahi_analytics.demo.servers import free_port, is_free
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.history import HistorySeries, Written, write_blocks
 from asahi_analytics.prices import GenaiPrices, PriceBook, given_prices
@@ -19,8 +21,13 @@ from asahi_analytics.traffic.player import start_of
 from asahi_analytics.traffic.scraped import Scrapes, end_of, scrape_trace
 from asahi_analytics.traffic.totals import totals_of
 from asahi_analytics.traffic.traces import Trace, read_trace
+from asahi_analytics.tsdb.blocks import held_between
+from asahi_exporter.conventions import REQUESTS
 
 DEFAULT_PORT: Final = 9464
+PROMETHEUS_PORT: Final = 9090
+KEPT_DAYS: Final = 400
+"""How long beyond its own age a Prometheus is told to keep what was replayed."""
 _EPILOG: Final = """\
 examples:
   asahi-obs replay trace.csv.gz --price m-large=1.60,6.40 --data-dir ./data     as history, for a Prometheus to serve
@@ -52,6 +59,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="write history into this Prometheus data directory"
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="--data-dir: add to traffic of the same time, which is then counted twice",
     )
     where.add_argument("--remote-write", metavar="URL", help="send history to this remote-write endpoint")
     where.add_argument(
@@ -167,19 +179,47 @@ def write_history(arguments: argparse.Namespace, trace: Trace, book: PriceBook, 
     end = end_of(arguments.end, datetime.now(UTC))
     if end is None and trace.started is None:
         raise UserInputError("this trace does not say when it was recorded; pass --end now or a time")
-    interval = timedelta(seconds=arguments.interval)
+    interval, start = timedelta(seconds=arguments.interval), start_of(trace, end)
+    if arguments.data_dir and not arguments.again:
+        refuse_twice(arguments.data_dir, start, start + timedelta(seconds=trace.length_s))
     with narrator.step("Playing through the exporter") as update:
-        start = start_of(trace, end)
         scrapes = scrape_trace(trace, book, start, interval=interval, model=arguments.model, progress=update)
     written = _write(arguments, list(_series(arguments, scrapes)), narrator)
-    first, last = (datetime.fromtimestamp(scrapes.times_ms[at] / 1000, UTC).isoformat() for at in (0, -1))
-    narrator.say(f"  {written.samples:,} samples of {written.series:,} series, from {first} to {last}")
+    first, last = (datetime.fromtimestamp(scrapes.times_ms[at] / 1000, UTC) for at in (0, -1))
+    narrator.say(
+        f"  {written.samples:,} samples of {written.series:,} series, from {first.isoformat()} to {last.isoformat()}"
+    )
     tell_unpriced(scrapes, narrator)
     if arguments.data_dir:
-        sys.stdout.write(
-            f"prometheus --storage.tsdb.path={arguments.data_dir} --storage.tsdb.retention.time=400d\n"
+        narrator.say("  To look at it, in two terminals:")
+        sys.stdout.writelines(
+            f"{line}\n" for line in commands(arguments.data_dir, first, last, datetime.now(UTC))
         )
     return 0
+
+
+def refuse_twice(data_dir: Path, start: datetime, end: datetime) -> None:
+    """Raise ``UserInputError`` when ``data_dir`` holds traffic of Asahi's between ``start`` and ``end`` already."""
+    held = held_between(data_dir, REQUESTS.name, start, end)
+    if held is not None:
+        first, last = (moment.isoformat(timespec="seconds") for moment in held)
+        raise UserInputError(
+            f"{data_dir} already holds traffic from {first} to {last}, and the same time would be counted twice; "
+            "pass another --data-dir, an --end so that the times do not overlap, or --again to add it all the same"
+        )
+
+
+def commands(data_dir: Path, first: datetime, last: datetime, now: datetime) -> tuple[str, str]:
+    """Return what to type to look at ``data_dir``: a Prometheus on a free port that keeps it all, and a report."""
+    days = max(KEPT_DAYS, (now - first).days + KEPT_DAYS)
+    address = f"127.0.0.1:{PROMETHEUS_PORT if is_free(PROMETHEUS_PORT) else free_port()}"
+    whole = (first, last + timedelta(seconds=1) if last.microsecond else last)
+    window = ",".join(moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in whole)
+    return (
+        f"prometheus --config.file=/dev/null --storage.tsdb.path={shlex.quote(str(data_dir))} "
+        f"--storage.tsdb.retention.time={days}d --web.listen-address={address}",
+        f"asahi-obs report --window {window} --prometheus-url http://{address}",
+    )
 
 
 def _series(arguments: argparse.Namespace, scrapes: Scrapes) -> Iterator[HistorySeries]:

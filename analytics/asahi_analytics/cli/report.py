@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -15,12 +15,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from asahi_analytics import windows
+from asahi_analytics import deadline, windows
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine, utc_now
 from asahi_analytics.models import GROUPINGS, BaselineComparison, CostBreakdown, Point, Trend
 from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.threads import Threads
 from asahi_analytics.windows import PERIODS, Period, Window
 
 WIDTH: Final = 80
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     now = utc_now()
     engine = AnalyticsEngine(PrometheusClient(settings.prometheus), settings=settings, clock=lambda: now)
-    report = gather(engine, arguments.period, arguments.group_by, arguments.window)
+    with deadline.within(settings.answer_deadline_seconds):
+        report = gather(engine, arguments.period, arguments.group_by, arguments.window)
     if arguments.json:
         sys.stdout.write(as_json(report).decode() + "\n")
     else:
@@ -79,11 +81,12 @@ def gather(engine: AnalyticsEngine, period: Period, group_by: Any, window_name: 
     now = engine.clock()
     window = windows.parse(window_name, now, engine.settings.zone) if window_name else None
     bin_length, bins = _TREND_BINS[period] if window is None else _bins_of(window)
-    with ThreadPoolExecutor(3) as pool:
-        cost = pool.submit(engine.cost_breakdown, period, group_by, window)
-        baseline = pool.submit(engine.compare_to_baseline, period, None, window)
-        trend = pool.submit(engine.trend, "cost", bin_length, bins)
-        return Report(cost.result(), baseline.result(), trend.result())
+    asked: list[Callable[[], Any]] = [
+        partial(engine.cost_breakdown, period, group_by, window),
+        partial(engine.compare_to_baseline, period, None, window),
+        partial(engine.trend, "cost", bin_length, bins),
+    ]
+    return Report(*Threads(len(asked), "report").map(lambda ask: ask(), asked))
 
 
 def as_json(report: Report) -> bytes:

@@ -1,7 +1,20 @@
 """Sums of any family, by any of its labels, over any window, each with its trust."""
 
 from asahi_analytics.composer.composer import Composer
+from asahi_analytics.composer.listener import Listener
+from asahi_analytics.composer.rounds import Asking
 from asahi_analytics.composer.values import Ask, Gap, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.tiles import RuleParameters
 
-__all__ = ["Ask", "Composer", "Gap", "RuleParameters", "SeriesAsk", "SumSeries", "Sums", "Trust"]
+__all__ = [
+    "Ask",
+    "Asking",
+    "Composer",
+    "Gap",
+    "Listener",
+    "RuleParameters",
+    "SeriesAsk",
+    "SumSeries",
+    "Sums",
+    "Trust",
+]

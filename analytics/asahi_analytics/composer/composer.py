@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 
@@ -21,10 +18,13 @@ from asahi_analytics.composer.rounds import Asking, run, together
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.values import Ask, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.threads import Threads
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 
 Result = TypeVar("Result")
+THREADS: Final = 16
+"""Requests to Prometheus under way together, per process, for all sums."""
 
 
 class Composer:
@@ -39,8 +39,7 @@ class Composer:
         """Ask nothing yet; ``rules`` are the parameters that the recording rules were built with."""
         self._client = client
         self.rules = rules or RuleParameters()
-        self._lock = threading.Lock()
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._threads = Threads(THREADS, "composer")
 
     def total(
         self,
@@ -54,9 +53,17 @@ class Composer:
 
     def totals(self, asks: Sequence[Ask]) -> list[Sums]:
         """Return the answer to each ask, in order; what they ask at the same moment is asked as one."""
-        questions = [Question.of(ask, self.rules) for ask in asks]
+        return self.answer(lambda client: self.summing(asks, client))
+
+    def answer(self, asking: Callable[[Listener], Asking[Result]]) -> Result:
+        """Return the result of ``asking``, which may sum several times: nothing is asked twice."""
         client = Listener(self._client)
-        found, trusts = self._with_trust(client, questions, [each.planned() for each in questions])
+        return run(asking(client), client, self._threads)
+
+    def summing(self, asks: Sequence[Ask], client: Listener) -> Asking[list[Sums]]:
+        """Find the answer to each ask, in order; ``client`` is the one of ``answer``."""
+        questions = [Question.of(ask, self.rules) for ask in asks]
+        found, trusts = yield from _with_trust(client, questions, [each.planned() for each in questions])
         return [
             Sums(series_of(amounts, question.ask.by), question.ask.window, trust(plan))
             for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)
@@ -77,33 +84,24 @@ class Composer:
         """Return the answer to each ask, in order; asked as by ``totals``."""
         questions = [Question.of(ask, self.rules) for ask in asks]
         counts = [_bins_in(ask) for ask in asks]
-        client = Listener(self._client)
         bins = [Bins(question, count).answer() for question, count in zip(questions, counts, strict=True)]
-        found, trusts = self._with_trust(client, questions, bins)
+        found, trusts = self.answer(lambda client: _with_trust(client, questions, bins))
         return [
             SumSeries(_frame(binned, ask), ask.window, trust(binned.plan))
             for ask, binned, trust in zip(asks, found, trusts, strict=True)
         ]
 
-    def _with_trust(
-        self, client: Listener, questions: Sequence[Question], askings: Sequence[Asking[Result]]
-    ) -> tuple[list[Result], list[Callable[[Sequence[Piece]], Trust]]]:
-        """The results of ``askings``, and for each what turns its plan into its trust."""
-        about = {_about(question): question for question in questions}
-        contexts = [Context.of(question) for question in about.values()]
-        both: list[Asking[Any]] = [*askings, *contexts]
-        found = run(together(both), client, self._threads)
-        known = dict(zip(about, found[len(askings) :], strict=True))
-        return found[: len(askings)], [
-            partial(known[_about(question)].trust, heard=client.warnings) for question in questions
-        ]
 
-    def _threads(self) -> ThreadPoolExecutor:
-        """Threads of this process; their work never waits for other work of theirs."""
-        with self._lock:
-            if self._pool is None or self._pool[0] != os.getpid():
-                self._pool = (os.getpid(), ThreadPoolExecutor(16, thread_name_prefix="composer"))
-            return self._pool[1]
+def _with_trust(
+    client: Listener, questions: Sequence[Question], askings: Sequence[Asking[Result]]
+) -> Asking[tuple[list[Result], list[Callable[[Sequence[Piece]], Trust]]]]:
+    """Find the results of ``askings``, and for each what turns its plan into its trust."""
+    about = {_about(question): question for question in questions if question.ask.trusted}
+    both: list[Asking[Any]] = [*askings, *(Context.of(question) for question in about.values())]
+    found = yield from together(both)
+    known = dict(zip(about, found[len(askings) :], strict=True))
+    contexts = [known.get(_about(each), Context.unknown(each.ask.window)) for each in questions]
+    return found[: len(askings)], [partial(context.trust, heard=client.warnings) for context in contexts]
 
 
 def _bins_in(ask: SeriesAsk) -> int:

@@ -46,6 +46,11 @@ class Context:
         covered, *ratio = yield from together(askings)
         return cls(window, covered, ratio[0] if ratio else None)
 
+    @classmethod
+    def unknown(cls, window: Window) -> Context:
+        """Return what is said of a window that nobody looked at."""
+        return cls(window, Coverage(None, None, ()), None)
+
     def trust(self, plan: Sequence[Piece], heard: Sequence[str]) -> Trust:
         """Return the trust of a sum that was put together from ``plan``; ``heard``: the backend's warnings."""
         raw = sum(self._scraped_of(piece) for piece in plan if piece.run is None) / self.window.seconds

@@ -7,13 +7,13 @@ order. ``together`` advances several of them in step; ``run`` asks Prometheus, a
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.replies import Matrix, Vector
+from asahi_analytics.threads import Threads
 from asahi_exporter.conventions import USER
 
 Result = TypeVar("Result")
@@ -95,7 +95,7 @@ def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
     return [results[number] for number in range(len(askings))]
 
 
-def run(asking: Asking[Result], client: Client, threads: Callable[[], Executor] | None = None) -> Result:
+def run(asking: Asking[Result], client: Client, threads: Threads | None = None) -> Result:
     """Ask ``client`` round by round; no request twice. With ``threads`` those of one round are under way together."""
     known: dict[Request, Any] = {}
     answers: tuple[Any, ...] | None = None
@@ -106,7 +106,7 @@ def run(asking: Asking[Result], client: Client, threads: Callable[[], Executor] 
             return cast(Result, done.value)
         jobs = _jobs([request for request in dict.fromkeys(requests) if request not in known])
         asked = (
-            map(_ask(client), jobs) if threads is None or len(jobs) < 2 else threads().map(_ask(client), jobs)
+            map(_ask(client), jobs) if threads is None or len(jobs) < 2 else threads.map(_ask(client), jobs)
         )
         for found in asked:
             known.update(found)

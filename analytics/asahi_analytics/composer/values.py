@@ -50,12 +50,16 @@ class Trust(BaseModel):
 
 @dataclass(frozen=True)
 class Ask:
-    """How much of ``family`` by ``by`` in ``window``, of the label sets that ``where`` lets through."""
+    """How much of ``family`` by ``by`` in ``window``, of the label sets that ``where`` lets through.
+
+    Without ``trusted`` nobody looks how completely the window was scraped and priced, and the trust does not tell.
+    """
 
     family: str
     by: Sequence[str]
     window: Window
     where: Mapping[str, Sequence[str]] | None = field(default=None)
+    trusted: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)

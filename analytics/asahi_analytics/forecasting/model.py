@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from asahi_analytics.composer import Trust
+from asahi_analytics.composer import Ask, Trust
 from asahi_analytics.engine import GROUPS, AnalyticsEngine
-from asahi_analytics.errors import UserInputError
+from asahi_analytics.errors import UnknownName, UserInputError
 from asahi_analytics.forecasting.answers import (
     Backtest,
     Forecast,
@@ -19,7 +19,7 @@ from asahi_analytics.forecasting.answers import (
     HitRateForecast,
 )
 from asahi_analytics.forecasting.backtest import backtest
-from asahi_analytics.forecasting.daily import DAY, DailyHistory, read_daily
+from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence
 from asahi_analytics.forecasting.months import MonthReader, missing_days
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
@@ -28,6 +28,7 @@ from asahi_analytics.forecasting.series import METHODS, Method, SeriesForecast, 
 from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
 from asahi_analytics.models import GroupBy
 from asahi_analytics.trusts import merged
+from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
 HISTORY_DAYS: Final = 120
@@ -95,11 +96,14 @@ class ForecastingModel:
         """Forecast the dollars of the next ``horizon_days`` UTC days, today being the first.
 
         With ``name`` the forecast is of that one model, task type, tier or user of ``group_by``; with ``group_by``
-        alone it is of the whole, with a breakdown of the ten largest. Too little history gives nulls and a warning.
+        alone it is of the whole, with a breakdown of the ten largest. Too little history gives nulls and a warning,
+        a name that nothing was counted under an ``UnknownName``.
         """
         question = Question(horizon_days, confidence, group_by, name, method)
         history = self.daily_cost(group_by, name)
         used = history.active()
+        if used.empty:
+            self._check_known(group_by, name)
         if used.count() < FEWEST:
             return _nothing(question, history, used)
         answer = _cost_answer(question, history, used)
@@ -132,13 +136,17 @@ class ForecastingModel:
     ) -> BudgetRisk:
         """Say whether ``monthly_budget`` dollars last the running calendar month of the configured time zone.
 
-        With ``group_by`` and ``name`` the budget is that of one model, task type, tier or user.
+        With ``group_by`` and ``name`` the budget is that of one model, task type, tier or user; a name that nothing
+        was counted under is an ``UnknownName``.
         """
         Question(confidence=confidence, group_by=group_by, name=name)
         if group_by is not None and name is None:
             raise UserInputError(f"a budget by {group_by} needs the name of the one that it is for")
         plan = Plan(name or names.WHOLE_BUDGET, check_budget(monthly_budget), group_by, name)
-        return self.budget_risks([plan], confidence)[0]
+        risk = self.budget_risks([plan], confidence)[0]
+        if risk.spent == 0:
+            self._check_known(group_by, name)
+        return risk
 
     def budget_risks(self, plans: Sequence[Plan], confidence: float = 0.95) -> list[BudgetRisk]:
         """Return where each budget stands in the running calendar month, in the order of ``plans``."""
@@ -154,6 +162,19 @@ class ForecastingModel:
         group = GROUPS[group_by]
         where = None if name is None else {group.label: [name]}
         return read_daily(self.engine, group.cost, (group.label,), self.history_days, where)
+
+    def _check_known(self, group_by: GroupBy | None, name: str | None) -> None:
+        """Refuse a ``name`` that nothing was counted under, today included, where other names there are."""
+        if group_by is None or name is None:
+            return
+        now, group = self.engine.clock(), GROUPS[group_by]
+        window = Window(midnight(now) - self.history_days * DAY, now)
+        (cost,) = self.engine.composer.totals([Ask(group.cost, (group.label,), window)])
+        known = [str(each) for each in cost.values.sort_values(ascending=False, kind="stable").index]
+        if known and name not in known:
+            raise UnknownName(
+                "name", name, known, f"{group_by}s counted in the last {self.history_days} days"
+            )
 
 
 def _groups(question: Question, history: DailyHistory) -> dict[str, GroupForecast]:

@@ -73,7 +73,7 @@ def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> B
         exhaustion_latest=exhaustion.latest,
         status=status_of(spending.so_far, plan.dollars, rest.probability),
         levels_reached=[level for level in plan.warn_at if spending.so_far >= level * plan.dollars],
-        warning=_warning(spending, outlook, plan.value),
+        warning=_warning(spending, outlook, plan),
         method=method,
         trust=spending.trust,
     )
@@ -108,10 +108,16 @@ def missing_days(used: pd.Series) -> list[str]:
     return [f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped."]
 
 
-def _warning(spending: Spending, outlook: Outlook | None, value: str | None) -> str | None:
-    words = missing_days(spending.history.active(value))
-    if outlook is None:
-        count = int(spending.history.active(value).count())
+def _warning(spending: Spending, outlook: Outlook | None, plan: Plan) -> str | None:
+    used = spending.history.active(plan.value)
+    words = missing_days(used)
+    if plan.value is not None and used.empty and spending.so_far == 0:
+        days = len(spending.history.frame)
+        words = [
+            f"No cost of the {plan.group_by} {plan.value!r} was counted in {days} days: is its name right?"
+        ]
+    elif outlook is None:
+        count = int(used.count())
         words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]
     if spending.trust.unpriced_ratio:
         words.append(

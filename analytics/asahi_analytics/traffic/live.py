@@ -53,7 +53,9 @@ def serving(collector: MetricsCollector, addr: str, port: int) -> Iterator[str]:
     try:
         server = collector.start_http_server(port, addr)
     except PortInUseError as error:
-        raise UserInputError(f"cannot listen on {addr}:{port}: {error}; pass another --port") from error
+        raise UserInputError(
+            f"cannot listen on {addr}:{port}: the port is in use; pass another --port"
+        ) from error
     try:
         yield f"http://{addr}:{port if server is None else server.port}/metrics"
     finally:

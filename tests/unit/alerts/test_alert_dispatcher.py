@@ -77,6 +77,53 @@ def test_nothing_found_is_nothing_sent() -> None:
     assert stage.posts == []
 
 
+CAUSE, SYMPTOM, NOTE = (
+    alert("A", labels={"severity": severity}) for severity in ("critical", "warning", "info")
+)
+
+
+def severities(posts: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+    return [[one["labels"].get("severity", "none") for one in post] for post in posts]
+
+
+def test_causes_go_in_a_post_of_their_own_before_what_they_may_inhibit() -> None:
+    stage = Stage(found=[SYMPTOM, NOTE, CAUSE, alert("B")])
+    stage.dispatcher().step()
+    assert severities(stage.posts) == [["critical"], ["warning", "info", "none"]]
+
+
+@pytest.mark.parametrize(("found", "severity"), [([CAUSE], "critical"), ([SYMPTOM], "warning")])
+def test_where_all_are_of_one_kind_there_is_one_post(found: list[Alert], severity: str) -> None:
+    stage = Stage(found=found)
+    stage.dispatcher().step()
+    assert severities(stage.posts) == [[severity]]
+
+
+def test_the_end_of_a_cause_is_told_after_that_of_its_symptoms() -> None:
+    stage = Stage(found=[SYMPTOM, CAUSE])
+    dispatcher = stage.dispatcher(resend_seconds=60)
+    dispatcher.step()
+    stage.found = [alert("B", labels={"severity": "critical"})]
+    stage.pass_time(minutes(3))
+    dispatcher.step()
+    names = [[one["labels"]["alertname"] for one in post] for post in stage.posts[2:]]
+    assert (names, severities(stage.posts[2:])) == (
+        [["B"], ["A"], ["A"]],
+        [["critical"], ["warning"], ["critical"]],
+    )
+    assert all(one["endsAt"] <= stage.now.isoformat() for post in stage.posts[3:] for one in post)
+
+
+def test_a_symptom_is_not_told_while_its_cause_could_not_be() -> None:
+    stage = Stage(found=[SYMPTOM, CAUSE], refusal=AlertmanagerUnreachable("away"))
+    dispatcher = stage.dispatcher()
+    assert dispatcher.step() == 1.0
+    assert (dispatcher.counts.failed, dispatcher.counts.attempts_failed) == (1, 1)
+    stage.refusal = None
+    dispatcher.step()
+    assert severities(stage.posts) == [["critical"], ["warning"]]
+
+
 def test_an_alert_that_lasts_is_sent_again_each_interval_and_not_sooner() -> None:
     stage = Stage(found=[alert()])
     dispatcher = stage.dispatcher(resend_seconds=60)
@@ -276,7 +323,7 @@ def test_of_too_many_alerts_the_gravest_and_newest_are_sent() -> None:
     )
     dispatcher = stage.dispatcher(max_alerts=2)
     dispatcher.step()
-    assert set(stage.last()) == {"Worst", "New"}
+    assert [one["labels"]["alertname"] for post in stage.posts for one in post] == ["Worst", "New"]
     assert dispatcher.counts.dropped == 3
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asahi_analytics.anomaly import split_cost_change
 from asahi_analytics.anomaly.attribution import FACTORS, LEAF, OUTPUT_WEIGHT, log_mean
 from asahi_analytics.anomaly.explain import (
+    Span,
     cost_causes,
     cost_message,
     dollars,
@@ -23,6 +24,8 @@ from asahi_analytics.anomaly.explain import (
 from support.anomaly_traffic import END, STEP
 
 PRICE = {"large": (2.5e-6, 10e-6), "small": (0.15e-6, 0.6e-6)}
+GOES_ON = Span(END, END + 3 * STEP, ongoing=True)
+OVER = Span(END, END + 3 * STEP, ongoing=False)
 SHAPE = {"chat": (800.0, 200.0), "summarise": (3000.0, 300.0)}
 
 
@@ -167,12 +170,20 @@ def test_the_sentence_names_who_and_where():
     users = pd.Series({"acme-batch": 0.9 * change.change, "team-a": 0.1 * change.change})
     causes = cost_causes(change, users)
     assert causes[0].labels == {"model": "large", "cache_tier": "none", "user": "acme-batch"}
-    words = cost_message(after["cost"].sum(), change.before, change, causes, start=END, step=STEP)
+    words = cost_message(after["cost"].sum(), change.before, change, causes, span=GOES_ON, step=STEP)
     assert words.startswith(f"Cost at ${change.after:,.2f}/10 min is 5.")
     assert "from more requests (mostly user acme-batch on large)" in words
     assert "since 12:00 UTC" in words
-    nothing = cost_message(5.0, 0.0, change, [], start=END, step=STEP)
+    nothing = cost_message(5.0, 0.0, change, [], span=GOES_ON, step=STEP)
     assert "where there usually is none" in nothing
+    assert nothing.endswith("more than usual so far.")
+
+
+def test_what_is_over_is_told_in_the_past_tense_and_with_its_end():
+    change = split_cost_change(traffic(), traffic(requests=5000.0))
+    words = cost_message(5.0, 1.0, change, [], span=OVER, step=STEP)
+    assert words.startswith("Cost at $5.00/10 min was 5.0x the usual $1.00 from 12:00 to 12:30 UTC; $")
+    assert words.endswith("more than usual in all.")
 
 
 def test_dollars_and_spans_are_written_as_people_do():
@@ -189,14 +200,19 @@ def test_a_queue_moves_the_median_and_a_tail_does_not():
     index = pd.MultiIndex.from_tuples([("large", "none"), ("small", "1")], names=["model", "cache_tier"])
     before = pd.DataFrame({"p50": [500.0, 5.0], "p95": [1500.0, 10.0], "requests": 100.0}, index=index)
     queue = before.assign(p50=[2000.0, 5.0], p95=[6000.0, 10.0])
-    (cause,) = latency_causes(before, queue)
+    (cause,) = latency_causes(before, queue, GOES_ON)
+    assert "all requests are slower" in cause.text
+    (past,) = latency_causes(before, queue, OVER)
+    assert "all requests were slower" in past.text
     assert (cause.factor, cause.labels["model"]) == ("queue", "large")
     assert "median 500 → 2,000 ms" in cause.text
     tail = before.assign(p95=[1500.0, 90.0])
-    (cause,) = latency_causes(before, tail)
+    (past,) = latency_causes(before, tail, OVER)
+    assert "only the slowest were" in past.text
+    (cause,) = latency_causes(before, tail, GOES_ON)
     assert (cause.factor, cause.labels) == ("tail", {"model": "small", "cache_tier": "1"})
     assert "cache tier 1" in cause.text
-    assert latency_causes(before, before) == []
+    assert latency_causes(before, before, GOES_ON) == []
 
 
 def test_label_sets_that_moved_are_named_largest_first():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import timedelta
 
 import numpy as np
@@ -137,6 +138,54 @@ def test_a_cache_tier_and_a_model_of_low_quality_are_named(source):
     assert "Hit rate of cache tier 2" in cache[0].message
     assert quality[0].causes[0].labels == {"task_type": "chat"}
     assert quality[0].severity == "critical"
+
+
+SPELL = (END - timedelta(hours=4), END - timedelta(hours=3))
+
+
+def ended(source: Traffic, *, check: str) -> str:
+    """The sentence of the one incident, which is over."""
+    (anomaly,) = getattr(detector(source), check)()
+    assert not anomaly.ongoing
+    assert anomaly.message.count(" UTC") == 1
+    return anomaly.message
+
+
+def test_incidents_that_are_over_are_told_in_the_past_tense_with_their_end(source):
+    during = source.latency.loc[SPELL[0] : SPELL[1] - STEP].index
+    source.latency.loc[during, "claude"] *= 6
+    source.errors.loc[during] += 300
+    source.hits.loc[during, "2"] *= 0.05
+    source.score.loc[during, "gpt-4o"] -= 1.5
+    spell = "from 08:00 to 09:00 UTC"
+    latency = ended(source, check="check_latency")
+    assert re.match(rf"Latency \(p95\) at [\d,]+ ms was \S+x the usual [\d,]+ ms {spell}: ", latency)
+    assert "requests were slower" in latency
+    assert re.match(
+        rf"[\d.]+% of requests failed \(usually \S+%\) {spell}: ", ended(source, check="check_error_rate")
+    )
+    cache = ended(source, check="check_cache_performance")
+    assert re.match(rf"Hit rate of cache tier 2 at \S+% was down from the usual \S+% {spell}: ", cache)
+    quality = ended(source, check="check_quality")
+    assert re.match(rf"Quality of gpt-4o at \S+ points was \S+ below the usual \S+ {spell}: ", quality)
+    for message in (latency, cache, quality):
+        assert " is " not in message
+        assert " are " not in message
+
+
+def test_an_outage_and_a_spike_that_are_over_are_told_in_the_past_tense(source):
+    spike = traffic(1)
+    spike.leaves.loc[rows(spike, *SPELL), COUNTS] *= 6
+    assert re.match(
+        r"Cost at \S+ min was \S+x the usual \S+ from 08:00 to 09:00 UTC; .* in all: ",
+        ended(spike, check="check_cost"),
+    )
+    source.leaves.loc[rows(source, *SPELL), COUNTS] = 0.0
+    assert re.fullmatch(
+        r"No requests from 08:00 to 09:00 UTC, where \S+ min are usual; the exporter was scraped, so the "
+        r"traffic itself was gone\.",
+        ended(source, check="check_outage"),
+    )
 
 
 def test_no_requests_at_all_are_an_outage_and_no_scrape_is_a_finding(source):

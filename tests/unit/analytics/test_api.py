@@ -201,7 +201,8 @@ def test_paths_methods_and_sizes_that_are_not_allowed_are_problems(client) -> No
     refused = client.post("/analytics/trends")
     assert problem(refused)["status"] == 405
     assert "GET" in refused.headers["Allow"]
-    assert problem(client.post("/healthz", data=b"x" * (MAX_BODY_BYTES + 1)))["status"] == 413
+    assert problem(client.get("/healthz", data=b"x" * (MAX_BODY_BYTES + 1)))["status"] == 413
+    assert client.get("/healthz", data=b"x" * MAX_BODY_BYTES).status_code == 200
     assert problem(client.get("/healthz?" + "x" * (MAX_QUERY_BYTES + 1)))["status"] == 414
     assert client.get("/healthz?" + "x" * MAX_QUERY_BYTES).status_code == 200
 
@@ -362,6 +363,19 @@ def test_a_monthly_budget_is_judged_beside_the_forecast(client) -> None:
     assert client.get("/analytics/forecast").json["budget_risk"] is None
     by_name = client.get("/analytics/forecast?monthly_budget=2&group_by=user&name=ann").json["budget_risk"]
     assert (by_name["spent"], by_name["status"]) == (3.0, "exhausted")
+
+
+@pytest.mark.parametrize("more", ["", "&monthly_budget=5"])
+def test_a_forecast_of_a_name_that_there_is_not_lists_those_there_are(client, more) -> None:
+    document = problem(client.get(f"/analytics/forecast?group_by=user&name=nobody{more}"))
+    assert document["status"] == 400
+    assert (
+        document["detail"]
+        == "name must be one of ann, bob (users counted in the last 120 days); got 'nobody'"
+    )
+    assert document["parameters"] == [
+        {"name": "name", "detail": document["detail"], "allowed": ["ann", "bob"]}
+    ]
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "much", "1e13"])

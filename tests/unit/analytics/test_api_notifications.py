@@ -16,6 +16,7 @@ from asahi_analytics.anomaly import Anomaly
 from asahi_analytics.api import notifications
 from asahi_analytics.api.app import create_app
 from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE, ServiceMetrics
+from asahi_analytics.deadline import within
 from asahi_analytics.errors import PrometheusUnreachable
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -66,6 +67,7 @@ def service(*, anomalies: Any = (), risks: Any = (), url: str | None = URL) -> A
         engine=SimpleNamespace(clock=lambda: NOW),
         settings=SimpleNamespace(alertmanager_url=url),
         metrics=ServiceMetrics(),
+        answering=lambda: within(45.0),
     )
 
 

@@ -344,8 +344,8 @@ def test_no_file_and_an_empty_list_are_no_budgets(tmp_path) -> None:
     [
         ("budgets: [", "is not YAML"),
         ("- 1", "must hold 'budgets:'"),
-        ("bugdets: []", "bugdets: Extra inputs"),
-        ("budgets: [{model: a}]", "monthly_dollars: Field required"),
+        ("bugdets: []", "bugdets is not a key here; did you mean budgets"),
+        ("budgets: [{model: a}]", "budgets.0.monthly_dollars is missing"),
         ("budgets: [{monthly_dollars: 0}]", "greater than 0; got 0"),
         ("budgets: [{monthly_dollars: .inf}]", "finite"),
         ("budgets: [{monthly_dollars: 1, model: a, user: b}]", "at most one of model, task_type, user, tier"),

@@ -9,6 +9,7 @@ import orjson
 import pytest
 import responses
 
+from asahi_analytics import deadline
 from asahi_analytics.cli import doctor
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine
@@ -27,6 +28,7 @@ HEALTHY = {
     "vector(1)": [one(1)],
     "timestamp(up)": [one(NOON.timestamp() - 3)],
     "up == 0": [],
+    "unless on (job, instance) up": [],
     "group by (job, instance)": [one(1, job="asahi", instance="a:1"), one(1, job="asahi", instance="b:1")],
     "iterations_missed": [one(0)],
     "group(asahi:requests:state)": [one(1)],
@@ -67,6 +69,18 @@ def test_nothing_else_is_examined_while_prometheus_is_down() -> None:
     (only,) = doctor.examine(engine({"vector(1)": Reply(503, b"starting")}))
     assert only.level == "fail"
     assert "--prometheus-url" in only.advice
+
+
+def test_once_the_time_is_up_the_rest_is_left_out_and_said_once() -> None:
+    made = engine()
+    with deadline.within(45) as own:
+        findings = doctor.examine(made)
+        found = [next(findings) for _ in range(3)]
+        own.left = lambda: 0.0
+        found += findings
+    assert [finding.level for finding in found] == ["ok", "ok", "ok", "fail"]
+    assert "not ready within 45 s" in found[-1].detail
+    assert found[-1].advice == f"{len(doctor.CHECKS) - 2} checks were not made for lack of time"
 
 
 def test_a_check_that_prometheus_refuses_is_skipped_with_its_words() -> None:
@@ -128,13 +142,23 @@ def test_an_exporter_that_is_not_scraped_or_down_is_told() -> None:
     assert (down.level, "b:1" in down.detail) == ("warn", True)
 
 
+def test_an_exporter_whose_samples_were_written_by_a_replay_is_told_from_one_that_is_scraped() -> None:
+    written = doctor.exporter(
+        engine({"unless on (job, instance) up": [one(1, job="asahi", instance="replay")]})
+    )
+    assert written.level == "warn"
+    assert written.detail == "2 have samples of the last minutes; Prometheus scrapes 1 of them"
+    assert "scrape_configs" in written.advice
+
+
 def test_rules_that_are_absent_or_broken_are_told() -> None:
     absent = doctor.rules(engine({"group(asahi:requests:state)": []}))
     assert (absent.level, "rule_files" in absent.advice) == ("fail", True)
     group = {"name": "asahi_cost", "rules": [{"name": "asahi:cost", "lastError": "many-to-many"}]}
     assert "many-to-many" in doctor.rules(engine(pages={"rules": {"groups": [group]}})).detail
     others = {"name": "others", "rules": [{"name": "x", "lastError": "broken"}]}
-    assert doctor.rules(engine(pages={"rules": {"groups": [others]}})).level == "ok"
+    elsewhere = doctor.rules(engine(pages={"rules": {"groups": [others]}}))
+    assert (elsewhere.level, "evaluates none of them" in elsewhere.detail) == ("warn", True)
     assert doctor.rules(engine(pages={"rules": Reply(404, b"")})).level == "ok"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ import pytest
 from gunicorn.http.errors import InvalidRequestLine, LimitRequestLine
 from gunicorn.workers.gthread import ThreadWorker
 
+from asahi_analytics import deadline
 from asahi_analytics.api import server
 from asahi_analytics.cli import serve
 from asahi_analytics.errors import UserInputError
@@ -25,6 +27,12 @@ def arguments(*argv: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     serve.add_parser(parser.add_subparsers())
     return parser.parse_args(["serve", *argv])
+
+
+@pytest.fixture(autouse=True)
+def thawed():
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -96,19 +104,46 @@ def test_prometheus_down_is_a_warning_only(capsys) -> None:
 @pytest.mark.parametrize(("host", "bind"), [("0.0.0.0", "0.0.0.0:80"), ("::1", "[::1]:80")])
 def test_gunicorn_gets_our_settings(host, bind) -> None:
     made = server.Server(
-        Settings(server=ServerSettings(host=host, port=80, workers=3, threads=5, timeout_seconds=9))
+        Settings(server=ServerSettings(host=host, port=80, workers=3, threads=5, timeout_seconds=99))
     )
     assert made.cfg.address == [(host, 80)]
-    assert server.options(made.settings.server)["bind"] == bind
-    assert (made.cfg.workers, made.cfg.threads, made.cfg.timeout, made.cfg.preload_app) == (3, 5, 9, True)
+    assert server.options(made.settings)["bind"] == bind
+    assert (made.cfg.workers, made.cfg.threads, made.cfg.timeout, made.cfg.preload_app) == (3, 5, 99, True)
     assert made.cfg.worker_class is server.ProblemWorker
     assert "/analytics/trends" in {rule.rule for rule in made.load().url_map.iter_rules()}
+
+
+@pytest.mark.parametrize(
+    ("answer", "own", "timeout"), [(45.0, 60, 60), (50.0, 60, 60), (50.5, 60, 61), (300, 60, 310)]
+)
+def test_a_worker_is_not_replaced_while_an_answer_may_still_come(answer, own, timeout) -> None:
+    settings = Settings(answer_deadline_seconds=answer, server=ServerSettings(timeout_seconds=own))
+    assert server.options(settings)["timeout"] == timeout
+
+
+def test_the_time_of_an_answer_begins_when_its_request_comes_in_not_when_a_thread_is_free(
+    monkeypatch,
+) -> None:
+    left = []
+    monkeypatch.setattr(ThreadWorker, "enqueue_req", lambda _self, _conn: None)
+
+    def handle_request(*_what) -> bool:
+        with deadline.within(60) as own:
+            left.append(own.left())
+        return True
+
+    monkeypatch.setattr(ThreadWorker, "handle_request", handle_request)
+    worker, conn = object.__new__(server.ProblemWorker), SimpleNamespace()
+    worker.enqueue_req(conn)
+    conn.arrived -= 50
+    assert worker.handle_request(None, conn)
+    assert 0 < left[0] <= 10
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (64, 4), (None, 1)])
 def test_there_is_a_worker_for_each_core_up_to_four(monkeypatch, cores, workers) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert server.options(ServerSettings())["workers"] == workers
+    assert server.options(Settings())["workers"] == workers
 
 
 def test_a_request_line_that_is_too_long_gets_a_problem_even_while_it_is_being_sent() -> None:
@@ -170,7 +205,7 @@ def test_without_a_folder_nothing_is_removed(monkeypatch) -> None:
 
 def test_a_setting_that_cannot_be_used_is_one_line_and_exit_code_2(capsys) -> None:
     assert server.main(["--port", "70000"]) == 2
-    assert capsys.readouterr().err.startswith("asahi-obs serve: server.port: ")
+    assert capsys.readouterr().err.startswith("asahi-obs serve: server.port must be ")
     assert server.main(["--config", str(Path("no") / "such.yml")]) == 2
 
 
@@ -183,3 +218,9 @@ def test_the_server_runs_until_it_is_stopped(monkeypatch) -> None:
     monkeypatch.setattr(server.Server, "run", run)
     assert server.main(["--port", "0"]) == 0
     assert isinstance(ran[0], server.Server)
+
+
+def test_what_was_loaded_before_the_fork_is_never_looked_through_for_garbage():
+    server.Server(Settings()).load()
+    assert gc.get_freeze_count() > 10_000
+    assert len(gc.get_objects()) < gc.get_freeze_count()

@@ -1,4 +1,4 @@
-"""Between two evaluations: the base and the counters in one sum while the same memories are scraped, else each counter."""
+"""Between two evaluations: base and counters in one sum while the same memories are scraped, else each counter."""
 
 from __future__ import annotations
 
@@ -70,7 +70,13 @@ def test_the_same_memories_are_summed_with_the_base_at_once():
         Backend({"s": 1}, {"s": 1}, plain=3),
         Backend({"s": 1}, {"s": 1}, since=LONG_AGO - 60),
     ],
-    ids=["a memory came", "a memory went", "a memory moved", "a counter dies with its process", "another run"],
+    ids=[
+        "a memory came",
+        "a memory went",
+        "a memory moved",
+        "a counter dies with its process",
+        "another run",
+    ],
 )
 def test_counters_are_followed_one_by_one_when(backend):
     assert total(backend) == {("a",): FOLLOWED}

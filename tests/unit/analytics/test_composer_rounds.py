@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from asahi_analytics.composer.rounds import run, together, value, values, work
 from asahi_analytics.errors import PrometheusTimeout
 from asahi_analytics.replies import Matrix, Sample, Vector
+from asahi_analytics.threads import Threads
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -68,8 +68,7 @@ def test_nothing_is_asked_twice_whether_in_one_round_or_later():
 def test_moments_are_asked_apart_and_so_is_each_range():
     client = Client()
     ranges = [values(promql, NOON, LATER, timedelta(minutes=1)) for promql in ("c", "d", "d")]
-    with ThreadPoolExecutor(4) as pool:
-        run(together([length("a"), length("b", LATER), *ranges]), client, lambda: pool)
+    run(together([length("a"), length("b", LATER), *ranges]), client, Threads(4, "test"))
     assert sorted(queries for _, queries in client.asked) == [["a"], ["b"], ["c"], ["d"]]
 
 

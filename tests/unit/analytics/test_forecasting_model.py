@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from asahi_analytics.composer import Gap, Trust
-from asahi_analytics.errors import UserInputError
+from asahi_analytics.errors import NAMES_SHOWN, UnknownName, UserInputError
 from asahi_analytics.forecasting import BadInput, ForecastingModel, forecast_series
 from asahi_analytics.forecasting.backtest import LEAST_TRAINING, MAX_FOLDS, backtest
 from asahi_analytics.forecasting.gaps import without_gaps
 from asahi_analytics.forecasting.model import HISTORY_DAYS, MAX_GROUPS
 from asahi_analytics.forecasting.ratio import forecast_ratio
+from asahi_analytics.forecasting.risk import Plan
 from asahi_analytics.forecasting.trend import trend_of
 from support.daily_composer import DailyComposer, LedgerEngine, hourly
 
@@ -96,10 +97,45 @@ def test_one_name_is_forecast_alone(group_by: str, family: str) -> None:
     assert (answer.group_by, answer.name, answer.breakdown) == (group_by, "b", {})
 
 
-def test_a_name_that_never_spent_has_no_forecast() -> None:
-    answer = model({"a": daily(90)}).predict_cost(group_by="model", name="ghost")
+def test_a_name_that_nothing_was_counted_under_is_refused_with_the_names_there_are() -> None:
+    made = model({"a": daily(90, 1.0), "b": daily(90, 5.0)})
+    words = r"^name must be one of b, a \(models counted in the last 120 days\); got 'ghost'$"
+    for ask in (
+        lambda: made.predict_cost(group_by="model", name="ghost"),
+        lambda: made.detect_budget_risk(100.0, group_by="model", name="ghost"),
+    ):
+        with pytest.raises(UnknownName, match=words) as refused:
+            ask()
+        assert (refused.value.parameter, refused.value.known) == ("name", ("b", "a"))
+
+
+def test_a_name_that_was_counted_today_only_is_known_and_has_too_little_history() -> None:
+    made = model({"a": daily(91), "b": np.concatenate([np.zeros(90), [7.0]])}, 90)
+    answer = made.predict_cost(group_by="model", name="b")
     assert answer.predicted_cost is None
     assert "Too little history" in answer.warning
+
+
+def test_where_nothing_at_all_was_counted_no_name_is_wrong() -> None:
+    made = model({"a": np.zeros(90)})
+    made.engine.composer.ledgers["cost_dollars"] = made.engine.composer.ledgers["cost_dollars"].drop(
+        columns="a"
+    )
+    assert made.predict_cost(group_by="model", name="a").predicted_cost is None
+
+
+def test_of_very_many_names_the_dearest_are_told() -> None:
+    made = model({f"m{number:02}": daily(3, 1.0 + number) for number in range(NAMES_SHOWN + 2)}, 3)
+    with pytest.raises(UnknownName, match=r"^name must be one of m31, m30, .*, m02 and 2 more \(") as refused:
+        made.predict_cost(group_by="model", name="ghost")
+    assert len(refused.value.known) == NAMES_SHOWN
+
+
+def test_a_budget_of_the_file_for_a_name_that_was_never_counted_asks_whether_it_is_right() -> None:
+    made = model({"a": daily(90)})
+    ghost, known = made.budget_risks([Plan("ghost", 5.0, "model", "ghost"), Plan("a", 5.0, "model", "a")])
+    assert ghost.warning == "No cost of the model 'ghost' was counted in 120 days: is its name right?"
+    assert known.warning is None
 
 
 def test_only_the_largest_groups_are_forecast() -> None:

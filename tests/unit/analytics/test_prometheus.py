@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
 
+from asahi_analytics import deadline
 from asahi_analytics.errors import (
+    AnswerTooLate,
     PrometheusAnswerInvalid,
     PrometheusRefused,
     PrometheusTimeout,
@@ -42,7 +45,7 @@ def test_a_query_is_posted_with_its_time_to_the_millisecond_and_a_server_side_li
     made.query("up", AT)
     method, path, fields = asked(made)[0]
     assert (method, path) == ("POST", "/api/v1/query")
-    assert fields == {"query": "up", "time": "1773144000.250", "timeout": "30s"}
+    assert fields == {"query": "up", "time": "1773144000.250", "timeout": "30.000"}
 
 
 def test_a_vector_is_read_with_labels_values_and_warnings() -> None:
@@ -172,6 +175,54 @@ def test_equal_queries_in_flight_are_asked_once(monkeypatch) -> None:
         go_on.set()
         assert {future.result().samples[0].value for future in futures} == {2.5}
     assert len(asked(made)) == 1
+
+
+def test_the_server_is_told_to_give_up_when_the_time_of_the_whole_answer_ends() -> None:
+    made = client(cache=NO_CACHE)
+    with deadline.within(12.0):
+        made.query("up", AT)
+        made.query_all(["a", "b"], AT)
+    assert all(11 < float(fields["timeout"]) <= 12 for _, _, fields in asked(made))
+
+
+def test_the_time_left_is_no_part_of_the_question() -> None:
+    made = client(cache=CacheSettings(recent_ttl_seconds=60), clock=AT.timestamp)
+    for seconds in (12.0, 11.0):
+        with deadline.within(seconds):
+            made.query("up", AT)
+    assert len(asked(made)) == 1
+
+
+def test_once_the_time_is_spent_nothing_more_is_asked() -> None:
+    made = client()
+    with deadline.arrived(time.monotonic() - 60), deadline.within(45), pytest.raises(AnswerTooLate):
+        made.query("up", AT)
+    assert asked(made) == []
+
+
+def test_a_query_that_takes_all_the_time_is_counted_among_those_not_answered() -> None:
+    heard = []
+
+    def handler(_path, _fields):
+        spent.set()
+        raise PrometheusTimeout("slow")
+
+    spent = threading.Event()
+    made = client(handler, observe=lambda *what: heard.append(what[-1]))
+    with deadline.within(45) as own:
+        own.left = lambda: 0.0 if spent.is_set() else 45.0
+        with pytest.raises(AnswerTooLate, match="answered 0 of 1 queries"):
+            made.query("up", AT)
+    assert heard == ["PrometheusTimeout"]
+
+
+def test_a_slow_query_while_there_is_time_left_is_its_own_error() -> None:
+    def handler(_path, _fields):
+        raise PrometheusTimeout("slow")
+
+    with deadline.within(45), pytest.raises(PrometheusTimeout, match="slow") as raised:
+        client(handler).query("up", AT)
+    assert not isinstance(raised.value, AnswerTooLate)
 
 
 def test_an_answer_is_kept_until_its_time_is_over() -> None:

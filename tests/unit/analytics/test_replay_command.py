@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import signal
 import threading
 import urllib.request
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 import responses
 
-from asahi_analytics.cli import main
+from asahi_analytics.cli import main, replay
 from asahi_analytics.cli.progress import Narrator
-from asahi_analytics.cli.replay import headers
+from asahi_analytics.cli.replay import commands, headers
 from asahi_analytics.demo.servers import free_port
+from asahi_analytics.history import as_history, write_blocks
 from asahi_analytics.prices import PriceBook, given_prices
 from asahi_analytics.traffic import live
 from asahi_analytics.traffic.live import LivePlay, play_live, stopping
@@ -42,11 +44,99 @@ def test_history_lands_in_the_data_directory(
     assert f"--storage.tsdb.path={tmp_path / 'data'}" in said.out
 
 
+NOON = "2026-03-10T12:00:00Z"
+
+
+def replayed(trace: Path, folder: Path, *more: str) -> int:
+    return main(["replay", str(trace), "--data-dir", str(folder), "--price", "m=1,2", *more])
+
+
+def blocks(folder: Path) -> int:
+    return len(list(folder.glob("*/meta.json")))
+
+
+@pytest.mark.parametrize("end", [NOON, "2026-03-10T12:19:00Z", "2026-03-10T11:42:00Z"])
+def test_the_same_time_is_not_counted_twice_by_accident(
+    trace: Path, tmp_path: Path, end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replayed(trace, tmp_path, "--end", NOON) == 0
+    before = blocks(tmp_path)
+    capsys.readouterr()
+    assert replayed(trace, tmp_path, "--end", end) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(
+        f"asahi-obs replay: {tmp_path} already holds traffic from 2026-03-10T11:40:00+00:00 to "
+    )
+    assert "--again" in said
+    assert blocks(tmp_path) == before
+    assert replayed(trace, tmp_path, "--end", end, "--again") == 0
+    assert blocks(tmp_path) > before
+
+
+@pytest.mark.parametrize("end", ["2026-03-10T12:22:00Z", "2026-03-10T11:38:00Z"])
+def test_traffic_of_another_time_is_added(trace: Path, tmp_path: Path, end: str) -> None:
+    assert replayed(trace, tmp_path, "--end", NOON) == 0
+    assert replayed(trace, tmp_path, "--end", end) == 0
+
+
+def test_a_block_that_a_crash_cut_off_is_no_block(trace: Path, tmp_path: Path) -> None:
+    assert replayed(trace, tmp_path, "--end", NOON) == 0
+    for meta in tmp_path.glob("*/meta.json"):
+        meta.write_text(meta.read_text()[:40])
+    assert replayed(trace, tmp_path, "--end", NOON) == 0
+
+
+def test_samples_of_others_do_not_count_as_traffic(trace: Path, tmp_path: Path) -> None:
+    noon_ms = round(datetime.fromisoformat(NOON).timestamp() * 1000)
+    write_blocks(
+        [as_history("not_asahi_requests_total_", {"job": "x"}, [noon_ms - 60_000, noon_ms], [1, 2])], tmp_path
+    )
+    assert replayed(trace, tmp_path, "--end", NOON) == 0
+
+
+def test_what_to_type_next_is_whole(trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    replayed(trace, tmp_path / "my data", "--end", NOON)
+    prometheus, report = (shlex.split(line) for line in capsys.readouterr().out.splitlines())
+    assert prometheus[:3] == [
+        "prometheus",
+        "--config.file=/dev/null",
+        f"--storage.tsdb.path={tmp_path / 'my data'}",
+    ]
+    address = prometheus[-1].removeprefix("--web.listen-address=")
+    assert report == [
+        "asahi-obs",
+        "report",
+        "--window",
+        "2026-03-10T11:40:00Z,2026-03-10T12:00:00Z",
+        "--prometheus-url",
+        f"http://{address}",
+    ]
+
+
+@pytest.mark.parametrize(("age_days", "kept"), [(0, 400), (30, 430), (1000, 1400)])
+def test_what_was_replayed_is_kept_however_old_it_is(age_days: int, kept: int) -> None:
+    now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    first = now - timedelta(days=age_days)
+    prometheus, _ = commands(Path("d"), first, first, now)
+    assert f"--storage.tsdb.retention.time={kept}d " in prometheus
+
+
+def test_a_port_that_is_taken_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime(2026, 3, 10, 12, 0, 0, 5000, tzinfo=UTC)
+    monkeypatch.setattr(replay, "is_free", lambda _port: False)
+    monkeypatch.setattr(replay, "free_port", lambda: 23_456)
+    prometheus, report = commands(Path("d"), moment, moment, moment)
+    assert prometheus.endswith("=127.0.0.1:23456")
+    assert report.endswith(" http://127.0.0.1:23456")
+    assert "--window 2026-03-10T12:00:00Z,2026-03-10T12:00:01Z " in report
+
+
 def test_totals_are_left_out_on_request(
     trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def series(*more: str) -> int:
-        main(["replay", str(trace), "--data-dir", str(tmp_path / "data"), "--price", "m=1,2", *more])
+        folder = tmp_path / f"data{len(more)}"
+        main(["replay", str(trace), "--data-dir", str(folder), "--price", "m=1,2", *more])
         words = capsys.readouterr().err.split(" series, from")[0].split()
         return int(words[-1].replace(",", ""))
 
@@ -69,7 +159,7 @@ def test_history_goes_to_a_remote_write_endpoint(trace: Path) -> None:
         (["--interval", "0.5", "--data-dir", "d"], "--interval is 0.5; pass 1 to 300 seconds"),
         (["--port", "70000"], "--port is 70000; pass 0 to 65535"),
         (["--price", "m=1"], "'m=1' is not a price"),
-        (["--prices", "none.yml"], "price file none.yml cannot be read"),
+        (["--prices", "none.yml"], "the price file none.yml cannot be read"),
         (["--end", "recorded", "--data-dir", "d"], "does not say when it was recorded"),
         (["--end", "soon", "--data-dir", "d"], "pass now, recorded or a time"),
         (["--remote-write", "nowhere"], "write it like http://"),
@@ -188,5 +278,5 @@ def test_genai_prices_are_asked_when_wanted(tmp_path: Path, capsys: pytest.Captu
         "Timestamp,Model,Request tokens,Response tokens\n1,openai/gpt-4o,10,10\n2,no/such,10,10\n"
     )
     for more, unpriced in (([], "2 of 2"), (["--genai-prices"], "1 of 2")):
-        main(["replay", str(path), "--data-dir", str(tmp_path / "d"), *more])
+        main(["replay", str(path), "--data-dir", str(tmp_path / unpriced), *more])
         assert f"{unpriced} requests have no price" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from asahi_exporter import (
     PortInUseError,
 )
 from asahi_exporter.errors import StateDirectoryError
+from asahi_exporter.server import in_use
 from asahi_exporter.web import accepts_gzip
 from support.exporting import inference
 
@@ -123,6 +124,25 @@ def test_a_port_in_use_is_told_with_its_number(collector: MetricsCollector) -> N
         port = taken.getsockname()[1]
         with pytest.raises(PortInUseError, match=f"port {port} on 127.0.0.1 is already in use"):
             collector.start_http_server(port=port)
+
+
+def test_recording_goes_on_where_the_port_was_in_use_and_another_can_be_taken(
+    collector: MetricsCollector,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortInUseError):
+        collector.start_http_server(port=taken.getsockname()[1])
+    collector.record_error("timeout", "router")
+    server = collector.start_http_server(port=0)
+    assert server is not None
+    assert b'asahi_errors_total{component="router",error_type="timeout"} 1.0' in get(server.url)[2]
+
+
+@pytest.mark.parametrize(("port", "of_prometheus"), [(9090, True), (9091, False)])
+def test_a_port_in_use_says_what_to_pass_and_whose_default_it_is(port: int, of_prometheus: bool) -> None:
+    words = in_use(port, "127.0.0.1")
+    assert ("it is the default port of Prometheus, too" in words) is of_prometheus
+    for way in ("start_http_server(port=9464)", "prometheus_port", "ASAHI_METRICS_PROMETHEUS_PORT=9464"):
+        assert way in words
 
 
 @pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), (0, "192.0.2.1")])
