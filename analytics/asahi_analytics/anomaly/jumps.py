@@ -34,8 +34,8 @@ class Jumps:
     before: Floats
 
 
-def find_jumps(bins: Bins, widths: tuple[int, int]) -> Jumps:
-    """Return the jumps of ``bins``, and the recent median without them: the lower of windows of ``widths`` bins.
+def find_jumps(bins: Bins, width: int) -> Jumps:
+    """Return the jumps of ``bins``, and the median of the last ``width`` bins without them.
 
     The median is NaN where the series has not jumped at all. Both look back only: whether a bin belongs to a jump
     depends on the bins up to it. NaN neither makes nor ends one.
@@ -55,7 +55,7 @@ def find_jumps(bins: Bins, widths: tuple[int, int]) -> Jumps:
         settled[start + settling : end] = level
     if not raised.any():
         return Jumps(raised, settled)
-    return Jumps(raised, np.fmin(_median_without(bins, raised, widths), settled))
+    return Jumps(raised, np.fmin(_median_without(bins, raised, width), settled))
 
 
 def _rare(bins: Bins, local: Floats) -> Bools:
@@ -77,9 +77,8 @@ def _length(below: Bools) -> int:
     return int(twice[0]) + 1 if len(twice) else len(below)
 
 
-def _median_without(bins: Bins, raised: Bools, widths: tuple[int, int]) -> Floats:
-    """Return the lower of the medians over ``widths`` of what is not ``raised``, the last known where all is."""
+def _median_without(bins: Bins, raised: Bools, width: int) -> Floats:
+    """Return the median over ``width`` bins of what is not ``raised``, the last known where all is."""
     known = np.where(raised, np.nan, bins.values)
-    medians = [past(known, width, "median", min(MEDIAN_MIN_BINS, width // 3)) for width in widths]
-    lower: Floats = np.fmin(medians[0], medians[1])
-    return np.asarray(pd.Series(lower).ffill(), dtype=np.float64)
+    median = past(known, width, "median", min(MEDIAN_MIN_BINS, width // 3))
+    return np.asarray(pd.Series(median).ffill(), dtype=np.float64)

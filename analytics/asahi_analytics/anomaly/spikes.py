@@ -19,8 +19,6 @@ from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, usual, weekly_f
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
 RECENT_HOURS: Final = 3.0
-SLOW_HOURS: Final = 4.0
-"""The lower of the medians of both counts, so that an incident does not soon become its own reference."""
 REGIME_HOURS: Final = 24.0
 SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
@@ -36,27 +34,27 @@ NOISE_MIN_HOURS: Final = 3.0
 NOISE_QUANTILE: Final = 0.88
 NOISE_Z: Final = 1.175
 """The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
-NOISE_SIGMAS: Final = 4.0
+NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
-ERRATIC_SIGMA: Final = 0.4
-"""Noise (of the logarithm) from which on a doubling is everyday, and the peaks of the past week are the measure."""
-YOUNG_DAYS: Final = 3
-YOUNG_ERRATIC_SIGMA: Final = 0.45
-"""The same while the profile is too young to be trusted, and noise is that of the profile."""
+EVERYDAY_SIGMA: Final = 0.8
+"""A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.5-fold."""
+ERRATIC_SIGMA: Final = 0.3
+"""It is where the noise is larger than this..."""
+QUIET_SHARE: Final = 0.2
+ERRATIC_QUIET: Final = 0.1
+"""...and more than this share of its past week was quiet: below ``QUIET_SHARE`` of the last day's mean."""
 IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
 ERRATIC_IDLE: Final = 0.05
-"""The share of a week from which on a series that idles (or does not) at no set time is erratic."""
+"""A series that idles (or does not) at no set time for this share of a week is erratic too."""
 PEAK_FACTOR: Final = 2.0
 LOW_QUANTILE: Final = 0.35
 """What has jumped must exceed this quantile of the previous days, lower than the usual value..."""
 JUMP_EXCESS_SHARE: Final = 0.4
 """...and add this share of the last day's mean."""
-YOUNG_TRUST: Final = 0.5
-"""A profile that only one day has made counts so much (in ratio) against a recent median that is lower..."""
 YOUNG_JUMP_TRUST: Final = 0.25
-"""...and so much for what has jumped."""
+"""For what has jumped, a profile that only one day has made counts so much (in ratio) against a lower recent median."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
 
 
 def _past(bins: Bins, rule: SpikeRule) -> _Past:
-    jumps = find_jumps(bins, _recent_widths(bins))
+    jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3))
     low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
     return _Past(
@@ -142,7 +140,7 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
         day_mean=past(bins.values, day, "mean", at_least),
         habit=np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan),
         jumped=jumps.raised,
-        low_profile=_doubted(bins, low, jumps.before, YOUNG_JUMP_TRUST),
+        low_profile=_doubted(bins, low, jumps.before),
         low_recent=jumps.before,
     )
 
@@ -167,8 +165,9 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
 
 
 def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _Reference:
-    profile = np.fmax(usual(bins.values, left_out, bins, rule.profile_days), known.habit)
-    profile = _doubted(bins, profile, known.recent, YOUNG_TRUST)
+    days = rule.profile_days
+    profile = usual(bins.values, left_out, bins, days, how="mean", today=known.recent)
+    profile = np.fmax(profile, known.habit)
     base = profile * weekly_factor(bins, profile)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = bins.values / base
@@ -184,20 +183,15 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _R
     )
 
 
-def _recent_widths(bins: Bins) -> tuple[int, int]:
-    return bins.within(RECENT_HOURS, 3), bins.within(SLOW_HOURS, 5)
-
-
 def _recent(bins: Bins) -> Floats:
-    """Return the recent median: the lower of two lengths, but for the first day, when nothing else is known."""
-    quick, slow = (past(bins.values, width, "median", width // 3) for width in _recent_widths(bins))
-    return np.where(np.arange(len(bins)) < bins.per_day, quick, np.fmin(quick, slow))
+    width = bins.within(RECENT_HOURS, 3)
+    return past(bins.values, width, "median", width // 3)
 
 
-def _doubted(bins: Bins, profile: Floats, recent: Floats, trust: float) -> Floats:
+def _doubted(bins: Bins, profile: Floats, recent: Floats) -> Floats:
     """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower."""
     doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile)
-    return np.where(doubtful, profile**trust * recent ** (1 - trust), profile)
+    return np.where(doubtful, profile**YOUNG_JUMP_TRUST * recent ** (1 - YOUNG_JUMP_TRUST), profile)
 
 
 def _expected(bins: Bins, reference: _Reference) -> Floats:
@@ -235,15 +229,16 @@ def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
 
 
 def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
-    """Return where a doubling is everyday: noise is large, or the series comes and goes at no set time."""
-    young = np.arange(len(bins)) < YOUNG_DAYS * bins.per_day
-    noisy: Bools = sigma > np.where(young, YOUNG_ERRATIC_SIGMA, ERRATIC_SIGMA)
-    idle = IDLE_SHARE * reference.day_mean
-    astray = ((bins.values > idle) != (reference.profile > idle)) & np.isfinite(
-        bins.values + reference.profile
-    )
+    """Return where a doubling is everyday: the series is very noisy, noisy and often quiet, or idles at no set time."""
     week = bins.within(NOISE_HOURS, 6)
-    return noisy | (past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week) > ERRATIC_IDLE)
+    low = np.where(np.isnan(reference.day_mean), np.nan, bins.values <= QUIET_SHARE * reference.day_mean)
+    quiet = past(low, week, "mean", max(1, bins.per_day // 2)) > ERRATIC_QUIET
+    idle = IDLE_SHARE * reference.day_mean
+    known = np.isfinite(bins.values + reference.profile)
+    astray = ((bins.values > idle) != (reference.profile > idle)) & known
+    strays = past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week) > ERRATIC_IDLE
+    erratic: Bools = (sigma > EVERYDAY_SIGMA) | (quiet & (sigma > ERRATIC_SIGMA)) | strays
+    return erratic
 
 
 def _filled(count: int, window: int) -> Floats:

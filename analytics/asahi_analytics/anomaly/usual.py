@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,17 @@ HABIT_DAYS: Final = 3
 """So many anomalies at the same time of day, on more than half of the days, are a habit and no longer left out."""
 
 
-def smoothed(values: Floats, bins: Bins) -> Floats:
-    """Return the centred median over an hour, of what is known."""
+Middle = Literal["mean", "median"]
+
+
+def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
+    """Return the centred mean or median over an hour, of what is known."""
     width = bins.within(SMOOTHING_HOURS) // 2 * 2 + 1
     if width == 1:
         return values
-    return pd.Series(values).rolling(width, center=True, min_periods=1).median().to_numpy()
+    rolling = pd.Series(values).rolling(width, center=True, min_periods=1)
+    middle: Floats = (rolling.mean() if how == "mean" else rolling.median()).to_numpy()
+    return middle
 
 
 def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
@@ -51,27 +56,40 @@ def previous_days(values: Floats, bins: Bins, days: int) -> Floats:
     return rows
 
 
-def usual(values: Floats, left_out: Bools, bins: Bins, days: int) -> Floats:
+def usual(
+    values: Floats,
+    left_out: Bools,
+    bins: Bins,
+    days: int,
+    *,
+    how: Middle = "median",
+    today: Floats | None = None,
+) -> Floats:
     """Return the usual value of each bin's time of day: the median over previous days of the hour around it.
 
-    Bins ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
+    ``how`` tells what stands for that hour of a day. ``today``, what the hours before each bin were like, counts as
+    one more day where it is given. Bins ``left_out`` (anomalies) do not count, unless they have become a habit. NaN
+    on the first day.
     """
     if bins.per_day < 2:
         return np.full(len(values), np.nan)
-    everything = previous_days(smoothed(values, bins), bins, days)
-    if not left_out.any():
-        return nanquantile_rows(everything, 0.5)
-    known = previous_days(smoothed(np.where(left_out, np.nan, values), bins), bins, days)
-    missing = np.sum(np.isnan(known) & ~np.isnan(everything), axis=0)
-    habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=0))
-    return nanquantile_rows(np.where(habit, everything, known), 0.5)
+    known = everything = previous_days(smoothed(values, bins, how), bins, days)
+    if left_out.any():
+        kept = previous_days(smoothed(np.where(left_out, np.nan, values), bins, how), bins, days)
+        missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=0)
+        habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=0))
+        known = np.where(habit, everything, kept)
+    if today is None:
+        return nanquantile_rows(known, 0.5)
+    new = np.where(np.isnan(known).all(axis=0), np.nan, today)
+    return nanquantile_rows(np.vstack([known, new]), 0.5)
 
 
 def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
     """Return a lower ``quantile`` than the median of the previous days, all of them. NaN on the first day."""
     if bins.per_day < 2:
         return np.full(len(bins), np.nan)
-    return nanquantile_rows(previous_days(smoothed(bins.values, bins), bins, days), quantile)
+    return nanquantile_rows(previous_days(smoothed(bins.values, bins, "mean"), bins, days), quantile)
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.forecasting.kernels import Array
@@ -20,6 +21,8 @@ DAY: Final = pd.Timedelta(days=1)
 HOUR: Final = pd.Timedelta(hours=1)
 FEWEST: Final = 2
 LONGEST_HORIZON: Final = 750
+FESTIVE: Final = frozenset({(12, 24), (12, 25), (12, 26), (1, 1)})
+"""Months and days on which most of the world's offices and shops rest."""
 
 
 class TooShort(NotEnoughData, ValueError):  # noqa: N818  (as its parent)
@@ -46,6 +49,12 @@ class History:
     def future(self, horizon: int) -> pd.DatetimeIndex:
         """Return the times of the ``horizon`` steps after the history."""
         return pd.date_range(self.following, periods=horizon, freq=self.step)
+
+    def festive(self, horizon: int) -> NDArray[np.bool_]:
+        """Return (horizon,) which of the days after the history are festive; hours never are."""
+        ahead = self.future(horizon)
+        days = zip(ahead.month, ahead.day, strict=True)
+        return np.array([not self.hourly and day in FESTIVE for day in days], dtype=bool)
 
 
 def check_history(history: pd.Series) -> History:

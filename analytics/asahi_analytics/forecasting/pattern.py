@@ -57,6 +57,23 @@ class Pattern:
         """Return the mean of log spend without its season over the last ``steps`` values."""
         return float((self.held - self.season[self.phase])[-steps:].mean())
 
+    def days_apart(self, times: Indices, horizon: int) -> Array:
+        """Return (horizon,) how far each of the last seven seasons lay from their mean, in their order ahead.
+
+        ``times`` (n,) are the steps of the values, counted back from the first ahead (-1: the last of history).
+        Seasons without a value lie at the mean, and so do all of them in a history of less than seven.
+        """
+        period = len(self.season)
+        week = times >= -7 * period
+        if times[0] > -7 * period or not week.any():
+            return np.zeros(horizon)
+        level = (self.held - self.season[self.phase])[week]
+        day = times[week] // period + 7
+        counts = np.bincount(day, minlength=7)
+        means = np.bincount(day, level, minlength=7) / np.maximum(counts, 1)
+        apart = np.where(counts > 0, means - level.mean(), 0.0)
+        return np.resize(np.repeat(apart, period), horizon)
+
 
 def pattern_of(x: Array, times: Indices, period: int, floor: float, reach: float) -> Pattern:
     """Return the pattern of the values ``x`` (n,) seen at ``times`` (n,), in steps.
@@ -89,24 +106,6 @@ def _by_phase(rest: Array, phase: Indices, before: Array) -> Array:
         if len(mine) >= 3:
             season[p] = np.median(mine)
     return season
-
-
-def last_week(values: Array, horizon: int, period: int) -> Array:
-    """Return (horizon,) what the last seven seasons of ``values`` (NaN: missing) give for each step ahead.
-
-    That is the geometric mean of the same phase's mean, which knows no weekdays, and of the same time a week before,
-    which knows nothing else; zeros where there is no whole week.
-    """
-    week = 7 * period
-    if len(values) < week:
-        return np.zeros(horizon)
-    last = values[-week:]
-    days = last.reshape(7, period)
-    seen = np.isfinite(days)
-    by_phase = np.where(seen, days, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-    daily = np.resize(by_phase, horizon)
-    weekly = np.resize(np.where(seen, days, by_phase).ravel(), horizon)
-    return np.asarray(daily * np.sqrt(weekly.sum() / daily.sum())) if daily.any() else daily
 
 
 def believed(x: Array, held: Array) -> Array:

@@ -76,6 +76,12 @@ class Mixture:
             smooth[self.kernel] * self.noise + np.einsum("am,abm,bm->m", trend, self.trend_covariance, trend)
         )
 
+    def moving(self, least: float) -> tuple[float, float]:
+        """Return the probabilities that log spend grows, and that it falls, by more than ``least`` a week."""
+        spread = np.sqrt(self.trend_covariance[0, 0]) + 1e-12
+        up = float(self.weight @ ndtr((self.slope - least) / spread))
+        return up, float(self.weight @ ndtr((-least - self.slope) / spread))
+
 
 @dataclass(frozen=True)
 class _Terms:

@@ -85,11 +85,11 @@ def _automatic(history: History, horizon: int) -> tuple[Outlook, str]:
     if not (values > 0).any():
         return EndedOutlook(horizon, None, 0.0), "zero: nothing was ever spent"
     if silent >= max(STOPPED * (24 if history.hourly else 1), 2 * longest_pause(values) + 1):
-        active, _ = _active(_without_end(values, silent), horizon, hourly=history.hourly)
+        active, _ = _active(history, _without_end(values, silent), horizon)
         return EndedOutlook(
             horizon, active, 1.0 / (silent + 1.0)
         ), f"stopped: the last {silent} values are zero"
-    return _active(values, horizon, hourly=history.hourly)
+    return _active(history, values, horizon)
 
 
 def _without_end(values: Array, silent: int) -> Array:
@@ -97,12 +97,13 @@ def _without_end(values: Array, silent: int) -> Array:
     return values[: finite[-silent]]
 
 
-def _active(values: Array, horizon: int, *, hourly: bool) -> tuple[Outlook, str]:
+def _active(history: History, values: Array, horizon: int) -> tuple[Outlook, str]:
     values = values[int(np.argmax(values > 0)) :]
     count = int(np.isfinite(values).sum())
-    if count < (FEW_HOURS if hourly else FEW):
+    if count < (FEW_HOURS if history.hourly else FEW):
         return flat(values, horizon), f"flat: only {count} values since the first spend"
-    return structural(values, horizon, HOURLY if hourly else DAILY), "structural average"
+    options = HOURLY if history.hourly else DAILY
+    return structural(values, options, history.festive(horizon)), "structural average"
 
 
 def _answer(history: History, horizon: int, confidence: float, outlook: Outlook, name: str) -> SeriesForecast:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
 from asahi_analytics.forecasting.pattern import (
-    believed,
     closed_phases,
     closed_share,
-    last_week,
     lost,
     pattern_of,
     spikes,
@@ -46,10 +45,12 @@ class Options:
     step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that changed
     counts half after ``fade`` values. The variance of a total is that of the level, scaled by ``inflate``, plus
     spikes that last ``spike_length`` steps, plus ``common`` for what no history shows, plus ``doubt`` of the squared
-    distance to the mean of the last ``usual`` steps. With ``tail_probability`` the future is as uncertain as
+    distance to the mean of the last ``usual`` steps. Each step moves to that mean by ``pull`` of the way, ``reach`` at
+    most, the less the surer it is that spend grows or falls; of how days of the last week differ (for hours) the mean
+    there has the part ``daily``. A festive day comes ``festive_dip`` of the way down to the quietest
+    phase, give or take ``festive_spread`` (log units). With ``tail_probability`` the future is as uncertain as
     ``tail_scale`` times that, around ``tail_drop`` standard deviations less: what upsets spend (a closure, an
-    outage, the end of a campaign) mostly lowers it. The level is moved by ``blend`` of its distance to what the last
-    week would give, with which these models compare badly.
+    outage, the end of a campaign) mostly lowers it.
     """
 
     grid: Grid
@@ -68,15 +69,19 @@ class Options:
     tail_scale: float
     tail_drop: float
     step_every: int
+    pull: float
+    reach: float
+    daily: float = 0.0
+    festive_dip: float = 0.5
+    festive_spread: float = 0.4
     clip: float = 3.5
-    blend: float = 0.0
 
 
 DAILY: Final = Options(
     grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.02, 0.05),
-        slope_weights=(0.4, 0.35, 0.25),
+        slope_weights=(0.35, 0.35, 0.3),
         step_sizes=(0.15, 0.8),
         step_weights=(0.17, 0.05),
     ),
@@ -85,15 +90,17 @@ DAILY: Final = Options(
     damping=0.99,
     floor=0.3,
     inflate=0.5,
-    spike_length=2.0,
-    common=0.03**2,
+    spike_length=1.5,
+    common=0.02**2,
     doubt=0.1,
-    usual=56,
+    usual=28,
     fade=21.0,
     tail_probability=0.05,
-    tail_scale=2.5,
+    tail_scale=2.0,
     tail_drop=2.0,
     step_every=1,
+    pull=0.5,
+    reach=0.2,
 )
 HOURLY: Final = Options(
     grid=_grid(24, (0.0, 0.001, 0.02), (1.0, 30.0), ((0.0, 1.0), (3.0, 12.0)), weeks=(1.0, 30.0)),
@@ -114,7 +121,9 @@ HOURLY: Final = Options(
     tail_scale=2.5,
     tail_drop=0.0,
     step_every=6,
-    blend=0.6,
+    pull=0.4,
+    reach=1.0,
+    daily=0.8,
 )
 FAR: Final = 3.0
 """Log distance from the usual level beyond which doubt grows no more."""
@@ -132,6 +141,7 @@ class LogOutlook:
 
     ``spikes`` is the relative variance of a step beyond the noise, ``usual`` (h,) where log spend would be, without
     ``centre``, if it went on as in the last weeks, and ``opens`` (h,) 0 for the steps that never spend, else 1;
+    ``unsure`` (h,) is the standard deviation that festive days have in common, 0 on others;
     ``scarce`` scales the variance of a total up where few values tell about the models.
     """
 
@@ -142,6 +152,7 @@ class LogOutlook:
     usual: Array | None = None
     opens: Array | None = None
     scarce: float = 1.0
+    unsure: Array | None = None
 
     def steps(self, probabilities: Sequence[float]) -> Array:
         """Return the quantiles (p, horizon) of each step."""
@@ -149,6 +160,7 @@ class LogOutlook:
         best = np.argsort(mixture.weight)[::-1][:STEP_MODELS]
         weight = mixture.weight[best] / mixture.weight[best].sum()
         variance = options.inflate * mixture.own[best] + mixture.noise[best, None] + self.spikes
+        variance += 0.0 if self.unsure is None else self.unsure**2
         logs = mixture_quantiles(
             np.asarray(probabilities, dtype=float),
             weight,
@@ -208,13 +220,17 @@ class LogOutlook:
         )
         variance = options.inflate * mixture.variance(typical) + alone
         middle = np.log(total) + peak - 0.5 * np.minimum(variance, MOST_VARIANCE)
-        variance = self.scarce * (variance + options.common + self._doubt(typical))
+        variance = self.scarce * (variance + options.common + self._doubt(typical) + self._festive(typical))
         scale, p = np.sqrt(variance), options.tail_probability
         return (
             np.concatenate([(1.0 - p) * mixture.weight, p * mixture.weight]),
             np.concatenate([middle, middle - options.tail_drop * scale]),
             np.concatenate([scale, options.tail_scale * scale]),
         )
+
+    def _festive(self, typical: Array) -> float:
+        """Return the variance that festive days bring, all of them unlike others in the same way."""
+        return 0.0 if self.unsure is None else float(typical @ self.unsure[: len(typical)]) ** 2
 
     def _doubt(self, typical: Array) -> float:
         """Return the variance that comes with leaving the usual level; ``typical`` (h,) are the steps' shares."""
@@ -225,8 +241,12 @@ class LogOutlook:
         return self.options.doubt * float(np.clip(away, -FAR, FAR)) ** 2
 
 
-def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
-    """Return what is to come after ``values`` (NaN: missing, none negative, at least one positive)."""
+def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> LogOutlook:
+    """Return what is to come after ``values`` (NaN: missing, none negative, at least one positive).
+
+    ``festive`` (horizon,) says which of the steps ahead are unlike others of their phase.
+    """
+    horizon = len(festive)
     values = values[-options.max_history :]
     count, period = len(values), options.grid.period
     closed = closed_phases(values, period)
@@ -239,13 +259,13 @@ def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
     ahead = (count + np.arange(horizon)) % period
     opens = (~closed[ahead]).astype(float)
     recent, ever = (lost(x, pattern.held, half) for half in (options.fade, np.inf))
-    centre = middle + recent + closed_share(float(x.sum()), float(np.nansum(values)))
     usual = pattern.usual(options.usual) + pattern.season[ahead] - middle + ever - recent
-    if options.blend:
-        plain = np.where(closed[np.arange(count) % period], 0.0, values)
-        plain[seen] = believed(x, pattern.held)
-        away = _to_last_week(mixture, centre, plain, opens, period)
-        centre, usual = centre + options.blend * away, mixture.weight @ mixture.location + away
+    usual += options.daily * pattern.days_apart(np.flatnonzero(seen) - count, horizon)
+    mixture = _pulled(mixture, usual, options)
+    quietest = min(float(pattern.season.min()), np.log(options.floor) if closed.any() else 0.0)
+    dip = options.festive_dip * festive * (quietest - pattern.season[ahead])
+    mixture, usual = replace(mixture, location=mixture.location + dip), usual + dip
+    centre = middle + recent + closed_share(float(x.sum()), float(np.nansum(values)))
     return LogOutlook(
         mixture,
         centre,
@@ -254,17 +274,15 @@ def structural(values: Array, horizon: int, options: Options) -> LogOutlook:
         usual=usual,
         opens=opens,
         scarce=1.0 + SCARCE / len(x),
+        unsure=np.where(festive, options.festive_spread, 0.0),
     )
 
 
-def _to_last_week(mixture: Mixture, centre: float, plain: Array, opens: Array, period: int) -> float:
-    """Return how far, in logs, the total lies from what the last week gives; 0 without a whole week of history."""
-    horizon = len(opens)
-    last = last_week(plain, horizon, period)
-    path = np.exp(mixture.weight @ mixture.location + centre + 0.5 * mixture.weight @ mixture.noise)
-    if not (last > 0.0).any():
-        return 0.0
-    return float(np.clip(np.log(last.sum() / (path * opens).sum()), -1.0, 1.0))
+def _pulled(mixture: Mixture, usual: Array, options: Options) -> Mixture:
+    """Return the mixture with each step moved towards ``usual`` (h,), log spend as in the last weeks."""
+    away = np.clip(usual - mixture.weight @ mixture.location, -options.reach, options.reach)
+    up, down = mixture.moving(0.0)
+    return replace(mixture, location=mixture.location + options.pull * (1.0 - abs(up - down)) * away)
 
 
 def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mixture, float]:

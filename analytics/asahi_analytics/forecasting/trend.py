@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtr
 
 from asahi_analytics.forecasting.answers import TrendDirection
 from asahi_analytics.forecasting.outlook import Outlook
@@ -39,9 +38,7 @@ def trend_of(outlook: Outlook) -> TrendEstimate:
     if not isinstance(outlook, LogOutlook) or not outlook.mixture.trend_covariance.any():
         return STABLE
     mixture = outlook.mixture
-    spread = np.sqrt(mixture.trend_covariance[0, 0]) + 1e-12
-    up = float(mixture.weight @ ndtr((mixture.slope - SMALLEST) / spread))
-    down = float(mixture.weight @ ndtr((-SMALLEST - mixture.slope) / spread))
+    up, down = mixture.moving(SMALLEST)
     growth = 100.0 * float(np.expm1(mixture.weight @ mixture.slope))
     if up > SURE:
         return TrendEstimate("increasing", growth)

@@ -12,11 +12,11 @@ from asahi_analytics.anomaly.jumps import JUMP_FACTOR, STAY_FACTOR, Jumps, find_
 from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, times
 
 START = 10 * PER_DAY + 40
-WIDTHS = (18, 24)
+WIDTH = 18
 
 
 def jumps(values: pd.Series) -> Jumps:
-    return find_jumps(bins_of(values), WIDTHS)
+    return find_jumps(bins_of(values), WIDTH)
 
 
 def level(days: float = 14) -> pd.Series:

@@ -123,13 +123,67 @@ def test_while_history_is_short_the_rolling_mean_is_the_fallback():
 
 def test_bursts_of_an_erratic_client_are_measured_against_its_own_peaks():
     rng = np.random.default_rng(11)
-    values = pd.Series(np.exp(rng.normal(0, 1.2, 14 * PER_DAY)), index=times(14))
+    values = pd.Series(np.exp(rng.normal(0, 1.5, 14 * PER_DAY)), index=times(14))
     smooth = pd.Series(np.convolve(values, np.ones(4) / 4, "same"), index=values.index)
     assert len(groups(flags(smooth))) <= 4
     peak = smooth.iloc[8 * PER_DAY : 13 * PER_DAY].max()
     burst = smooth.copy()
     burst.iloc[13 * PER_DAY : 13 * PER_DAY + 6] = 3 * peak
     assert flags(burst).iloc[13 * PER_DAY : 13 * PER_DAY + 6].any()
+
+
+def bursty(quiet_share: float) -> pd.Series:
+    """Bursts to 2.4 times the level several times a day, and a share of the bins of each day near nothing."""
+    rng = np.random.default_rng(21)
+    values = 100 * np.exp(rng.normal(0, 0.05, 14 * PER_DAY))
+    for start in rng.integers(0, len(values) - 9, 110):
+        values[start : start + int(rng.integers(2, 9))] = 240.0
+    for day in range(14):
+        starts = day * PER_DAY + rng.permutation(PER_DAY // 6)[: round(quiet_share * PER_DAY / 6)] * 6
+        for start in starts:
+            values[start : start + 6] = 15 + rng.random(6)
+    calm = slice(13 * PER_DAY + 40, 13 * PER_DAY + 70)
+    values[calm] = 100.0
+    return pd.Series(values, index=times(14))
+
+
+@pytest.mark.parametrize(("quiet_share", "told"), [(0.0, True), (0.05, True), (0.2, False)])
+def test_a_doubling_of_bursty_traffic_is_told_and_one_of_a_client_that_is_often_quiet_is_not(
+    quiet_share, told
+):
+    start = 13 * PER_DAY + 60
+    values = raised(bursty(quiet_share), start, 6, 3.0)
+    assert values.iloc[start : start + 6].max() < 2 * values.iloc[6 * PER_DAY : 13 * PER_DAY].max()
+    assert flags(values).iloc[start : start + 6].any() == told
+
+
+def test_an_incident_after_one_busy_day_is_held_against_today_as_well():
+    values = seasonal(13, swing=0.2, noise=0.05)
+    values.iloc[PER_DAY : 2 * PER_DAY] *= 3.0
+    start = 2 * PER_DAY + 72
+    found = flags(raised(values, start, 6, 2.6))
+    assert found.iloc[start : start + 6].any()
+    assert not flags(values).iloc[2 * PER_DAY :].any()
+
+
+def test_today_counts_as_one_more_day_of_the_usual():
+    rng = np.random.default_rng(4)
+    values, today = rng.random(6 * 24), rng.random(6 * 24)
+    bins = bins_of(pd.Series(values, index=times(6, per_day=24)))
+    found = usual(values, np.zeros(len(values), dtype=bool), bins, 14, how="mean", today=today)
+    assert np.isnan(found[:24]).all()
+    for t in range(24, len(values)):
+        days = [values[t - 24 * day] for day in range(1, t // 24 + 1)]
+        assert found[t] == pytest.approx(np.median([*days, today[t]]))
+
+
+def test_an_hour_is_stood_for_by_its_mean_or_its_median():
+    values = np.zeros(3 * PER_DAY)
+    values[PER_DAY + 72] = 7.0
+    bins = bins_of(pd.Series(values, index=times(3)))
+    nothing = np.zeros(len(values), dtype=bool)
+    assert usual(values, nothing, bins, 1, how="mean")[2 * PER_DAY + 72] == pytest.approx(1.0)
+    assert usual(values, nothing, bins, 1)[2 * PER_DAY + 72] == 0.0
 
 
 def test_the_weekday_is_known_from_two_weeks_on():

@@ -11,17 +11,17 @@ import pytest
 from asahi_analytics.forecasting import forecast_series
 from asahi_analytics.forecasting.outlook import GaussianOutlook
 from asahi_analytics.forecasting.pattern import (
+    Pattern,
     believed,
     closed_phases,
     closed_share,
-    last_week,
     lost,
     pattern_of,
     spikes,
 )
 from asahi_analytics.forecasting.simple import EMA_SPAN, ema, linear
 from asahi_analytics.forecasting.sparse import EndedOutlook, longest_pause, silent_steps
-from asahi_analytics.forecasting.structural import DAILY, LogOutlook
+from asahi_analytics.forecasting.structural import DAILY, LogOutlook, Options, structural
 from support.daily_spend import series, weekly
 
 
@@ -129,14 +129,20 @@ def test_a_series_that_spends_now_and_then_has_no_closed_days(pauses: int, expec
     assert closed_phases(values.ravel(), 7).any() == expected
 
 
-def test_the_last_week_is_the_mean_of_its_days_and_of_the_same_days() -> None:
-    week = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 2)
-    found = last_week(week, 4, 2)
-    assert found == pytest.approx(np.full(4, np.sqrt(4.0 * 1.5)))
-    assert last_week(np.concatenate([[9.0, 9.0], week]), 4, 2) == pytest.approx(found)
-    assert last_week(week[:-1], 4, 2).tolist() == [0.0] * 4
-    assert last_week(np.zeros(14), 4, 2).tolist() == [0.0] * 4
-    assert last_week(np.where(week == 1.0, np.nan, week), 2, 2) == pytest.approx([4.5, 4.5])
+def test_days_of_the_last_week_lie_apart_by_their_means() -> None:
+    levels = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], 2)
+    pattern = Pattern(levels + np.tile([0.3, -0.3], 7), np.array([0.3, -0.3]), np.arange(14) % 2)
+    times = np.arange(-14, 0)
+    assert pattern.days_apart(times, 5) == pytest.approx([-3.0, -3.0, -2.0, -2.0, -1.0])
+    assert pattern.days_apart(times, 16)[14:] == pytest.approx([-3.0, -3.0])
+
+
+def test_days_of_a_week_that_was_not_seen_do_not_lie_apart() -> None:
+    young = Pattern(np.arange(6.0), np.zeros(2), np.arange(6) % 2)
+    assert young.days_apart(np.arange(-6, 0), 3).tolist() == [0.0] * 3
+    assert young.days_apart(np.arange(-30, -24), 3).tolist() == [0.0] * 3
+    gap = young.days_apart(np.array([-14, -13, -12, -11, -2, -1]), 14)
+    assert gap == pytest.approx([-2.0, -2.0, 0.0, 0.0] + [0.0] * 8 + [2.0, 2.0])
 
 
 def test_values_are_believed_up_to_what_nine_in_ten_stay_below() -> None:
@@ -145,6 +151,27 @@ def test_values_are_believed_up_to_what_nine_in_ten_stay_below() -> None:
     assert believed(regular, held).tolist() == pytest.approx([1.0] * 19 + [np.e])
     now_and_then = np.concatenate([np.zeros(16), [50.0, 60.0, 50.0, 60.0]])
     assert believed(now_and_then, held).tolist() == now_and_then.tolist()
+
+
+def total_after(values: np.ndarray, options: Options) -> float:
+    return float(structural(values, options, np.zeros(30, dtype=bool)).total([0.5])[0])
+
+
+def test_a_level_that_left_is_drawn_back_to_that_of_the_last_weeks() -> None:
+    lately_low = weekly(90) * np.where(np.arange(90) >= 83, 0.6, 1.0)
+    free, drawn, limited = (
+        total_after(lately_low, replace(DAILY, pull=pull, reach=reach))
+        for pull, reach in ((0.0, 1.0), (0.5, 1.0), (0.5, 0.01))
+    )
+    mean_of_four_weeks = 30 * lately_low[-28:].mean()
+    assert 1.02 * free < drawn < mean_of_four_weeks
+    assert free < limited < 1.006 * free
+
+
+def test_a_series_that_surely_grows_is_not_drawn_back() -> None:
+    growing = weekly(90, growth=0.04, noise=0.03)
+    free, drawn = (total_after(growing, replace(DAILY, pull=pull)) for pull in (0.0, 0.5))
+    assert drawn == pytest.approx(free, rel=1e-3)
 
 
 def test_leaving_the_usual_level_and_few_values_widen_the_total() -> None:

@@ -323,6 +323,41 @@ def test_hours_after_a_weekend_are_not_those_of_the_weekend() -> None:
     assert forecast.total_low < actual < forecast.total_high
 
 
+def test_christmas_and_new_year_lie_half_way_to_the_quietest_weekday_and_are_less_sure() -> None:
+    history = weekly(90)
+    plain, december = (
+        forecast_series(series(history, start=start), 21) for start in ("2026-01-01", "2026-09-16")
+    )
+    assert str(december.index[0].date()) == "2026-12-15"
+    festive = np.isin(december.index.strftime("%m-%d"), ["12-24", "12-25", "12-26", "01-01"])
+    assert festive.sum() == 4
+    quietest = plain.mean[:7].min()
+    assert december.mean[~festive] == pytest.approx(plain.mean[~festive], rel=0.01)
+    assert december.mean[festive] == pytest.approx(np.sqrt(plain.mean[festive] * quietest), rel=0.05)
+    ratio = [np.log(f.high / f.low)[festive] for f in (plain, december)]
+    assert (ratio[1] > 1.5 * ratio[0]).all()
+    assert december.total < plain.total
+    assert december.total_high / december.total_low > plain.total_high / plain.total_low
+
+
+def test_festive_days_of_a_shop_with_closed_days_are_quieter_than_its_open_days() -> None:
+    open_days = np.where(np.arange(90) % 7 == 6, 0.0, weekly(90, noise=0.05))
+    january, december = (
+        forecast_series(series(open_days, start=start), 14) for start in ("2026-01-01", "2026-09-22")
+    )
+    christmas = int(np.flatnonzero(december.index.strftime("%m-%d") == "12-25")[0])
+    assert december.mean[christmas] < 0.75 * january.mean[christmas]
+    assert (december.mean[np.arange(90, 104) % 7 == 6] == 0.0).all()
+
+
+def test_hours_know_no_christmas() -> None:
+    january, christmas = (
+        forecast_series(series(weekly(240), "h", start), 48) for start in ("2026-01-01", "2026-12-15")
+    )
+    assert str(christmas.index[0].date()) == "2026-12-25"
+    assert christmas.mean == pytest.approx(january.mean)
+
+
 def test_a_year_ahead_agrees_with_a_month_ahead_where_they_overlap() -> None:
     month, year = (forecast_series(series(weekly(90)), horizon).outlook for horizon in (30, 365))
     assert year.total([0.1, 0.5, 0.9], [1.0] * 30) == pytest.approx(month.total([0.1, 0.5, 0.9]), rel=1e-6)
