@@ -96,9 +96,9 @@ def wasted_cost(observed: Observed) -> list[Finding]:
     """Failed and retried requests cost more than 2 % of the whole: their dollars are what could be saved."""
     wasted = observed.total("daily_wasted_cost_dollars")
     share = float(wasted.sum()) / observed.cost_dollars if observed.cost_dollars > 0 else 0.0
-    if share < WASTE_SHARE:
-        return []
     by_set = observed.frames["wasted_cost_dollars"].sum()
+    if share < WASTE_SHARE or by_set.empty:
+        return []
     model, task_type, outcome = by_set.index[int(by_set.to_numpy().argmax())]
     return [
         Finding(
