@@ -50,7 +50,7 @@ DAY_MS = 24 * HOUR_MS
 BEFORE = timedelta(minutes=5)
 AHEAD = timedelta(minutes=25)
 """Time for the measurement itself; the history is fine from ``BEFORE`` its end of being written to then."""
-WINDOW_DAYS = (0, 1, 2, 7, 14, 30, 60, 90, 180, 365, 730)
+WINDOW_DAYS = (0, 1, 2, 7, 14, 28, 30, 60, 90, 180, 365, 730)
 STORE = "bench"
 GONE = "gone"
 USERS = 1_000
@@ -117,10 +117,11 @@ class Grid:
         return np.arange(-(-start // step_ms) * step_ms, self.end_ms + 1, step_ms)
 
     def edges(self, step_ms: int) -> np.ndarray:
-        """Every ``step_ms`` around now and around the starts of windows."""
+        """Every ``step_ms`` around now and around the starts of windows, and at the full hour before."""
         ends = [self.end_ms - days * DAY_MS for days in WINDOW_DAYS]
         found = self._merged(None, step_ms, [end for end in ends if end > self.start_ms])
-        return found[found % step_ms == 0]
+        hours = [(end - self.band_ms) // HOUR_MS * HOUR_MS for end in ends]
+        return np.union1d(found[found % step_ms == 0], [hour for hour in hours if hour >= self.start_ms])
 
     def scrapes(self, past_ms: int | None) -> np.ndarray:
         """Every 15 seconds now, every minute around the starts of windows, every ``past_ms`` elsewhere."""

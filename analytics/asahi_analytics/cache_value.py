@@ -137,12 +137,22 @@ class CacheTraffic:
         ends = {key[-1] for key in priced}
         return {end: Means.of(_ended(self.cost, end), _ended(priced, end)) for end in ends}
 
+    @cached_property
+    def _unpriced_ratios(self) -> Mapping[str, float]:
+        """The share of the uncached requests of each model whose cost was not known."""
+        asked: defaultdict[str, list[float]] = defaultdict(list)
+        for key, count in self.requests.items():
+            if key[-1] == names.NO_CACHE:
+                asked[key[0]].append(count)
+        totals = {model: math.fsum(counts) for model, counts in asked.items()}
+        return {
+            model: min(1.0, self.unpriced_requests.get((model,), 0.0) / total)
+            for model, total in totals.items()
+            if total > 0
+        }
+
     def _unpriced_ratio(self, model: str) -> float:
-        """The share of the uncached requests of ``model`` whose cost was not known."""
-        asked = math.fsum(
-            count for key, count in self.requests.items() if key[0] == model and key[-1] == names.NO_CACHE
-        )
-        return min(1.0, self.unpriced_requests.get((model,), 0.0) / asked) if asked > 0 else 0.0
+        return self._unpriced_ratios.get(model, 0.0)
 
     def _marginal_dollars(
         self, tier: str, served: Amounts, ends: Mapping[str, float]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, TypeVar, final
 
 import numpy as np
@@ -142,19 +144,22 @@ def matrix(answer: Answer) -> Matrix:
     """Return a range vector; raise ``PrometheusAnswerInvalid`` for anything else."""
     _, result = _result(answer.data, ("matrix",))
     try:
-        return Matrix(tuple(_series(entry) for entry in result), answer.warnings)
+        return Matrix(tuple(_series(result)), answer.warnings)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise PrometheusAnswerInvalid(f"a series could not be read ({error!r})") from error
 
 
-def _series(entry: Mapping[str, Any]) -> Series:
-    points: Sequence[tuple[float, str]] = entry["values"]
-    times = np.fromiter((point[0] for point in points), np.float64, len(points))
-    return Series(entry["metric"], times, np.fromiter(_floats(points), np.float64, len(points)))
-
-
-def _floats(points: Iterable[tuple[float, str]]) -> Iterable[float]:
-    return (float(point[1]) for point in points)
+def _series(result: Sequence[Mapping[str, Any]]) -> Iterable[Series]:
+    """The series of an answer; their points are read at once, thousands of short series cost too much one by one."""
+    rows: list[list[tuple[float, str]]] = [entry["values"] for entry in result]
+    points = list(chain.from_iterable(rows))
+    times = np.fromiter(map(itemgetter(0), points), np.float64, len(points))
+    values = np.fromiter(map(float, map(itemgetter(1), points)), np.float64, len(points))
+    first = 0
+    for entry, row in zip(result, rows, strict=True):
+        last = first + len(row)
+        yield Series(entry["metric"], times[first:last], values[first:last])
+        first = last
 
 
 def _result(data: Any, kinds: tuple[str, ...]) -> tuple[str, Any]:

@@ -52,7 +52,11 @@ class PrometheusSettings(_Strict):
         None, description="File that holds the token; read for each connection."
     )
     tenant: str | None = Field(None, description="Tenant, sent as `X-Scope-OrgID` (Mimir, Cortex).")
-    headers: dict[str, str] = Field(default_factory=dict, description="More headers for every request.")
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="More headers for every request. Answers are asked for unpacked; `Accept-Encoding: gzip` packs "
+        "them, for a Prometheus far away.",
+    )
     params: dict[str, str] = Field(
         default_factory=dict,
         description='More form fields for every query, such as `partial_response: "false"`.',

@@ -14,10 +14,10 @@ from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.levels import BY_HOUR, copy_metric
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.recommendations import Recommendation, RecommendationEngine
-from asahi_analytics.recommendations.observed import ASKED, Observed
+from asahi_analytics.recommendations.observed import DAY, WINDOW_DAYS
 from asahi_analytics.tiles import PART, RUNNING
 from asahi_exporter.conventions import FAMILIES
-from support.advice_traffic import CASES, RECENT, Case, advise
+from support.advice_traffic import CASES, LABELS, RECENT, Case, Traffic, advise
 from support.demo_data import demo_prometheus
 
 COPIED = timedelta(minutes=10)
@@ -36,17 +36,16 @@ def answers(client: PrometheusClient, advice: Recommendation, at: datetime) -> l
     return found
 
 
-def totals(observed: Observed, end: datetime) -> Iterator[HistorySeries]:
-    """The running totals of what was observed: at its start, seven days before its end, and at its end."""
-    moments = [end - timedelta(days=observed.days), end - timedelta(days=RECENT), end]
+def totals(traffic: Traffic, end: datetime) -> Iterator[HistorySeries]:
+    """The running totals of what was counted: at its start, seven days before its end, and at its end."""
+    moments = [end - WINDOW_DAYS * DAY, end - RECENT * DAY, end]
     times_ms = np.array([round(1000 * moment.timestamp()) for moment in moments], dtype=np.int64)
-    for family, labels in ASKED.items():
-        frame = observed.frames[family]
+    for family, frame in traffic.counted().items():
         for key, values in frame.items():
             parts = key if isinstance(key, tuple) else (key,)
             before = float(values.iloc[:-RECENT].sum())
             running = 1e6 + np.array([0.0, before, float(values.sum())])
-            named = dict(zip(labels, map(str, parts), strict=True))
+            named = dict(zip(LABELS[family], map(str, parts), strict=True))
             name = copy_metric(FAMILIES[family], BY_HOUR)
             yield HistorySeries(name, {**named, PART: RUNNING}, times_ms, running)
 
@@ -54,7 +53,7 @@ def totals(observed: Observed, end: datetime) -> Iterator[HistorySeries]:
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 def test_the_evidence_of_each_rule_is_what_prometheus_answers(case: Case, tmp_path) -> None:
     traffic, end = case.make(5), datetime.now(UTC).replace(second=0, microsecond=0)
-    write_blocks(list(totals(traffic.observed(), end)), tmp_path / "data")
+    write_blocks(list(totals(traffic, end)), tmp_path / "data")
     advised = advise(traffic, case.list_prices)
     assert case.id in advised
     server = servers.prometheus(tmp_path, servers.prometheus_config(), data=tmp_path / "data")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from asahi_analytics.recommendations import Recommendation, recommend
 from asahi_analytics.recommendations.dollars import MONTH_DAYS
-from asahi_analytics.recommendations.observed import ASKED, Observed
+from asahi_analytics.recommendations.observed import ASKED, USERS, Asked, Observed
 from asahi_analytics.recommendations.unit_prices import UnitPrice
 from asahi_exporter import conventions as names
 from asahi_exporter.conventions import batch_size_class
@@ -42,6 +42,13 @@ class Traffic:
         return float(self.requests["cost"].sum())
 
     def observed(self) -> Observed:
+        counted = self.counted()
+        frames = {name: observed_of(asked, counted[asked.family]) for name, asked in ASKED.items()}
+        frames[USERS.family] = counted[USERS.family]
+        return Observed(frames, ())
+
+    def counted(self) -> dict[str, pd.DataFrame]:
+        """Sums of each day by family and every label that advice looks at."""
         data = self.requests
         keys = [names.MODEL, names.TASK_TYPE, names.CACHE_TIER]
         paid = data["cost"].fillna(0.0)
@@ -66,9 +73,9 @@ class Traffic:
         days = frames["requests"].index
         frames["token_count_bucket"] = histogram(long)
         frames |= self._counters(days) | self._batching(days)
-        for family, labels in ASKED.items():
+        for family, labels in LABELS.items():
             frames[family].columns.names = list(labels)
-        return Observed({family: frame.reindex(days).fillna(0.0) for family, frame in frames.items()}, ())
+        return {family: frame.reindex(days).fillna(0.0) for family, frame in frames.items()}
 
     def _counters(self, days: pd.Index) -> dict[str, pd.DataFrame]:
         def constant(values: dict[str, float]) -> pd.DataFrame:
@@ -97,6 +104,24 @@ class Traffic:
             "batches": pivot(made.assign(value=1.0), [names.SIZE_CLASS]),
             "batch_savings_points": pivot(made.assign(value=points), [names.SIZE_CLASS]),
         }
+
+
+LABELS: Mapping[str, tuple[str, ...]] = {
+    **{asked.family: asked.by for asked in (*ASKED.values(), USERS) if asked.by},
+    "tokens": (names.MODEL, names.TASK_TYPE, names.CACHE_TIER, names.DIRECTION),
+}
+"""The labels by which each family is counted."""
+
+
+def observed_of(asked: Asked, counted: pd.DataFrame) -> pd.DataFrame:
+    """What the composer answers to ``asked`` when ``counted`` is what was counted."""
+    for label, wanted in (asked.where or {}).items():
+        counted = counted.loc[:, counted.columns.get_level_values(label).isin(wanted)]
+    if not asked.by:
+        counted = counted.sum(axis=1).to_frame("total")
+    elif tuple(counted.columns.names) != asked.by:
+        counted = counted.T.groupby(level=list(asked.by)).sum().T
+    return counted if asked.daily else counted.sum().to_frame(counted.index[0]).T
 
 
 def pivot(data: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

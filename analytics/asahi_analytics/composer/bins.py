@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, values, work
 from asahi_analytics.composer.runs import Piece, Run, moment
 from asahi_analytics.levels import levels_of
+from asahi_analytics.replies import Matrix, Series
 from asahi_analytics.tiles import PART, SNAPSHOT
 
 Floats = npt.NDArray[np.float64]
@@ -40,30 +42,42 @@ class Table:
     def __init__(self, size: int) -> None:
         """Know nothing of ``size`` places."""
         self.known = np.zeros(size, dtype=bool)
-        self.columns: dict[Key, Floats] = {}
+        self._rows: dict[Key, int] = {}
+        self._amounts = np.zeros((0, size))
 
-    def add(self, key: Key, places: Places, amounts: Floats) -> None:
-        """Add ``amounts`` of ``key`` at different ``places``."""
-        if key not in self.columns:
-            self.columns[key] = np.zeros(self.known.size)
-        self.columns[key][places] += amounts
+    @property
+    def keys(self) -> list[Key]:
+        """The keys, in the order of the rows of ``amounts``."""
+        return list(self._rows)
+
+    @property
+    def amounts(self) -> Floats:
+        """Amounts by key and place."""
+        return self._amounts
+
+    def add(self, keys: Sequence[Key], amounts: Floats) -> None:
+        """Add ``amounts``, a row for each of ``keys`` with every place."""
+        new = [key for key in dict.fromkeys(keys) if key not in self._rows]
+        for key in new:
+            self._rows[key] = len(self._rows)
+        if new:
+            self._amounts = np.concatenate([self._amounts, np.zeros((len(new), self.known.size))])
+        np.add.at(self._amounts, np.array([self._rows[key] for key in keys], dtype=np.intp), amounts)
 
     def put(self, place: int, amounts: Amounts) -> None:
         """Set all that is known of one place."""
         self.known[place] = True
-        for key in {**self.columns, **amounts}:
-            self.add(key, np.array([place]), np.array([amounts.get(key, 0.0)]) - self._at(key, place))
+        self._amounts[:, place] = 0.0
+        added = np.zeros((len(amounts), self.known.size))
+        added[:, place] = list(amounts.values())
+        self.add(list(amounts), added)
 
     def fill(self, places: Places) -> None:
         """Take for each of ``places``, in order, that is not known the amounts of the one before; the first is."""
         known = self.known[places]
         source = places[np.maximum.accumulate(np.where(known, np.arange(places.size), 0))]
-        for column in self.columns.values():
-            column[places] = column[source]
+        self._amounts[:, places] = self._amounts[:, source]
         self.known[places] = True
-
-    def _at(self, key: Key, place: int) -> float:
-        return float(self.columns[key][place]) if key in self.columns else 0.0
 
     def differences(self, inside: Places) -> Table:
         """Return what was added between neighbours of which both are known and ``inside``; never less than nothing.
@@ -76,17 +90,15 @@ class Table:
         known[inside] = self.known[inside]
         found.known = known[1:] & known[:-1]
         places = np.flatnonzero(known)
-        for key, column in self.columns.items():
-            held = column.copy()
-            held[places] = np.minimum.accumulate(column[places][::-1])[::-1]
-            found.columns[key] = np.where(found.known, np.diff(held), 0.0)
+        held = self._amounts.copy()
+        held[:, places] = np.minimum.accumulate(held[:, places[::-1]], axis=1)[:, ::-1]
+        found.add(self.keys, np.where(found.known, np.diff(held, axis=1), 0.0))
         return found
 
     def merge(self, other: Table) -> None:
         """Take over the places that ``other`` knows, which are none that are known here."""
         self.known |= other.known
-        for key, column in other.columns.items():
-            self.add(key, np.flatnonzero(other.known), column[other.known])
+        self.add(other.keys, np.where(other.known, other.amounts, 0.0))
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Bins:
 
     def answer(self) -> Asking[Binned]:
         """Find what each bin holds; NaN where nothing was scraped."""
-        plan = yield from self._question.plan()
+        plan = yield from self._question.plan_ahead(self._ahead())
         amounts = Table(self._edges.size - 1)
         for found in (yield from together([self._from_piece(piece) for piece in plan])):
             amounts.merge(found)
@@ -124,6 +136,22 @@ class Bins:
             for number, amount in enumerate(bins):
                 amounts.put(first + number, amount)
         return (yield from self._finished(amounts, plan))
+
+    def _ahead(self) -> list[Asking[Any]]:
+        """Ask what a window in one run is going to need: of the copies, and of the edges that they do not hold."""
+        inside = np.arange(self._edges.size)
+        copies = self._copies(inside) if self._in_rows(inside) else []
+        loose = self._edges[[0, -1]]
+        if copies:
+            loose = loose[loose % self._question.interval > 0]
+        return [
+            *(self._row(reading, inside) for reading in copies[:1]),
+            *(self._question.edge_ahead(float(edge)) for edge in loose),
+        ]
+
+    def _in_rows(self, inside: Places) -> bool:
+        """Whether totals at edges are read as rows of snapshots; two edges are looked up one by one."""
+        return inside.size > 2 and self._step % self._question.interval == 0
 
     def _from_samples(self, first: int, last: int) -> Asking[list[Amounts]]:
         question, edges = self._question, self._edges[first : last + 1].tolist()
@@ -146,7 +174,7 @@ class Bins:
         interval = self._question.interval
         totals = Table(self._edges.size)
         late = np.array([], dtype=np.intp)
-        if self._step % interval == 0:
+        if self._in_rows(inside):
             late = yield from self._recorded(run, inside, totals)
         outer = inside[[0, -1]]
         loose = ~totals.known[outer] | (self._edges[outer] % interval > 0) | np.isin(outer, late)
@@ -165,63 +193,75 @@ class Bins:
     def _recorded(self, run: Run, inside: Places, totals: Table) -> Asking[Places]:
         """Find the totals at the snapshots that the edges lie on, or soon after; return the edges of the latter.
 
-        Copies with fewer samples are read first, then the state for what they lack.
+        Copies with fewer samples are read first, then the state for what they lack, if it is much.
         """
-        interval, after = self._question.interval, self._question.after
-        snapshots = np.floor(self._edges / interval + 1e-9) * interval
+        after = self._question.after
         state = Reading(run.metric, after, after, 0.0)
         missing = inside
-        for reading in (*self._copies(snapshots[inside]), state):
-            if missing.size > MAX_EXACT_EDGES:
-                yield from self._read(reading, missing, snapshots, totals)
+        for reading in (*self._copies(inside), state):
+            if missing.size > MAX_EXACT_EDGES or (missing is inside and reading is not state):
+                yield from self._read(reading, missing, totals)
                 missing = missing[~totals.known[missing]]
         if missing.size <= MAX_EXACT_EDGES and missing.size < inside.size:
             return np.array([], dtype=np.intp)
         slack = min(self._step * 0.75, max(self._step / 10, MIN_SLACK_SECONDS))
-        return (yield from self._read(replace(state, slack=slack), missing, snapshots, totals))
+        return (yield from self._read(replace(state, slack=slack), missing, totals))
 
-    def _copies(self, snapshots: Floats) -> list[Reading]:
+    @property
+    def _snapshots(self) -> Floats:
+        """The snapshot that each edge lies on, or soon after."""
+        interval = self._question.interval
+        snapshots: Floats = np.floor(self._edges / interval + 1e-9) * interval
+        return snapshots
+
+    def _copies(self, inside: Places) -> list[Reading]:
+        """The copies that hold the snapshots of edges, the one with the fewest samples first."""
         question = self._question
         labels = (*question.ask.by, *(question.ask.where or ()))
         return [
             Reading(level.metric, level.after.total_seconds(), level.grid.total_seconds(), 0.0)
             for level in levels_of(question.family, question.rules)
-            if level.holds(labels) and not np.any(snapshots % level.grid.total_seconds())
+            if level.holds(labels) and not np.any(self._snapshots[inside] % level.grid.total_seconds())
         ]
 
-    def _read(self, reading: Reading, wanted: Places, snapshots: Floats, totals: Table) -> Asking[Places]:
-        """Find the totals at the snapshots of ``wanted`` edges as ``reading`` holds them; return which came later."""
-        step, first = self._step, int(wanted[0])
-        start, end = (float(snapshots[place]) + reading.after for place in (first, int(wanted[-1])))
-        ask = (moment(start), moment(end), timedelta(seconds=step))
-        recorded = yield from values(
-            self._question.totals(reading.metric, reading.back + reading.slack), *ask
-        )
+    def _row(self, reading: Reading, wanted: Places) -> Asking[Matrix]:
+        """Ask for the totals at the snapshots of ``wanted`` edges as ``reading`` holds them."""
+        start, end = (float(self._snapshots[place]) + reading.after for place in wanted[[0, -1]])
+        promql = self._question.totals(reading.metric, reading.back + reading.slack)
+        return values(promql, moment(start), moment(end), timedelta(seconds=self._step))
 
-        def places(times: Floats) -> Places:
-            return first + np.rint((times - start) / step).astype(np.intp)
+    def _read(self, reading: Reading, wanted: Places, totals: Table) -> Asking[Places]:
+        """Find the totals at the snapshots of ``wanted`` edges as ``reading`` holds them; return which came later."""
+        recorded = yield from self._row(reading, wanted)
+        snapshots, first = self._snapshots, int(wanted[0])
+        start = snapshots[first] + reading.after
+
+        def spread(found: Sequence[Series], absent: float) -> Floats:
+            """The values of each series by edge."""
+            table = np.full((len(found), snapshots.size), absent)
+            if found:
+                times = np.concatenate([series.times for series in found])
+                rows = np.repeat(np.arange(len(found)), [series.times.size for series in found])
+                places = first + np.rint((times - start) / self._step).astype(np.intp)
+                table[rows, places] = np.concatenate([series.values for series in found])
+            return table
 
         marks = [series for series in recorded.series if series.labels.get(PART) == SNAPSHOT]
         sums = [series for series in recorded.series if series.labels.get(PART) != SNAPSHOT]
-        taken = np.full(self._edges.size, np.nan)
-        for series in marks:
-            taken[places(series.times)] = series.values
-        usable = np.zeros(self._edges.size, dtype=bool)
+        taken = spread(marks, np.nan)[0] if marks else np.full(snapshots.size, np.nan)
+        usable = np.zeros(snapshots.size, dtype=bool)
         usable[wanted] = snapshots[wanted] - taken[wanted] <= reading.slack
         totals.known |= usable
-        for series in sums:
-            at = places(series.times)
-            key = key_of(series.labels, self._question.ask.by)
-            totals.add(key, at[usable[at]], series.values[usable[at]])
+        keys = [key_of(series.labels, self._question.ask.by) for series in sums]
+        totals.add(keys, np.where(usable, spread(sums, 0.0), 0.0))
         return np.flatnonzero(usable & (taken < snapshots))
 
     def _finished(self, amounts: Table, plan: list[Piece]) -> Asking[Binned]:
-        keys = tuple(sorted(amounts.columns))
-        table = np.zeros((amounts.known.size, len(keys)))
-        for number, key in enumerate(keys):
-            table[:, number] = amounts.columns[key]
+        keys = sorted(amounts.keys)
+        places = {key: number for number, key in enumerate(amounts.keys)}
+        table = amounts.amounts[[places[key] for key in keys]].T.copy()
         idle = ~np.any(table > 0, axis=1)
         if idle.any():
             scraped = yield from scraped_bins(self._question.rules, self._edges[1:], self._step)
             table[idle & ~scraped] = np.nan
-        return Binned(keys, table, plan)
+        return Binned(tuple(keys), table, plan)

@@ -94,7 +94,7 @@ def _unpriced(question: Question) -> Asking[float | None]:
     """Find the share of requests whose cost was not known; ``None`` when there were no requests."""
     window = question.ask.window
     both = [Question.of(Ask(name, (), window), question.rules) for name in ("unpriced_requests", "requests")]
-    plans = yield from together([each.plan_ahead() for each in both])
+    plans = yield from together([each.plan_ahead(each.edges_ahead()) for each in both])
     certified = all(piece.run for plan in plans for piece in plan)
     if not certified and not (yield from _any_unpriced(window)):
         return 0.0

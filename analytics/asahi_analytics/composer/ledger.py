@@ -15,7 +15,7 @@ Amounts = dict[Key, float]
 
 def key_of(labels: Mapping[str, str], by: Sequence[str]) -> Key:
     """Return the values of the labels ``by``; a label that is absent is empty."""
-    return tuple(labels.get(name, "") for name in by)
+    return tuple([labels.get(name, "") for name in by])
 
 
 def amounts_of(samples: Iterable[Sample], by: Sequence[str]) -> Amounts:
@@ -57,7 +57,7 @@ def series_of(amounts: Amounts, by: Sequence[str]) -> pd.Series:
         empty = (
             pd.MultiIndex.from_arrays([[] for _ in by], names=list(by))
             if len(by) > 1
-            else pd.Index([], dtype=object)
+            else pd.Index([], name=next(iter(by), None), dtype=object)
         )
         return pd.Series([], index=empty, dtype=float)
     index = index_of(amounts, by)

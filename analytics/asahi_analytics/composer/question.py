@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -16,6 +17,7 @@ from asahi_analytics.composer.runs import Piece, Run, look_in, moment, pieces
 from asahi_analytics.composer.values import Ask
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration, matchers
+from asahi_analytics.replies import Vector
 from asahi_analytics.tiles import PART, RUNNING, SNAPSHOT, RuleParameters, state_metric
 from asahi_exporter.conventions import FAMILIES, Family
 
@@ -56,13 +58,24 @@ class Question:
         start, end = self.ask.window.start.timestamp(), self.ask.window.end.timestamp()
         return (yield from pieces(start, end, look, self.rules.state_lookback.total_seconds(), self.rejoin))
 
-    def plan_ahead(self) -> Asking[list[Piece]]:
-        """Find the same, and with it what a window in one run, as most are, is going to ask of its edges."""
-        window = self.ask.window
-        ahead = [self._recorded_at(at.timestamp()) for at in (window.end, window.start)]
+    def plan_ahead(self, ahead: Sequence[Asking[Any]]) -> Asking[list[Piece]]:
+        """Find the same, and with it what a window in one run, as most are, is going to need.
+
+        What ``ahead`` asks is known when it is asked again.
+        """
         askings: list[Asking[Any]] = [self.plan(), *ahead]
         plan: list[Piece] = (yield from together(askings))[0]
         return plan
+
+    def edges_ahead(self) -> list[Asking[Any]]:
+        """Ask what both edges of the window need."""
+        window = self.ask.window
+        return [self.edge_ahead(at.timestamp()) for at in (window.end, window.start)]
+
+    def edge_ahead(self, at: float) -> Asking[Any]:
+        """Ask what ``running`` asks first of a moment."""
+        metric = state_metric(self.family)
+        return self._at_snapshot(metric, at) if at % self.interval == 0 else self._recorded_at(at)
 
     def raw(self, client: Client) -> RawSums:
         """Return the way to sum from raw samples."""
@@ -70,7 +83,7 @@ class Question:
 
     def planned(self) -> Asking[tuple[list[Piece], Amounts]]:
         """Find what was counted within the window, and the plan that it was put together by."""
-        plan = yield from self.plan_ahead()
+        plan = yield from self.plan_ahead(self.edges_ahead())
         parts = yield from together([self.amounts(piece) for piece in plan])
         return plan, reduce(add, parts)
 
@@ -92,13 +105,10 @@ class Question:
 
     def running(self, run: Run, at: float) -> Asking[Amounts]:
         """Find the running total of ``run`` at a moment within it."""
-        look = look_in(run.metric)
         if at % self.interval == 0:
-            found = yield from look(at + self.after, self.after)
+            found, recorded = yield from self._at_snapshot(run.metric, at)
             if found is not None and found.snapshot == at and found.since == run.since:
-                promql = self.recorded(run.metric, self.after)
-                answer = yield from value(promql, moment(at + self.after), self.ask.by)
-                return amounts_of(answer.samples, self.ask.by)
+                return amounts_of(recorded.samples, self.ask.by)
         found, signs = yield from self._recorded_at(at)
         if found is None or found.since != run.since:  # its first evaluation is still to come
             return (yield from self._from_samples(run.since, at)) if at > run.since else {}
@@ -107,6 +117,13 @@ class Question:
             return total
         then, after = self.running(run, found.snapshot), self._from_samples(found.snapshot, at)
         return add(*(yield from together([then, after])))
+
+    def _at_snapshot(self, metric: str, at: float) -> Asking[tuple[Run | None, Vector]]:
+        """Find the total that ``metric`` recorded of the snapshot at ``at``, and what it says of itself."""
+        recorded = value(self.recorded(metric, self.after), moment(at + self.after), self.ask.by)
+        askings: tuple[Asking[Any], ...] = (look_in(metric)(at + self.after, self.after), recorded)
+        found, total = yield from together(askings)
+        return found, total
 
     @property
     def _edge(self) -> Edge:

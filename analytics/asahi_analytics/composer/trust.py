@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,7 +37,12 @@ def coverage(rules: RuleParameters, window: Window) -> Asking[Coverage]:
     look = look_in(SCRAPES_STATE)
     start, end = window.start.timestamp(), window.end.timestamp()
     interval = rules.interval.total_seconds()
-    found = yield from pieces(start, end, look, rules.state_lookback.total_seconds(), interval)
+    plan = pieces(start, end, look, rules.state_lookback.total_seconds(), interval)
+    edges = (
+        _recorded(at, interval) for at in (start, end)
+    )  # what one run, as most windows lie in, is asked next
+    askings: list[Asking[Any]] = [plan, *edges]
+    found: list[Piece] = (yield from together(askings))[0]
     parts = yield from together([_of_piece(piece, rules) for piece in found])
     known = [part.scraped for part in parts if part.scraped is not None]
     resets = [part.resets for part in parts if part.resets is not None]

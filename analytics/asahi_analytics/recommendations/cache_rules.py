@@ -11,7 +11,6 @@ from asahi_analytics.recommendations.dollars import MONTH_DAYS
 from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
-from asahi_analytics.recommendations.unit_prices import uncached
 from asahi_exporter import conventions as names
 
 HIT_RATE_GOAL: Final = 0.50
@@ -142,11 +141,7 @@ def slow_tiers(observed: Observed) -> list[Finding]:
 
 def _cache_traffic(observed: Observed) -> CacheTraffic:
     """Return the whole window's traffic as the value of a tier is worked out from; every look-up counts as timed."""
-
-    def sums(family: str) -> dict[tuple[str, ...], float]:
-        found = observed.frames[family].sum()
-        return {key if isinstance(key, tuple) else (str(key),): float(value) for key, value in found.items()}
-
+    sums = observed.sums
     hits, misses = sums("cache_hits"), sums("cache_misses")
     return CacheTraffic(
         requests=sums("requests"),
@@ -197,8 +192,10 @@ def _lookups(observed: Observed) -> pd.DataFrame:
 
 def _dollars_of_extra_hits(observed: Observed, extra_hits: pd.Series) -> pd.Series:
     """Return what ``extra_hits`` a day would save: the mean uncached cost less the mean cached cost of that day."""
-    cost, requests = uncached(observed.frames["cost_dollars"]), uncached(observed.frames["requests"])
-    uncached_cost, uncached_requests = cost.sum(axis=1), requests.sum(axis=1)
+    uncached_cost, uncached_requests = (
+        pd.Series(total, index=observed.uncached.days)
+        for total in (observed.uncached.total_cost(), observed.uncached.total_requests())
+    )
     cached_cost = observed.total("cost_dollars") - uncached_cost
     cached_requests = observed.total("requests") - uncached_requests
     saved_each = _ratio(uncached_cost, uncached_requests) - _ratio(cached_cost, cached_requests)
@@ -207,8 +204,10 @@ def _dollars_of_extra_hits(observed: Observed, extra_hits: pd.Series) -> pd.Seri
 
 def _dearest_uncached_task_type(observed: Observed) -> str:
     """Return the task type whose uncached requests cost most."""
-    cost = uncached(observed.frames["cost_dollars"])
-    return str(cost.T.groupby(level=names.TASK_TYPE).sum().sum(axis=1).idxmax()) if cost.shape[1] else "any"
+    cost: dict[str, float] = {}
+    for (_, task_type), dollars in observed.uncached.cost_dollars.items():
+        cost[task_type] = cost.get(task_type, 0.0) + float(dollars.sum())
+    return max(sorted(cost), key=lambda task_type: cost[task_type], default="any")
 
 
 def _ratio(numerator: pd.Series, denominator: pd.Series) -> pd.Series:

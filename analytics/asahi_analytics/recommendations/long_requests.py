@@ -46,13 +46,12 @@ class Moments:
 def moments(observed: Observed, direction: str) -> dict[str, Moments]:
     """Return the moments of each task type that had requests."""
     requests = observed.by("requests", names.TASK_TYPE).sum()
-    sums = observed.by("tokens", names.TASK_TYPE, names.DIRECTION).sum()
-    squares = observed.frames["tokens_squared"].sum()
+    tokens, squares = observed.sums("tokens"), observed.sums("tokens_squared")
     return {
         str(task_type): _moments(
             float(count),
-            float(sums.get((task_type, direction), 0.0)),
-            float(squares.get((task_type, direction), 0.0)),
+            tokens.get((str(task_type), direction), 0.0),
+            squares.get((str(task_type), direction), 0.0),
         )
         for task_type, count in requests.items()
         if count > 0
@@ -86,9 +85,9 @@ def counted_above(observed: Observed, direction: str, cap: float) -> float | Non
     to fall exponentially, and in a line to zero; requests above the last bound count as if they were at it.
     """
     cumulative = {
-        float(key[1]): float(count)
-        for key, count in observed.frames["token_count_bucket"].sum().items()
-        if isinstance(key, tuple) and key[0] == direction
+        float(bound): count
+        for (of_direction, bound), count in observed.sums("token_count_bucket").items()
+        if of_direction == direction
     }
     whole = cumulative.pop(float("inf"), 0.0)
     if not cumulative or whole <= 0:

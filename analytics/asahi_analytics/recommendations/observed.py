@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pandas as pd
 
 from asahi_analytics.composer.values import SeriesAsk
+from asahi_analytics.figures import Key
+from asahi_analytics.recommendations.uncached import Uncached
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
@@ -20,47 +25,104 @@ if TYPE_CHECKING:
 WINDOW_DAYS: Final = 28
 DAY: Final = timedelta(days=1)
 
+RECENT_DAYS: Final = 7
+"""What is recent; the days before it are what it is compared with."""
+SHARE_JUMP: Final = 0.10
+"""Share of the cost, 0-1, that a user or model must have gained to be spoken of."""
+
+ROUNDING: Final = 1e-9
+
 LE: Final = "le"
 _REQUEST: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
-ASKED: Final[dict[str, tuple[str, ...]]] = {
-    "requests": _REQUEST,
-    "cost_dollars": _REQUEST,
-    "unpriced_requests": (names.MODEL,),
-    "tokens": (*_REQUEST, names.DIRECTION),
-    "tokens_squared": (names.TASK_TYPE, names.DIRECTION),
-    "token_count_bucket": (names.DIRECTION, LE),
-    "quality_points": (names.MODEL, names.TASK_TYPE),
-    "quality_samples": (names.MODEL, names.TASK_TYPE),
-    "cache_hits": (names.TIER,),
-    "cache_misses": (names.TIER,),
-    "cache_lookup_latency_ms_sum": (names.TIER,),
-    "latency_ms_sum": (names.MODEL, names.CACHE_TIER),
-    "latency_ms_count": (names.MODEL, names.CACHE_TIER),
-    "wasted_cost_dollars": (names.MODEL, names.TASK_TYPE, names.OUTCOME),
-    "savings_dollars": (names.PHASE,),
-    "batches": (names.SIZE_CLASS,),
-    "batch_savings_points": (names.SIZE_CLASS,),
-    "user_cost_dollars": (names.USER,),
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which sums rules need: ``family`` by the labels ``by``, of each day or of the whole window."""
+
+    family: str
+    by: tuple[str, ...]
+    daily: bool = True
+    where: Mapping[str, Sequence[str]] | None = None
+
+    def over(self, window: Window) -> SeriesAsk:
+        """Return what to ask of the composer."""
+        step = DAY if self.daily else window.length
+        return SeriesAsk(self.family, self.by, window, self.where, step)
+
+
+def _daily(family: str, *by: str) -> Asked:
+    return Asked(family, by)
+
+
+def _whole(family: str, *by: str) -> Asked:
+    return Asked(family, by, daily=False)
+
+
+ASKED: Final[Mapping[str, Asked]] = {
+    "requests": _daily("requests", *_REQUEST),
+    "cost_dollars": _daily("cost_dollars", *_REQUEST),
+    "uncached_tokens": Asked(
+        "tokens",
+        (names.MODEL, names.TASK_TYPE, names.DIRECTION),
+        where={names.CACHE_TIER: (names.NO_CACHE,)},
+    ),
+    "cache_hits": _daily("cache_hits", names.TIER),
+    "cache_misses": _daily("cache_misses", names.TIER),
+    "daily_wasted_cost_dollars": _daily("wasted_cost_dollars"),
+    "savings_dollars": _daily("savings_dollars", names.PHASE),
+    "wasted_cost_dollars": _whole("wasted_cost_dollars", names.MODEL, names.TASK_TYPE, names.OUTCOME),
+    "unpriced_requests": _whole("unpriced_requests", names.MODEL),
+    "tokens": _whole("tokens", names.TASK_TYPE, names.DIRECTION),
+    "tokens_squared": _whole("tokens_squared", names.TASK_TYPE, names.DIRECTION),
+    "token_count_bucket": _whole("token_count_bucket", names.DIRECTION, LE),
+    "quality_points": _whole("quality_points", names.MODEL, names.TASK_TYPE),
+    "quality_samples": _whole("quality_samples", names.MODEL, names.TASK_TYPE),
+    "cache_lookup_latency_ms_sum": _whole("cache_lookup_latency_ms_sum", names.TIER),
+    "latency_ms_sum": _whole("latency_ms_sum", names.MODEL, names.CACHE_TIER),
+    "latency_ms_count": _whole("latency_ms_count", names.MODEL, names.CACHE_TIER),
+    "batches": _whole("batches", names.SIZE_CLASS),
+    "batch_savings_points": _whole("batch_savings_points", names.SIZE_CLASS),
 }
+"""What is asked, by the name of its frame. Every day of every label set costs Prometheus and the service time, so
+days are asked for only where a rule looks at days."""
+USERS: Final = _daily("user_cost_dollars", names.USER)
+"""Asked of recent days, and of all only if need be: there may be thousands."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Daily sums by family: ``frames[family]`` has a row per day (start of the day's bin) and a column per label set.
+    """Sums by what was asked: ``frames[name]`` has a column per label set, and a row per day (start of the day's bin).
 
-    Days in which nothing was scraped are left out of every frame, so that they do not count as days without
-    traffic. A label set without a value on a scraped day counts 0.
+    What was asked of the whole window has one row. Days in which nothing was scraped are left out of every frame, so
+    that they do not count as days without traffic. A label set without a value on a scraped day counts 0. Users are
+    all there or none: none where no user took so large a share lately that it can have risen by ``SHARE_JUMP``.
     """
 
     frames: dict[str, pd.DataFrame]
     warnings: tuple[str, ...]
 
-    def by(self, family: str, *labels: str) -> pd.DataFrame:
-        """Return the daily sums of ``family`` by ``labels``: one column a value, a MultiIndex for several."""
-        frame = self.frames[family]
-        if frame.columns.empty:
+    @cached_property
+    def uncached(self) -> Uncached:
+        """What requests that no cache answered cost and used."""
+        return Uncached.of(*(self.frames[name] for name in ("requests", "cost_dollars", "uncached_tokens")))
+
+    def by(self, name: str, label: str) -> pd.DataFrame:
+        """Return the sums of each day by ``label``, one of several or the only one: one column a value."""
+        frame = self.frames[name]
+        if frame.columns.nlevels == 1:
             return frame
-        return frame.T.groupby(level=list(labels), sort=True).sum().T
+        places, values = pd.factorize(frame.columns.get_level_values(label), sort=True)
+        summed = np.zeros((len(values), len(frame)))
+        np.add.at(summed, places, frame.to_numpy(dtype=np.float64).T)
+        return pd.DataFrame(summed.T, index=frame.index, columns=values)
+
+    def sums(self, name: str) -> dict[Key, float]:
+        """Return the sums of the whole window by label set."""
+        frame = self.frames[name]
+        labels: list[Any] = frame.columns.to_list()
+        keys = [label if isinstance(label, tuple) else (str(label),) for label in labels]
+        return dict(zip(keys, frame.to_numpy(dtype=np.float64).sum(axis=0).tolist(), strict=True))
 
     def total(self, family: str) -> pd.Series:
         """Return the daily sums of ``family`` over every label set."""
@@ -90,22 +152,32 @@ class Observed:
 def observe(composer: Composer, now: datetime) -> Observed:
     """Ask for four weeks of days that end at the last full hour before ``now``."""
     end = now.replace(minute=0, second=0, microsecond=0)
-    window = Window(end - WINDOW_DAYS * DAY, end)
-    asks = [SeriesAsk(family, by, window, step=DAY) for family, by in ASKED.items()]
-    answers = dict(zip(ASKED, composer.all_series(asks), strict=True))
+    window, recent = (Window(end - days * DAY, end) for days in (WINDOW_DAYS, RECENT_DAYS))
+    asks = [*(asked.over(window) for asked in ASKED.values()), USERS.over(recent)]
+    *found, users = composer.all_series(asks)
+    answers = dict(zip(ASKED, found, strict=True))
     scraped = answers["requests"].frame
     days = scraped.index[scraped.notna().any(axis=1)] if len(scraped.columns) else scraped.index[:0]
+    of_users = users.frame.iloc[:, :0]
+    if _may_have_jumped(users.frame.reindex(days[-RECENT_DAYS:])):
+        (users,) = composer.all_series([USERS.over(window)])
+        of_users = users.frame
     frames = {
-        family: _named(answer.frame.reindex(days).fillna(0.0), ASKED[family])
-        for family, answer in answers.items()
+        name: (answer.frame.reindex(days) if ASKED[name].daily else answer.frame).fillna(0.0)
+        for name, answer in answers.items()
     }
-    warnings = tuple(dict.fromkeys(text for answer in answers.values() for text in answer.trust.warnings))
+    frames[USERS.family] = of_users.reindex(days).fillna(0.0)
+    warnings = tuple(dict.fromkeys(text for answer in (*found, users) for text in answer.trust.warnings))
     return Observed(frames, warnings)
 
 
-def _named(frame: pd.DataFrame, labels: tuple[str, ...]) -> pd.DataFrame:
-    """Return ``frame`` with its column levels named by ``labels``; a frame without columns gets empty levels."""
-    if len(labels) == 1:
-        return frame.set_axis(pd.Index(frame.columns, name=labels[0], dtype=object), axis=1)
-    levels = [[key[level] for key in frame.columns] for level in range(len(labels))]
-    return frame.set_axis(pd.MultiIndex.from_arrays(levels, names=list(labels)), axis=1)
+def _may_have_jumped(spent: pd.DataFrame) -> bool:
+    """Tell whether ``spent``, by user on the last days, lets a share have risen by ``SHARE_JUMP``.
+
+    No share rises by more than it is. Where a day knows of no dollars, the rule looks at others than these: it may.
+    """
+    amounts = spent.to_numpy(dtype=np.float64)
+    total = amounts.sum(axis=1, keepdims=True)
+    if len(spent) < RECENT_DAYS or not (total > 0).all():
+        return True
+    return bool((amounts / total).mean(axis=0).max() >= SHARE_JUMP - ROUNDING)

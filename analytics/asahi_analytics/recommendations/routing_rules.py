@@ -6,16 +6,17 @@ unknown the advice is to measure first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
 
+from asahi_analytics.figures import Key
 from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
 from asahi_analytics.recommendations.models import Category, Evidence
 from asahi_analytics.recommendations.observed import Observed
-from asahi_analytics.recommendations.unit_prices import UnitPrice, tokens_of, uncached
+from asahi_analytics.recommendations.unit_prices import UnitPrice
 from asahi_exporter import conventions as names
 
 MOST: Final = 0.50
@@ -52,16 +53,16 @@ def dear_models(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Fin
 
     Counterfactual: the same tokens of that task type, uncached, at the cheaper model's unit prices.
     """
-    requests = uncached(observed.frames["requests"]).sum()
     found = []
-    for task_type in requests.index.get_level_values(names.TASK_TYPE).unique():
-        by_model = requests.xs(task_type, level=names.TASK_TYPE)
-        model, share = str(by_model.idxmax()), float(by_model.max() / max(by_model.sum(), 1.0))
+    for task_type in observed.uncached.task_types:
+        by_model = observed.uncached.requests_by_model(task_type)
+        model = max(by_model, key=lambda name: by_model[name])
+        share = by_model[model] / max(sum(by_model.values()), 1.0)
         if share <= MOST:
             continue
-        best = best_alternative(observed, prices, model, [str(task_type)])
+        best = best_alternative(observed, prices, model, [task_type])
         if best is not None:
-            found.append(_dear_model(str(task_type), model, share, best))
+            found.append(_dear_model(task_type, model, share, best))
     return found
 
 
@@ -73,12 +74,13 @@ def dominant_model(
     Counterfactual: for each task type of that model, its tokens at the prices of the best alternative: of the models in
     use the one that saves most; where none will do, of the listed ones the one that is nearest in price.
     """
-    requests = uncached(observed.frames["requests"])
-    by_model = requests.sum().groupby(level=names.MODEL).sum()
-    if by_model.sum() <= 0 or by_model.max() / by_model.sum() <= DOMINANT:
+    by_model = observed.uncached.requests_by_model()
+    total = sum(by_model.values())
+    model = max(sorted(by_model), key=lambda name: by_model[name], default="")
+    if total <= 0 or by_model[model] / total <= DOMINANT:
         return []
-    model, share = str(by_model.idxmax()), float(by_model.max() / by_model.sum())
-    tasks = [str(name) for name in requests[model].columns]
+    share = by_model[model] / total
+    tasks = [task_type for name, task_type in observed.uncached.requests if name == model]
     best = best_alternative(observed, prices, model, tasks)
     if best is None:
         listed = {name: price for name, price in list_prices.items() if name not in prices}
@@ -114,13 +116,17 @@ def alternatives(
     observed: Observed, prices: Mapping[str, UnitPrice], model: str, task_types: list[str]
 ) -> list[Alternative]:
     """Return the models of ``prices`` that are clearly cheaper than ``model`` and not known to be worse."""
-    cost = uncached(observed.frames["cost_dollars"])
-    paid = pd.DataFrame({task: cost[(model, task)] for task in task_types if (model, task) in cost.columns})
-    if paid.to_numpy().sum() <= 0:
+    tasks = [task_type for task_type in task_types if (model, task_type) in observed.uncached.cost_dollars]
+    use = observed.uncached.use(model, tasks)
+    if use.cost_dollars.sum() <= 0:
         return []
-    candidates = (
-        _alternative(observed, prices[other], other, model, paid) for other in prices if other != model
-    )
+    quality = Quality.of(observed)
+    candidates = []
+    for other in (name for name in prices if name != model):
+        would_pay = prices[other].cost(use.tokens)
+        if would_pay.sum() < CHEAPER * use.cost_dollars.sum():
+            saved = pd.Series((use.cost_dollars - would_pay).sum(axis=0), index=observed.uncached.days)
+            candidates.append(_alternative(quality, other, model, tasks, saved))
     return [candidate for candidate in candidates if candidate is not None]
 
 
@@ -129,33 +135,44 @@ def _saved(alternative: Alternative) -> float:
 
 
 def _alternative(
-    observed: Observed, price: UnitPrice, other: str, model: str, paid: pd.DataFrame
+    quality: Quality, other: str, model: str, task_types: Sequence[str], saved: pd.Series
 ) -> Alternative | None:
-    """Return ``other`` as an alternative, unless it is not clearly cheaper or its quality is lower."""
-    tokens = uncached(observed.frames["tokens"])
-    would_pay = pd.DataFrame({task: price.cost(tokens_of(tokens, model, task)) for task in paid.columns})
-    if would_pay.to_numpy().sum() >= CHEAPER * paid.to_numpy().sum():
-        return None
-    guards = [_quality(observed, model, other, str(task)) for task in paid.columns]
+    """Return ``other`` as an alternative, unless its quality is lower."""
+    guards = [quality.compared(model, other, task_type) for task_type in task_types]
     if any(known and lower for known, lower, _ in guards):
         return None
     known = all(known for known, _, _ in guards)
     text = " ".join(text for was_known, _, text in guards if was_known == known)
-    return Alternative(other, (paid - would_pay).sum(axis=1), known, text)
+    return Alternative(other, saved, known, text)
 
 
-def _quality(observed: Observed, model: str, other: str, task_type: str) -> tuple[bool, bool, str]:
-    """Return whether both scores are known, whether the other's is lower, and that in words."""
-    points, samples = observed.frames["quality_points"].sum(), observed.frames["quality_samples"].sum()
-    counts = [float(samples.get((name, task_type), 0.0)) for name in (model, other)]
-    if min(counts) < MIN_QUALITY_SAMPLES:
-        few = other if counts[1] < MIN_QUALITY_SAMPLES else model
-        return False, False, f"The quality of {few} on '{task_type}' is not known ({min(counts):.0f} scores)."
-    own, others = (
-        float(points[(name, task_type)]) / count for name, count in zip((model, other), counts, strict=True)
-    )
-    text = f"On '{task_type}' {other} scores {others:.2f} and {model} {own:.2f} points."
-    return True, others < own - QUALITY_TOLERANCE, text
+@dataclass(frozen=True)
+class Quality:
+    """Points given to each model and task type in the window, and how many scores they are the sum of."""
+
+    points: Mapping[Key, float]
+    samples: Mapping[Key, float]
+
+    @classmethod
+    def of(cls, observed: Observed) -> Quality:
+        """Take what was observed."""
+        return cls(*(observed.sums(name) for name in ("quality_points", "quality_samples")))
+
+    def compared(self, model: str, other: str, task_type: str) -> tuple[bool, bool, str]:
+        """Return whether both scores are known, whether the other's is lower, and that in words."""
+        counts = [self.samples.get((name, task_type), 0.0) for name in (model, other)]
+        if min(counts) < MIN_QUALITY_SAMPLES:
+            few = other if counts[1] < MIN_QUALITY_SAMPLES else model
+            return (
+                False,
+                False,
+                f"The quality of {few} on '{task_type}' is not known ({min(counts):.0f} scores).",
+            )
+        own, others = (
+            self.points[(name, task_type)] / count for name, count in zip((model, other), counts, strict=True)
+        )
+        text = f"On '{task_type}' {other} scores {others:.2f} and {model} {own:.2f} points."
+        return True, others < own - QUALITY_TOLERANCE, text
 
 
 def _dear_model(task_type: str, model: str, share: float, best: Alternative) -> Finding:

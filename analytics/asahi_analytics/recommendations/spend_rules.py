@@ -16,24 +16,17 @@ from scipy import stats
 
 from asahi_analytics.recommendations.findings import Finding, earlier_sum, money, percent, window_sum
 from asahi_analytics.recommendations.models import Category, Evidence
-from asahi_analytics.recommendations.observed import WINDOW_DAYS, Observed
-from asahi_analytics.recommendations.unit_prices import (
-    UnitPrice,
-    fit_price,
-    tokens_of,
-    tokens_of_all,
-    uncached,
-)
+from asahi_analytics.recommendations.observed import RECENT_DAYS, SHARE_JUMP, WINDOW_DAYS, Observed
+from asahi_analytics.recommendations.uncached import Use
+from asahi_analytics.recommendations.unit_prices import UnitPrice, price_of
 from asahi_exporter import conventions as names
 
 Days = TypeVar("Days", pd.Series, pd.DataFrame)
 
-RECENT_DAYS: Final = 7
 MIN_DAYS_BEFORE: Final = 7
 CHANCE: Final = 0.001
 """Probability under which a difference is not put down to chance; many label sets are looked at each time."""
 COST_DRIFT: Final = 1.15
-SHARE_JUMP: Final = 0.10
 WASTE_SHARE: Final = 0.02
 PRICE_CHANGE: Final = 0.05
 
@@ -101,11 +94,11 @@ def spend_rules(observed: Observed) -> list[Finding]:
 
 def wasted_cost(observed: Observed) -> list[Finding]:
     """Failed and retried requests cost more than 2 % of the whole: their dollars are what could be saved."""
-    wasted = observed.total("wasted_cost_dollars")
+    wasted = observed.total("daily_wasted_cost_dollars")
     share = float(wasted.sum()) / observed.cost_dollars if observed.cost_dollars > 0 else 0.0
-    if share < WASTE_SHARE:
-        return []
     by_set = observed.frames["wasted_cost_dollars"].sum()
+    if share < WASTE_SHARE or by_set.empty:
+        return []
     model, task_type, outcome = by_set.index[int(by_set.to_numpy().argmax())]
     return [
         Finding(
@@ -138,10 +131,10 @@ def wasted_cost(observed: Observed) -> list[Finding]:
 def drifting_costs(observed: Observed) -> list[Finding]:
     """The cost per request of a task type rose: the extra dollars on the requests of the last seven days."""
     cost, requests = observed.by("cost_dollars", names.TASK_TYPE), observed.by("requests", names.TASK_TYPE)
+    each = cost / requests.where(requests > 0)
     found = []
     for task_type in cost.columns:
-        each = cost[task_type] / requests[task_type].where(requests[task_type] > 0)
-        before, recent = _before(each).dropna(), _recent(each).dropna()
+        before, recent = _before(each[task_type]).dropna(), _recent(each[task_type]).dropna()
         if not _rose(before, recent, COST_DRIFT):
             continue
         extra = (recent - before.mean()) * requests[task_type].reindex(recent.index)
@@ -171,52 +164,26 @@ def jumping_shares(observed: Observed) -> list[Finding]:
 
 def changed_prices(observed: Observed) -> list[Finding]:
     """A model's price per token changed by more than 5 %: what its recent tokens cost above the earlier price."""
-    cost, tokens = uncached(observed.frames["cost_dollars"]), uncached(observed.frames["tokens"])
     found = []
-    for model in cost.columns.get_level_values(names.MODEL).unique():
-        tasks = [str(task) for task in cost[model].columns]
-        old, new = (_price(cost, tokens, str(model), tasks, part) for part in (_before, _recent))
-        if old is None or new is None or not _steady(cost, tokens, str(model), tasks, old):
+    for model in observed.uncached.models:
+        use = observed.uncached.use(model)
+        before, recent = use.over(slice(None, -RECENT_DAYS)), use.over(slice(-RECENT_DAYS, None))
+        old, new = price_of(before), price_of(recent)
+        if old is None or new is None or not _steady(before, old):
             continue
-        used = _recent(tokens_of_all(tokens, str(model), tasks))
+        used = recent.tokens.sum(axis=0)
         paid, would_pay = new.cost(used), old.cost(used)
         if would_pay.sum() > 0 and abs(paid.sum() / would_pay.sum() - 1) > PRICE_CHANGE:
             change = float(paid.sum() / would_pay.sum()) - 1
-            blended = [_blended(cost, tokens, str(model), tasks, part) for part in (_before, _recent)]
-            found.append(_price_changed(str(model), change, paid - would_pay, blended))
+            extra = pd.Series(paid - would_pay, index=observed.uncached.days[-RECENT_DAYS:])
+            blended = [float(part.cost_dollars.sum() / part.tokens.sum()) for part in (before, recent)]
+            found.append(_price_changed(model, change, extra, blended))
     return found
 
 
-def _price(
-    cost: pd.DataFrame,
-    tokens: pd.DataFrame,
-    model: str,
-    tasks: list[str],
-    part: Callable[[pd.DataFrame], pd.DataFrame],
-) -> UnitPrice | None:
-    spent = np.concatenate([part(cost)[(model, task)].to_numpy() for task in tasks])
-    used = pd.concat([part(tokens_of(tokens, model, task)) for task in tasks])
-    return fit_price(spent, used[names.INPUT].to_numpy(), used[names.OUTPUT].to_numpy())
-
-
-def _blended(
-    cost: pd.DataFrame,
-    tokens: pd.DataFrame,
-    model: str,
-    tasks: list[str],
-    part: Callable[[pd.DataFrame], pd.DataFrame],
-) -> float:
-    """Return dollars per token, input and output alike."""
-    return float(
-        part(cost[[(model, task) for task in tasks]]).to_numpy().sum()
-        / part(tokens_of_all(tokens, model, tasks)).to_numpy().sum()
-    )
-
-
-def _steady(cost: pd.DataFrame, tokens: pd.DataFrame, model: str, tasks: list[str], old: UnitPrice) -> bool:
+def _steady(before: Use, old: UnitPrice) -> bool:
     """Tell whether the earlier days really follow one price: within 2 % of their cost on the whole."""
-    paid = np.concatenate([_before(cost)[(model, task)].to_numpy() for task in tasks])
-    fitted = np.concatenate([old.cost(_before(tokens_of(tokens, model, task))).to_numpy() for task in tasks])
+    paid, fitted = before.cost_dollars, old.cost(before.tokens)
     return bool(paid.sum() > 0 and np.abs(paid - fitted).sum() <= 0.02 * paid.sum())
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from asahi_analytics.recommendations.findings import Finding, percent, window_sum
 from asahi_analytics.recommendations.long_requests import moments, tokens_above
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
-from asahi_analytics.recommendations.unit_prices import UnitPrice, tokens_of, uncached
+from asahi_analytics.recommendations.uncached import DIRECTIONS
+from asahi_analytics.recommendations.unit_prices import UnitPrice
 from asahi_exporter import conventions as names
 
 VARIATION_GOAL: Final = 0.50
@@ -113,12 +115,11 @@ def _paid_for_tokens(
     observed: Observed, prices: dict[str, UnitPrice], task_type: str, direction: str
 ) -> pd.Series:
     """Return what the uncached tokens of ``task_type`` in ``direction`` cost each day, at observed unit prices."""
-    tokens = uncached(observed.frames["tokens"])
-    paid = pd.Series(0.0, index=tokens.index)
+    uncached, place = observed.uncached, DIRECTIONS[direction]
+    paid = np.zeros(len(uncached.days))
     for model, price in prices.items():
-        each = price.input_dollars if direction == names.INPUT else price.output_dollars
-        paid = paid + tokens_of(tokens, model, task_type)[direction] * each
-    return paid
+        paid += uncached.tokens_of((model, task_type))[:, place] * price.of(direction)
+    return pd.Series(paid, index=uncached.days)
 
 
 def _varying(task_type: str, direction: str, mean: float, variation: float, daily: pd.Series) -> Finding:

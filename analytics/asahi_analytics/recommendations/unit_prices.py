@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from asahi_analytics.prices import PER, Rate
 from asahi_analytics.recommendations.observed import Observed
+from asahi_analytics.recommendations.uncached import INPUT, OUTPUT, Floats, Use
 from asahi_exporter import conventions as names
 
 
@@ -19,9 +19,13 @@ class UnitPrice:
     input_dollars: float
     output_dollars: float
 
-    def cost(self, tokens: pd.DataFrame) -> pd.Series:
-        """Return the dollars for ``tokens``, a frame with the columns ``input`` and ``output``."""
-        return tokens[names.INPUT] * self.input_dollars + tokens[names.OUTPUT] * self.output_dollars
+    def cost(self, tokens: Floats) -> Floats:
+        """Return the dollars for ``tokens``, of which the last axis is input and output."""
+        return tokens[..., INPUT] * self.input_dollars + tokens[..., OUTPUT] * self.output_dollars
+
+    def of(self, direction: str) -> float:
+        """Return the dollars per token of ``direction``."""
+        return self.input_dollars if direction == names.INPUT else self.output_dollars
 
 
 def of_rate(rate: Rate) -> UnitPrice:
@@ -29,9 +33,7 @@ def of_rate(rate: Rate) -> UnitPrice:
     return UnitPrice(float(rate.input / PER), float(rate.output / PER))
 
 
-def fit_price(
-    cost_dollars: np.ndarray, input_tokens: np.ndarray, output_tokens: np.ndarray
-) -> UnitPrice | None:
+def fit_price(cost_dollars: Floats, input_tokens: Floats, output_tokens: Floats) -> UnitPrice | None:
     """Fit ``cost = a * input + b * output`` by least squares, each row a label set on a day.
 
     Where the rows do not tell the two prices apart, or one comes out below zero, both directions get the blended
@@ -51,39 +53,18 @@ def fit_price(
     return UnitPrice(blended, blended)
 
 
-def uncached(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of requests that no cache answered; the level ``cache_tier`` is dropped."""
-    tiers = frame.columns.get_level_values(names.CACHE_TIER)
-    kept = frame.loc[:, tiers == names.NO_CACHE]
-    return kept.T.droplevel(names.CACHE_TIER).T
-
-
-def tokens_of(tokens: pd.DataFrame, model: str, task_type: str) -> pd.DataFrame:
-    """Return the daily tokens of one model and task type: the columns ``input`` and ``output``, 0 where absent."""
-    found = {
-        direction: tokens[key] if (key := (model, task_type, direction)) in tokens.columns else 0.0
-        for direction in (names.INPUT, names.OUTPUT)
-    }
-    return pd.DataFrame(found, index=tokens.index)
-
-
-def tokens_of_all(tokens: pd.DataFrame, model: str, task_types: list[str]) -> pd.DataFrame:
-    """Return the daily tokens of one model over several task types, as ``tokens_of`` does for one."""
-    total = pd.DataFrame(0.0, index=tokens.index, columns=[names.INPUT, names.OUTPUT])
-    for task_type in task_types:
-        total = total + tokens_of(tokens, model, task_type)
-    return total
+def price_of(use: Use) -> UnitPrice | None:
+    """Return the unit price that ``use`` was paid at, as ``fit_price`` does."""
+    tokens = use.tokens.reshape(-1, 2)
+    return fit_price(use.cost_dollars.ravel(), tokens[:, INPUT], tokens[:, OUTPUT])
 
 
 def observed_prices(observed: Observed) -> dict[str, UnitPrice]:
     """Return the unit price of each model that answered uncached requests for money."""
-    cost, tokens = uncached(observed.frames["cost_dollars"]), uncached(observed.frames["tokens"])
     prices = {}
-    for model in cost.columns.get_level_values(names.MODEL).unique():
-        task_types = cost[model].columns
-        spent = np.concatenate([cost[(model, task_type)].to_numpy() for task_type in task_types])
-        used = pd.concat([tokens_of(tokens, model, task_type) for task_type in task_types])
-        price = fit_price(spent, used[names.INPUT].to_numpy(), used[names.OUTPUT].to_numpy())
-        if price is not None and spent.sum() > 0:
-            prices[str(model)] = price
+    for model in observed.uncached.models:
+        use = observed.uncached.use(model)
+        price = price_of(use)
+        if price is not None and use.cost_dollars.sum() > 0:
+            prices[model] = price
     return prices

@@ -115,6 +115,14 @@ def test_the_tenant_and_further_headers_are_sent() -> None:
     headers = responses.calls[0].request.headers
     assert headers["X-Scope-OrgID"] == "team-a"
     assert headers["X-Extra"] == "1"
+    assert headers["Accept-Encoding"] == "identity"
+
+
+@responses.activate
+def test_packed_answers_are_asked_for_by_a_header_of_the_settings() -> None:
+    responses.post(QUERY, json=EMPTY)
+    send(transport(headers={"accept-encoding": "gzip"}))
+    assert responses.calls[0].request.headers["Accept-Encoding"] == "gzip"
 
 
 @responses.activate

@@ -10,12 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asahi_analytics.composer.ledger import series_of
 from asahi_analytics.prices import PriceBook
 from asahi_analytics.recommendations import RecommendationEngine, recommend
 from asahi_analytics.recommendations.dollars import MONTH_DAYS, confidence, monthly, priority
 from asahi_analytics.recommendations.findings import earlier_sum, window_sum
 from asahi_analytics.recommendations.long_requests import counted_above, share_above_cap, tokens_above
-from asahi_analytics.recommendations.observed import ASKED, Observed, observe
+from asahi_analytics.recommendations.observed import (
+    DAY,
+    USERS,
+    WINDOW_DAYS,
+    Asked,
+    Observed,
+    observe,
+)
 from asahi_analytics.recommendations.token_rules import middle_of
 from asahi_analytics.recommendations.unit_prices import UnitPrice, fit_price
 from support.advice_traffic import (
@@ -30,6 +38,7 @@ from support.advice_traffic import (
     healthy,
     last_week,
     make_requests,
+    observed_of,
     priced,
 )
 from support.one_by_one import OneByOne
@@ -395,33 +404,81 @@ def test_prices_that_cannot_be_told_apart_are_blended() -> None:
 
 
 class FakeComposer(OneByOne):
-    """Answers ``series`` from prepared frames, as the composer shapes them."""
+    """Answers ``series`` from what was counted, as the composer shapes it; the first day was not scraped."""
 
-    def __init__(self, observed: Observed | None) -> None:
-        self.observed, self.windows = observed, set()
+    def __init__(self, traffic: Traffic | None) -> None:
+        self.counted = {} if traffic is None else traffic.counted()
+        self.asked: list[tuple[str, Any, timedelta]] = []
 
-    def series(self, family: str, by: Any, window: Any, step: timedelta) -> Any:
-        assert tuple(by) == ASKED[family]
-        self.windows.add((window.start, window.end, step))
+    def series(self, family: str, by: Any, window: Any, step: timedelta, where: Any = None) -> Any:
+        self.asked.append((family, window, step))
+        asked = Asked(family, by, step == DAY, where)
         index = pd.date_range(window.start, window.end, freq=step, inclusive="left")
-        frame = pd.DataFrame(index=index)
-        if self.observed is not None:
-            frame = self.observed.frames[family].set_axis(index, axis=0)
-            frame.columns.names = [None] * frame.columns.nlevels
-            frame.iloc[0] = np.nan
+        frame = pd.DataFrame(index=index, columns=series_of({}, by).index, dtype=float)
+        if self.counted:
+            counted = self.counted[family].iloc[-round(window.length / DAY) :]
+            frame = observed_of(asked, counted).set_axis(index, axis=0)
+            if len(index) == DAYS:
+                frame.iloc[0] = np.nan
         return SimpleNamespace(frame=frame, trust=SimpleNamespace(warnings=["one shard did not answer"]))
 
 
 NOW = datetime(2026, 3, 29, 10, 30, 12, tzinfo=UTC)
 
 
+WINDOW_START, END = (NOW.replace(minute=0, second=0) - days * DAY for days in (28, 0))
+
+
 def test_observe_asks_for_four_weeks_and_leaves_out_days_that_were_not_scraped() -> None:
-    composer = FakeComposer(healthy().observed())
+    composer = FakeComposer(healthy())
     observed = observe(composer, NOW)  # type: ignore[arg-type]  # the fake has what is used
     assert observed.days == DAYS - 1
     assert observed.warnings == ("one shard did not answer",)
-    end = NOW.replace(minute=0, second=0)
-    assert composer.windows == {(end - timedelta(days=28), end, timedelta(days=1))}
+    of_all = {
+        (window.start, window.end) for _, window, _ in composer.asked if window.length == WINDOW_DAYS * DAY
+    }
+    assert of_all == {(WINDOW_START, END)}
+    assert {step for _, _, step in composer.asked} == {DAY, WINDOW_DAYS * DAY}
+
+
+def users_asked(traffic: Traffic | None) -> tuple[Observed, list[float]]:
+    """What is observed, and of how many days users were asked for, in order."""
+    composer = FakeComposer(traffic)
+    observed = observe(composer, NOW)  # type: ignore[arg-type]  # the fake has what is used
+    return observed, [window.length / DAY for family, window, _ in composer.asked if family == USERS.family]
+
+
+def many_users(biggest: float) -> Traffic:
+    """Healthy traffic of 50 users, of whom one takes the share ``biggest`` of each day's dollars."""
+    traffic = healthy()
+    data = traffic.requests
+    spent = data.groupby("day")["cost"].cumsum() / data.groupby("day")["cost"].transform("sum")
+    others = "user-" + (np.arange(len(data)) % 49).astype(str).astype(object)
+    data["user"] = np.where(spent <= biggest, "big", others)
+    return traffic
+
+
+@pytest.mark.parametrize(("biggest", "asked"), [(0.09, [7]), (0.12, [7, 28])])
+def test_earlier_days_of_users_are_asked_for_where_one_may_have_gained_a_tenth(
+    biggest: float, asked: list[float]
+) -> None:
+    observed, days = users_asked(many_users(biggest))
+    assert days == asked
+    assert bool(observed.frames[USERS.family].shape[1]) is (len(asked) == 2)
+
+
+def test_earlier_days_of_users_are_asked_for_where_a_recent_day_had_no_cost() -> None:
+    traffic = many_users(0.05)
+    last = traffic.requests["day"] == traffic.requests["day"].max()
+    traffic.requests.loc[last, "cost"] = 0.0
+    assert users_asked(traffic)[1] == [7, 28]
+    assert users_asked(None)[1] == [7, 28]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.id.startswith("share-jump")], ids=str)
+def test_a_share_that_jumped_is_found_though_users_are_asked_for_in_two_steps(case: Case) -> None:
+    found = {item.id for item in RecommendationEngine(engine_over(case.make(2)), case.list_prices).generate()}
+    assert case.id in found
 
 
 def test_an_empty_prometheus_gives_no_advice_and_no_error() -> None:
@@ -430,8 +487,7 @@ def test_an_empty_prometheus_gives_no_advice_and_no_error() -> None:
 
 
 def engine_over(traffic: Traffic) -> Any:
-    composer = FakeComposer(traffic.observed())
-    return SimpleNamespace(composer=composer, clock=lambda: NOW, prices=PriceBook.bundled())
+    return SimpleNamespace(composer=FakeComposer(traffic), clock=lambda: NOW, prices=PriceBook.bundled())
 
 
 def test_the_engine_advises_on_what_the_composer_sums() -> None:
