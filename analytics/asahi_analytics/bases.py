@@ -14,11 +14,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from asahi_analytics.levels import MILLISECOND, at_grid, of_snapshot
 from asahi_analytics.promql import by_clause, duration
-from asahi_analytics.rule_text import rules_text
+from asahi_analytics.rule_text import grids_text
 from asahi_analytics.tiles import (
     MEMORY,
     PART,
@@ -105,14 +105,7 @@ def rule_files(
     rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
 ) -> dict[str, str]:
     """Return the text of each rule file by its name."""
-    groups: dict[timedelta, list[dict[str, Any]]] = {}
-    for base in (Base(family, rules or RuleParameters()) for family in families.values()):
-        groups.setdefault(base.grid, []).append({"record": base.metric, "expr": base.expression()})
+    bases = (Base(family, rules or RuleParameters()) for family in families.values())
     return {
-        "asahi_bases.yml": rules_text(
-            [
-                {"name": f"{GROUP}_{duration(grid)}", "interval": duration(grid), "rules": groups[grid]}
-                for grid in sorted(groups)
-            ]
-        )
+        "asahi_bases.yml": grids_text(GROUP, ((base.grid, base.metric, base.expression()) for base in bases))
     }

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from asahi_analytics.promql import by_clause, duration
-from asahi_analytics.rule_text import rules_text
+from asahi_analytics.rule_text import grids_text
 from asahi_analytics.tiles import (
     BACKFILLED,
     PART,
@@ -134,16 +134,6 @@ def rule_files(
     rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
 ) -> dict[str, str]:
     """Return the text of each rule file by its name."""
-    rules = rules or RuleParameters()
-    groups: dict[timedelta, list[dict[str, Any]]] = {}
-    for level in (level for family in families.values() for level in levels_of(family, rules)):
-        recorded = {"record": level.metric, "expr": level.expression()}
-        groups.setdefault(level.grid, []).append(recorded)
-    return {
-        "asahi_levels.yml": rules_text(
-            [
-                {"name": f"asahi_levels_{duration(grid)}", "interval": duration(grid), "rules": groups[grid]}
-                for grid in sorted(groups)
-            ]
-        )
-    }
+    levels = (level for family in families.values() for level in levels_of(family, rules or RuleParameters()))
+    recorded = ((level.grid, level.metric, level.expression()) for level in levels)
+    return {"asahi_levels.yml": grids_text("asahi_levels", recorded)}
