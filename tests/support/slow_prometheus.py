@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-EMPTY = b'{"status":"success","data":{"resultType":"vector","result":[]}}'
+EMPTY = b'{"status":"success","data":{"resultType":"%s","result":[]}}'
 
 
 @contextmanager
@@ -24,14 +24,15 @@ def slow_prometheus(*pauses: float) -> Iterator[str]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
+            body = EMPTY % (b"matrix" if self.path.endswith("query_range") else b"vector")
             over.wait(pauses[0])
             self.send_response(200)
-            self.send_header("Content-Length", str(len(EMPTY)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            for pause, byte in zip(pauses[1:], EMPTY, strict=False):
+            for pause, byte in zip(pauses[1:], body, strict=False):
                 over.wait(pause)
                 self.wfile.write(bytes([byte]))
-            self.wfile.write(EMPTY[len(pauses) - 1 :])
+            self.wfile.write(body[len(pauses) - 1 :])
 
         def handle(self) -> None:
             try:
