@@ -51,7 +51,7 @@ coverage: $(VENV)/.test ## Demand 90 % branch coverage of each package (after th
 rules: $(VENV)/.test ## Check and unit-test the Prometheus rules (promtool)
 	promtool check config prometheus/prometheus.yml
 	promtool check rules prometheus/rules/*.yml
-	promtool test rules prometheus/tests/*.yml
+	printf '%s\n' prometheus/tests/*.yml | xargs -n 1 -P 2 promtool test rules
 
 .PHONY: drift
 drift: $(VENV)/.test ## Fail if a generated file differs from what its generator writes
