@@ -148,13 +148,15 @@ class AnalyticsEngine:
             unpriced_requests=_ranked(sums[4]) if group_by == "model" else None,
         )
 
-    def trend(self, metric: str = "cost", period: Period = "day", intervals: int = 30) -> Trend:
-        """Return ``metric`` in ``intervals`` bins of one ``period`` each, the last of which ends now."""
+    def trend(
+        self, metric: str = "cost", period: Period = "day", intervals: int = 30, end: datetime | None = None
+    ) -> Trend:
+        """Return ``metric`` in ``intervals`` bins of one ``period`` each; the last one ends at ``end``, or now."""
         if metric not in METRICS:
             raise UserInputError(f"metric must be one of {', '.join(METRICS)}; got {metric[:80]!r}")
         if not 1 <= intervals <= MAX_INTERVALS:
             raise UserInputError(f"intervals must be 1 to {MAX_INTERVALS}; got {intervals}")
-        last = trailing(period, self.clock())
+        last = trailing(period, end or self.clock())
         span = Window(last.end - intervals * last.length, last.end)
         definition = METRICS[metric]
         asks = [SeriesAsk(family, by, span, step=last.length) for family, by in definition.sources]

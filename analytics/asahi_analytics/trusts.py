@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from asahi_analytics.composer import Trust
+from asahi_analytics.composer import SOURCE_SEPARATOR, Trust, joined
 
 Item = TypeVar("Item")
-_SEPARATOR: Final = " and "
 
 
 def merged(trusts: Sequence[Trust]) -> Trust:
     """Return the trust in an answer that was made from sums over the same window.
 
-    The lowest scraped ratio, the highest of the others, every gap, source and warning once. None at all: a
-    ``Trust`` that knows nothing.
+    The lowest scraped ratio, the highest of the others, every source and warning once, gaps that overlap as
+    one. None at all: a ``Trust`` that knows nothing.
     """
-    gaps = {(gap.start, gap.end): gap for trust in trusts for gap in trust.gaps}
     return Trust(
         scraped_ratio=min(_known(trust.scraped_ratio for trust in trusts), default=None),
-        gaps=[gaps[key] for key in sorted(gaps)] if gaps else [],
+        gaps=list(joined(gap for trust in trusts for gap in trust.gaps)),
         resets=max(_known(trust.resets for trust in trusts), default=None),
         repaired_ratio=max(_known(trust.repaired_ratio for trust in trusts), default=None),
         unpriced_ratio=max(_known(trust.unpriced_ratio for trust in trusts), default=None),
-        source=_SEPARATOR.join(dict.fromkeys(_sources(trusts))),
+        source=SOURCE_SEPARATOR.join(dict.fromkeys(_sources(trusts))),
         warnings=list(dict.fromkeys(words for trust in trusts for words in trust.warnings)),
     )
 
 
 def _sources(trusts: Sequence[Trust]) -> list[str]:
-    return [source for trust in trusts for source in trust.source.split(_SEPARATOR) if source]
+    return [source for trust in trusts for source in trust.source.split(SOURCE_SEPARATOR) if source]
 
 
 def _known(values: Iterable[Item | None]) -> list[Item]:

@@ -143,7 +143,9 @@ def explicit(start: str, end: str, now: datetime) -> Window:
     if first >= last:
         raise UserInputError(f"start must be before end; got {start} and {end}")
     if first >= now:
-        raise UserInputError(f"start must be in the past; got {start}, and now is {now.isoformat()}")
+        raise UserInputError(
+            f"start must be in the past; got {start}, and now is {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        )
     if last - first > MAX_WINDOW:
         raise UserInputError(
             f"a window may be at most {MAX_WINDOW.days} days long; got {(last - first).days} days"

@@ -22,8 +22,10 @@ from asahi_analytics.api.parameters import (
     TrendParameters,
     WindowParameters,
 )
+from asahi_analytics.api.problems import InvalidParameters, ParameterProblem
 from asahi_analytics.api.service import Service
 from asahi_analytics.budget import BudgetReport
+from asahi_analytics.errors import UserInputError
 from asahi_analytics.forecasting import HitRateForecast
 from asahi_analytics.models import (
     BaselineComparison,
@@ -118,7 +120,10 @@ def recommendations(service: Service, _given: Parameters) -> Recommendations:
 def _window(service: Service, given: WindowParameters) -> Window | None:
     if given.window is None:
         return None
-    return windows.parse(given.window, service.engine.clock(), service.engine.settings.zone)
+    try:
+        return windows.parse(given.window, service.engine.clock(), service.engine.settings.zone)
+    except UserInputError as error:
+        raise InvalidParameters([ParameterProblem(name="window", detail=str(error))]) from error
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

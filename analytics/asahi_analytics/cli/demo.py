@@ -114,7 +114,7 @@ def addresses(up: Stack) -> str:
 
 Try:
   curl '{url}/analytics/cost-breakdown?period=week&group_by=model'
-  curl '{url}/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=50000'
+  curl '{url}/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=45000'
   curl '{url}/analytics/anomalies'
   curl '{url}/analytics/recommendations'
 

@@ -140,14 +140,17 @@ def exporter(engine: AnalyticsEngine) -> Finding:
     if down:
         names = ", ".join(sorted(sample.labels.get("instance", "?") for sample in down)[:5])
         return Finding(
-            "warn", "exporter", f"{len(down)} targets do not answer: {names}", "see /targets of Prometheus"
+            "warn",
+            "exporter",
+            f"targets that do not answer: {len(down)} ({names})",
+            "see /targets of Prometheus",
         )
     unscraped = len(engine.client.query(f"{_EXPORTERS} unless on (job, instance) up", now).samples)
     if unscraped:
         detail = f"{len(found)} have samples of the last minutes; Prometheus scrapes {len(found) - unscraped} of them"
         advice = "what replay or remote write wrote does not go on; add live exporters to scrape_configs"
         return Finding("warn", "exporter", detail, advice)
-    return Finding("ok", "exporter", f"{len(found)} targets are scraped")
+    return Finding("ok", "exporter", f"targets that are scraped: {len(found)}")
 
 
 def rules(engine: AnalyticsEngine) -> Finding:
@@ -245,7 +248,7 @@ def alertmanager(engine: AnalyticsEngine) -> Finding:
     if not active:
         advice = "name it under alerting: in prometheus.yml, or nobody hears of an alert"
         return Finding("warn", "Alertmanager", "Prometheus sends its alerts nowhere", advice)
-    return Finding("ok", "Alertmanager", f"Prometheus sends its alerts to {len(active)}")
+    return Finding("ok", "Alertmanager", f"Alertmanagers that Prometheus sends its alerts to: {len(active)}")
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -84,7 +84,7 @@ def gather(engine: AnalyticsEngine, period: Period, group_by: Any, window_name: 
     asked: list[Callable[[], Any]] = [
         partial(engine.cost_breakdown, period, group_by, window),
         partial(engine.compare_to_baseline, period, None, window),
-        partial(engine.trend, "cost", bin_length, bins),
+        partial(engine.trend, "cost", bin_length, bins, window.end if window else None),
     ]
     return Report(*Threads(len(asked), "report").map(lambda ask: ask(), asked))
 
@@ -134,7 +134,7 @@ def sparkline(points: Sequence[Point]) -> str:
 
 
 def _bins_of(window: Window) -> tuple[Period, int]:
-    """Days for a window of more than two days, hours for a shorter one; the trend ends now."""
+    """Days for a window of more than two days, hours for a shorter one; they end with the window."""
     days = window.seconds / 86_400
     return ("day", min(60, max(2, round(days)))) if days > 2 else ("hour", 24)
 
@@ -162,8 +162,12 @@ def _breakdown(cost: CostBreakdown) -> Table:
     table.add_column("dollars", justify="right")
     table.add_column("share", justify="right")
     rows = list(cost.breakdown.items())
+    unpriced = cost.unpriced_requests or {}
     for name, value in rows[:MAX_ROWS]:
-        table.add_row(Text(name), dollars(value), _share(value, cost.total_cost))
+        if value == 0 and unpriced.get(name):  # not known is not zero
+            table.add_row(Text(name), "no price", "-")
+        else:
+            table.add_row(Text(name), dollars(value), _share(value, cost.total_cost))
     if len(rows) > MAX_ROWS:
         rest = sum(value for _, value in rows[MAX_ROWS:])
         table.add_row(f"({len(rows) - MAX_ROWS} more)", dollars(rest), _share(rest, cost.total_cost))
@@ -193,7 +197,9 @@ def _trend(trend: Trend) -> Text:
     unit = "day" if hours >= 24 else "hour"
     known = [point.value for point in trend.points if point.value is not None]
     top = f"highest {dollars(max(known))}" if known else "nothing was scraped"
-    return Text(f"\nCost of the last {len(trend.points)} {unit}s: {sparkline(trend.points)}  {top}")
+    return Text(
+        f"\nCost of {len(trend.points)} {unit}s to {trend.end:%d %b}: {sparkline(trend.points)}  {top}"
+    )
 
 
 def _trust(trust: Trust) -> Text:

@@ -3,10 +3,20 @@
 from asahi_analytics.composer.composer import Composer
 from asahi_analytics.composer.listener import Listener
 from asahi_analytics.composer.rounds import Asking
-from asahi_analytics.composer.values import Ask, Gap, SeriesAsk, Sums, SumSeries, Trust
+from asahi_analytics.composer.values import (
+    SOURCE_SEPARATOR,
+    Ask,
+    Gap,
+    SeriesAsk,
+    Sums,
+    SumSeries,
+    Trust,
+    joined,
+)
 from asahi_analytics.tiles import RuleParameters
 
 __all__ = [
+    "SOURCE_SEPARATOR",
     "Ask",
     "Asking",
     "Composer",
@@ -17,4 +27,5 @@ __all__ = [
     "SumSeries",
     "Sums",
     "Trust",
+    "joined",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -12,7 +11,7 @@ import numpy as np
 from asahi_analytics.composer.presence import LOOKBACK, scraped_bins, scraped_seconds, spans_of
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece, look_in, moment, pieces
-from asahi_analytics.composer.values import Gap
+from asahi_analytics.composer.values import Gap, joined
 from asahi_analytics.promql import duration
 from asahi_analytics.tiles import PART, RESTARTS, SCRAPED, SCRAPES_STATE, RuleParameters
 from asahi_analytics.windows import Window
@@ -47,7 +46,7 @@ def coverage(rules: RuleParameters, window: Window) -> Asking[Coverage]:
     known = [part.scraped for part in parts if part.scraped is not None]
     resets = [part.resets for part in parts if part.resets is not None]
     gaps = tuple(gap for part in parts for gap in part.gaps)
-    return Coverage(sum(known) if any(known) else None, sum(resets) if resets else None, _merged(gaps))
+    return Coverage(sum(known) if any(known) else None, sum(resets) if resets else None, joined(gaps))
 
 
 def _of_piece(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
@@ -100,14 +99,3 @@ def _from_bins(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
         for first, last in spans_of(~present)
     )
     return Coverage(length * float(present.mean()), None, gaps)
-
-
-def _merged(gaps: Sequence[Gap]) -> tuple[Gap, ...]:
-    """Join gaps that touch."""
-    joined: list[Gap] = []
-    for gap in gaps:
-        if joined and joined[-1].end >= gap.start:
-            joined[-1] = Gap(start=joined[-1].start, end=gap.end)
-        else:
-            joined.append(gap)
-    return tuple(joined)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,6 +14,8 @@ from asahi_analytics.windows import Window
 
 TOTAL: Final = "total"
 """The one name in the index of a sum over every label."""
+SOURCE_SEPARATOR: Final = ", "
+"""What stands between the sources of a trust."""
 
 
 class Gap(BaseModel):
@@ -46,6 +48,17 @@ class Trust(BaseModel):
     warnings: list[str] = Field(
         default_factory=list, description="What the backend or the composer has to say."
     )
+
+
+def joined(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    """Return ``gaps`` in order of time, those that touch or overlap as one."""
+    found: list[Gap] = []
+    for gap in sorted(gaps, key=lambda each: each.start):
+        if found and found[-1].end >= gap.start:
+            found[-1] = Gap(start=found[-1].start, end=max(found[-1].end, gap.end))
+        else:
+            found.append(gap)
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ DATA: Final[Mapping[str, tuple[str, ...]]] = {
     "/analytics/cost-breakdown?period=month&group_by=user": ("total_cost", "breakdown"),
     "/analytics/cost-breakdown?period=hour&group_by=tier": ("breakdown",),
     "/analytics/trends?metric=cost&period=day&intervals=30": ("points",),
-    "/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=50000": ("predicted_cost",),
+    "/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=45000": ("predicted_cost",),
     "/analytics/budgets": ("budgets",),
     "/analytics/anomalies": ("anomalies",),
     "/analytics/recommendations": ("recommendations",),

@@ -119,7 +119,10 @@ def test_nothing_scraped_is_two_hundred_with_a_warning_and_no_number_that_is_not
         ("period=day&window=today", "give period or window, not both"),
         ("window=tomorrow", "today, yesterday, month-to-date, last-month"),
         ("window=" + "x" * 200, "window must be"),
-        ("window=2026-03-11T00:00:00Z,2026-03-12T00:00:00Z", "start must be in the past"),
+        (
+            "window=2026-03-11T00:00:00Z,2026-03-12T00:00:00Z",
+            "start must be in the past; got 2026-03-11T00:00:00Z, and now is 2026-03-10T12:00:00Z",
+        ),
         ("group_by=%FF", "must be UTF-8"),
         ("&".join(f"a{number}=1" for number in range(60)), "at most 50 parameters"),
     ],
@@ -128,6 +131,14 @@ def test_parameters_that_cannot_be_used_are_explained(client, query, words) -> N
     response = client.get(f"/analytics/cost-breakdown?{query}")
     assert response.status_code == 400
     assert words in problem(response)["detail"]
+
+
+@pytest.mark.parametrize(
+    "window", ["tomorrow", "2026-03-11T00:00:00Z,2026-03-12T00:00:00Z", "2026-03-01,2026-03-02"]
+)
+def test_a_window_that_cannot_be_used_is_named_as_the_parameter(client, window) -> None:
+    document = problem(client.get(f"/analytics/cost-breakdown?window={window}"))
+    assert document["parameters"] == [{"name": "window", "detail": document["detail"]}]
 
 
 def test_a_problem_lists_each_parameter_with_what_is_allowed(client) -> None:

@@ -16,7 +16,7 @@ from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.models import Point
 from asahi_analytics.prometheus import PrometheusClient
-from support.ledger_composer import NOON, LedgerComposer, request
+from support.ledger_composer import NOON, Entry, LedgerComposer, request
 
 ENTRIES = [
     *request(NOON, model="a-model-with-a-name-that-is-longer-than-the-terminal-" * 3, cost=9.5, saved=0.5),
@@ -52,7 +52,7 @@ def test_a_report_holds_totals_breakdown_savings_trend_and_trust_in_80_columns()
     ):
         assert words in text
     assert "2026-03-09 12:00 to 2026-03-10 12:00 UTC" in text
-    assert "Cost of the last 24 hours" in text
+    assert "Cost of 24 hours to 10 Mar" in text
     assert "scraped 100 %" in text
 
 
@@ -70,10 +70,27 @@ def test_nothing_counted_is_said_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("window", "unit"),
-    [("last-month", "days"), ("today", "hours"), ("2026-03-01T00:00:00Z,2026-03-08T00:00:00Z", "7 days")],
+    [
+        ("last-month", "28 days to 01 Mar"),
+        ("today", "24 hours to 10 Mar"),
+        ("2026-03-01T00:00:00Z,2026-03-08T00:00:00Z", "7 days to 08 Mar"),
+    ],
 )
 def test_the_trend_fits_the_window(window, unit) -> None:
     assert unit in text_of(made(), window_name=window)
+
+
+def test_a_model_without_a_price_is_not_called_free() -> None:
+    entries = [
+        *request(NOON, model="priced", cost=2.0),
+        *request(NOON, model="house", cost=0.0),
+        Entry(NOON, "unpriced_requests", {"model": "house"}, 1.0),
+        *request(NOON, model="free", cost=0.0),
+    ]
+    rows = {line.split()[1]: line for line in text_of(made(entries)).splitlines() if line.startswith("│ ")}
+    assert "no price" in rows["house"]
+    assert "$0.00" in rows["free"]
+    assert "$2.00" in rows["priced"]
 
 
 def test_a_window_that_is_not_known_is_refused() -> None:

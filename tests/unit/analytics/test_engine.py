@@ -273,18 +273,20 @@ def test_percentiles_are_near_the_true_ones_and_told_by_model() -> None:
 
 
 def test_trust_goes_as_far_as_the_worst_sum() -> None:
-    early, late = (Gap(start=NOON - timedelta(hours=back), end=NOON) for back in (2, 1))
+    first, early, late = (
+        Gap(start=NOON - timedelta(hours=back), end=NOON - timedelta(hours=back - 2)) for back in (9, 3, 2)
+    )
     one = Trust(scraped_ratio=0.9, gaps=[late], resets=1, repaired_ratio=0.0, source="a", warnings=["x"])
     two = Trust(
-        scraped_ratio=0.8, gaps=[early, late], unpriced_ratio=0.1, source="a and b", warnings=["x", "y"]
+        scraped_ratio=0.8, gaps=[first, early], unpriced_ratio=0.1, source="a, b", warnings=["x", "y"]
     )
     assert merged([one, two]) == Trust(
         scraped_ratio=0.8,
-        gaps=[early, late],
+        gaps=[first, Gap(start=early.start, end=late.end)],
         resets=1,
         repaired_ratio=0.0,
         unpriced_ratio=0.1,
-        source="a and b",
+        source="a, b",
         warnings=["x", "y"],
     )
     assert merged([]) == Trust()
