@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from asahi_analytics.composer import SOURCE_SEPARATOR, Trust, joined
+from asahi_analytics.composer import SEE_GAPS, SOURCE_SEPARATOR, Gap, Trust, joined
+from asahi_analytics.windows import Window
 
 Item = TypeVar("Item")
 
@@ -24,6 +25,23 @@ def merged(trusts: Sequence[Trust]) -> Trust:
         unpriced_ratio=max(_known(trust.unpriced_ratio for trust in trusts), default=None),
         source=SOURCE_SEPARATOR.join(dict.fromkeys(_sources(trusts))),
         warnings=list(dict.fromkeys(words for trust in trusts for words in trust.warnings)),
+    )
+
+
+def within(trust: Trust, window: Window) -> Trust:
+    """Return what ``trust`` says of ``window``, a part of its own: scraped is what lies in none of its gaps."""
+    gaps = [
+        Gap(start=max(gap.start, window.start), end=min(gap.end, window.end))
+        for gap in trust.gaps
+        if gap.start < window.end and gap.end > window.start
+    ]
+    missing = sum((gap.end - gap.start).total_seconds() for gap in gaps)
+    return trust.model_copy(
+        update={
+            "gaps": gaps,
+            "scraped_ratio": None if trust.scraped_ratio is None else 1.0 - missing / window.seconds,
+            "warnings": [words for words in trust.warnings if gaps or words != SEE_GAPS],
+        }
     )
 
 

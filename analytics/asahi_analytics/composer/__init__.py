@@ -4,6 +4,7 @@ from asahi_analytics.composer.composer import Composer
 from asahi_analytics.composer.listener import Listener
 from asahi_analytics.composer.rounds import Asking
 from asahi_analytics.composer.values import (
+    SEE_GAPS,
     SOURCE_SEPARATOR,
     Ask,
     Gap,
@@ -16,6 +17,7 @@ from asahi_analytics.composer.values import (
 from asahi_analytics.tiles import RuleParameters
 
 __all__ = [
+    "SEE_GAPS",
     "SOURCE_SEPARATOR",
     "Ask",
     "Asking",

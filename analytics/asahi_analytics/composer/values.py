@@ -18,6 +18,9 @@ SOURCE_SEPARATOR: Final = ", "
 """What stands between the sources of a trust."""
 
 
+SEE_GAPS: Final = "nothing was scraped in parts of the window; see gaps"
+
+
 class Gap(BaseModel):
     """A time in which nothing was scraped; what happened in it shows at its end."""
 

@@ -27,7 +27,7 @@ from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import METHODS, Method, SeriesForecast, forecast_series
 from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
 from asahi_analytics.models import GroupBy
-from asahi_analytics.trusts import merged
+from asahi_analytics.trusts import merged, within
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
@@ -256,6 +256,8 @@ def _common(
     """The fields of every forecast; ``used`` are the days that count, NaN the missing ones."""
     coverage = float(used.notna().mean()) if len(used) else None
     days = question.horizon_days
+    since = used.index[0].to_pydatetime() if len(used) else None
+    trust = within(history.trust, Window(since, history.today)) if since else history.trust
     return {
         "period": "today" if days == 1 else f"{days} days, today the first",
         "start": history.today,
@@ -264,11 +266,11 @@ def _common(
         "confidence": question.confidence,
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
-        "warning": _warning(used, history.trust, days),
+        "warning": _warning(used, trust, days),
         "method": method,
         "history_days": len(used),
         "history_coverage": coverage,
-        "trust": history.trust,
+        "trust": trust,
     }
 
 

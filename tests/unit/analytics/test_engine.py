@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.composer import Gap, Trust
+from asahi_analytics.composer import SEE_GAPS, Gap, Trust
 from asahi_analytics.engine import (
     GROUPS,
     MAX_DRIVERS,
@@ -22,7 +22,7 @@ from asahi_analytics.figures import divided, finite, percent, split
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import Settings
 from asahi_analytics.trends import METRICS
-from asahi_analytics.trusts import merged
+from asahi_analytics.trusts import merged, within
 from asahi_analytics.windows import Window
 from support.ledger_composer import NOON, Entry, LedgerComposer, lookup, request
 
@@ -308,3 +308,18 @@ def test_a_stepped_clock_stands_still_within_a_step() -> None:
     now = stepped(lambda: datetime.fromtimestamp(next(moments), UTC), 5.0)
     assert [now().timestamp() for _ in range(3)] == [10.0, 10.0, 15.0]
     assert stepped(utc_now, 0.0) is utc_now
+
+
+def test_the_trust_of_a_part_of_a_window_tells_of_its_own_gaps_only():
+    def at(hour: int) -> datetime:
+        return datetime(2026, 3, 10, hour, tzinfo=UTC)
+
+    gaps = [Gap(start=at(0), end=at(8)), Gap(start=at(10), end=at(11))]
+    trust = Trust(scraped_ratio=0.25, gaps=gaps, unpriced_ratio=0.1, warnings=[SEE_GAPS, "else"])
+    part = within(trust, Window(at(6), at(12)))
+    assert part.gaps == [Gap(start=at(6), end=at(8)), gaps[1]]
+    assert part.scraped_ratio == pytest.approx(0.5)
+    assert (part.unpriced_ratio, part.warnings) == (0.1, [SEE_GAPS, "else"])
+    whole = within(trust, Window(at(8), at(10)))
+    assert (whole.scraped_ratio, whole.gaps, whole.warnings) == (1.0, [], ["else"])
+    assert within(Trust(), Window(at(8), at(10))) == Trust()
