@@ -25,6 +25,11 @@ FESTIVE: Final = frozenset({(12, 24), (12, 25), (12, 26), (1, 1)})
 """Months and days on which most of the world's offices and shops rest."""
 
 
+def festive(days: pd.DatetimeIndex) -> NDArray[np.bool_]:
+    """Return which of ``days`` are festive."""
+    return np.array([day in FESTIVE for day in zip(days.month, days.day, strict=True)], dtype=bool)
+
+
 class TooShort(NotEnoughData, ValueError):  # noqa: N818  (as its parent)
     """The history holds too few finite values; the message says how many there are and how many it takes."""
 
@@ -52,9 +57,7 @@ class History:
 
     def festive(self, horizon: int) -> NDArray[np.bool_]:
         """Return (horizon,) which of the days after the history are festive; hours never are."""
-        ahead = self.future(horizon)
-        days = zip(ahead.month, ahead.day, strict=True)
-        return np.array([not self.hourly and day in FESTIVE for day in days], dtype=bool)
+        return festive(self.future(horizon)) & (not self.hourly)
 
 
 def check_history(history: pd.Series) -> History:

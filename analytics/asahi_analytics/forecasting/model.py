@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 import pandas as pd
@@ -20,11 +21,11 @@ from asahi_analytics.forecasting.answers import (
 )
 from asahi_analytics.forecasting.backtest import backtest
 from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily
-from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence
+from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence, festive
 from asahi_analytics.forecasting.months import MonthReader, missing_days
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
-from asahi_analytics.forecasting.series import METHODS, Method, SeriesForecast, forecast_series
+from asahi_analytics.forecasting.series import AVERAGE, METHODS, Method, SeriesForecast, forecast_series
 from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
 from asahi_analytics.models import GroupBy
 from asahi_analytics.trusts import merged, within
@@ -266,7 +267,7 @@ def _common(
         "confidence": question.confidence,
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
-        "warning": _warning(used, trust, days),
+        "warning": " ".join([*_limits(used, trust, days), *_festive(history.today, days, method)]) or None,
         "method": method,
         "history_days": len(used),
         "history_coverage": coverage,
@@ -274,11 +275,19 @@ def _common(
     }
 
 
-def _warning(used: pd.Series, trust: Trust, horizon: int) -> str | None:
-    """Everything that limits the forecast, as sentences; None when nothing does."""
+def _festive(today: datetime, horizon: int, method: str) -> list[str]:
+    """What is said of a forecast that holds days unlike others."""
+    ahead = festive(pd.date_range(today, periods=horizon))
+    if method != AVERAGE or not ahead.any():
+        return []
+    return ["24 to 26 December and 1 January are taken to be quieter, and are less sure."]
+
+
+def _limits(used: pd.Series, trust: Trust, horizon: int) -> list[str]:
+    """Everything that limits the forecast, as sentences."""
     count = int(used.count())
     if count < FEWEST:
-        return f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."
+        return [f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."]
     words = []
     if count < SHORT_DAYS:
         words.append(f"Only {count} whole days of history: weekdays and trends cannot be told apart yet.")
@@ -289,4 +298,4 @@ def _warning(used: pd.Series, trust: Trust, horizon: int) -> str | None:
         words.append(
             f"{100 * trust.unpriced_ratio:.2g} % of requests had no price and are not in these dollars."
         )
-    return " ".join(words) or None
+    return words

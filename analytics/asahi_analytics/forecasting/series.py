@@ -23,6 +23,8 @@ from asahi_analytics.forecasting.structural import DAILY, HOURLY, structural
 
 Method = Literal["auto", "ema", "linear"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
+AVERAGE: Final = "structural average"
+"""What the method of a long enough history is called."""
 FEW: Final = 10
 """Days below which only a flat level is forecast: weekdays cannot be told from chance yet."""
 FEW_HOURS: Final = 24
@@ -103,7 +105,7 @@ def _active(history: History, values: Array, horizon: int) -> tuple[Outlook, str
     if count < (FEW_HOURS if history.hourly else FEW):
         return flat(values, horizon), f"flat: only {count} values since the first spend"
     options = HOURLY if history.hourly else DAILY
-    return structural(values, options, history.festive(horizon)), "structural average"
+    return structural(values, options, history.festive(horizon)), AVERAGE
 
 
 def _answer(history: History, horizon: int, confidence: float, outlook: Outlook, name: str) -> SeriesForecast:

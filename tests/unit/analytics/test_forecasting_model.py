@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asahi_analytics.composer import Gap, Trust
+from asahi_analytics.composer import SEE_GAPS, Gap, Trust
 from asahi_analytics.errors import NAMES_SHOWN, UnknownName, UserInputError
 from asahi_analytics.forecasting import BadInput, ForecastingModel, forecast_series
 from asahi_analytics.forecasting.backtest import LEAST_TRAINING, MAX_FOLDS, backtest
@@ -374,3 +374,17 @@ def test_without_gaps_the_frame_is_copied_as_it_is() -> None:
 
 def test_bad_input_is_a_user_error() -> None:
     assert issubclass(BadInput, UserInputError)
+
+
+def test_days_that_are_taken_to_be_quieter_are_named() -> None:
+    known, words = model({"m": daily(120)}, 120), "24 to 26 December and 1 January"
+    assert words not in known.predict_cost(294).warning  # up to 23 December
+    assert words in known.predict_cost(295).warning
+    assert words not in known.predict_cost(295, method="linear").warning
+
+
+def test_trust_begins_with_the_history_that_is_used() -> None:
+    before = Gap(start=TODAY - 120 * DAY, end=TODAY - 40 * DAY)
+    trust = Trust(scraped_ratio=0.33, gaps=[before], warnings=[SEE_GAPS])
+    answer = model({"m": daily(40)}, 40, trust).predict_cost(30)
+    assert (answer.trust.scraped_ratio, answer.trust.gaps, answer.trust.warnings) == (1.0, [], [])
