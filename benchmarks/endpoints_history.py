@@ -151,7 +151,7 @@ def _recorded(
     family: Family, counters: list[CounterSamples], grid: Grid, rules: RuleParameters
 ) -> Iterator[HistorySeries]:
     """What the rules record: the copies at their full rate, the state where it is read."""
-    step_ms = round(rules.interval_of(family).total_seconds() * 1000)
+    step_ms = round(rules.state_interval.total_seconds() * 1000)
     for level in levels_of(family, rules):
         copied_ms = grid.every(round(level.grid.total_seconds() * 1000))
         found = recorded_history(family, counters, copied_ms, rules)

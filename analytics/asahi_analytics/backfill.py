@@ -203,7 +203,7 @@ def _as_of(times_ms: Milliseconds, values: Floats, moments_ms: Milliseconds) -> 
 
 
 def _check_grid(family: Family, snapshots_ms: Milliseconds, rules: RuleParameters) -> None:
-    interval_ms = round(rules.interval_of(family).total_seconds() * 1000)
+    interval_ms = round(rules.state_interval.total_seconds() * 1000)
     if snapshots_ms.size < 2 or np.any(snapshots_ms % interval_ms) or np.any(np.diff(snapshots_ms) <= 0):
         raise UserInputError(
             f"{family.name} needs two or more ascending snapshots that are multiples of {interval_ms} ms"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asahi_analytics import bases, hours, levels, tiles
+from asahi_analytics import bases, hours, levels, minutes, tiles
 from asahi_analytics.tiles import RuleParameters
 
 
@@ -12,5 +12,6 @@ def rule_files(rules: RuleParameters | None = None) -> dict[str, str]:
         **tiles.rule_files(rules),
         **levels.rule_files(rules),
         **bases.rule_files(rules),
+        **minutes.rule_files(rules),
         **hours.rule_files(rules),
     }

@@ -97,7 +97,7 @@ def quick_thresholds() -> thresholds.Thresholds:
 def write_rules(folder: Path) -> list[Path]:
     second = timedelta(seconds=1)
     parameters = tiles.RuleParameters(
-        interval=second, slow_interval=2 * second, settle=second, scrape_interval=second
+        interval=second, state_interval=2 * second, settle=second, scrape_interval=second
     )
     folder.mkdir()
     files = {**tiles.rule_files(parameters), **generator.rule_files(quick_thresholds())}

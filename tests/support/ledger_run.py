@@ -58,7 +58,7 @@ class Plan:
     rules: RuleParameters = field(
         default_factory=lambda: RuleParameters(
             interval=timedelta(seconds=2),
-            slow_interval=timedelta(seconds=4),
+            state_interval=timedelta(seconds=4),
             settle=timedelta(seconds=2),
             lookback=timedelta(seconds=60),
             state_lookback=timedelta(seconds=300),
