@@ -35,48 +35,45 @@ class Minutes:
         """The name of the totals of the state, while no base stands."""
         return f"asahi:{self.family.name}:steps"
 
-    def running(self) -> str:
-        """Return the recording rule of the totals."""
-        labels, base = by_clause(self.family.labels), Base(self.family, self.rules)
-        held, interval = duration(HELD * self.rules.state_interval), duration(self.rules.state_interval)
-        stands = f'label_replace({base.certified} * 0 + 1, "{LEVEL}", "now", "", "")'
-        now = f"{base.total(self.family.labels)} * on () group_left ({LEVEL}) {stands}"
-        before = f"last_over_time({self.family.running}[{held}] offset -{duration(self.rules.settle)})"
-        steps = f"last_over_time({self.steps}[{interval}])"
+    @property
+    def step(self) -> dict[str, Any]:
+        """The recording rule of these, to be evaluated after the state."""
+        stands = at_grid(self._base.certified, self.rules.interval, self.rules.settle)
+        total = f"{recorded_total(self.family, self.rules)} unless on () {stands}"
+        return {"record": self.steps, "expr": total, "labels": {LEVEL: "steps"}}
+
+    @property
+    def running(self) -> dict[str, Any]:
+        """The recording rule of the totals."""
+        labels, interval = by_clause(self.family.labels), self.rules.state_interval
+        stands = f'label_replace({self._base.certified} * 0 + 1, "{LEVEL}", "now", "", "")'
+        now = f"{self._base.total(self.family.labels)} * on () group_left ({LEVEL}) {stands}"
+        held, settle = duration(HELD * interval), duration(self.rules.settle)
+        before = f"last_over_time({self.family.running}[{held}] offset -{settle})"
+        steps = f"last_over_time({self.steps}[{duration(interval)}])"
         highest = f"max {labels} ({now} or {before} or {steps})"
-        return at_grid(highest, self.rules.interval, self.rules.settle)
+        return {
+            "record": self.family.running,
+            "expr": at_grid(highest, self.rules.interval, self.rules.settle),
+        }
 
-    def state(self) -> str:
-        """Return the recording rule of the totals of the state."""
-        stands = at_grid(Base(self.family, self.rules).certified, self.rules.interval, self.rules.settle)
-        return f"{recorded_total(self.family, self.rules)} unless on () {stands}"
-
-
-def rule_groups(family: Family, rules: RuleParameters) -> list[dict[str, Any]]:
-    """Return the groups of rules of ``family``, if it is kept by the minute."""
-    if family.name not in MINUTE_FAMILIES:
-        return []
-    minutes = Minutes(family, rules)
-    steps = {"record": minutes.steps, "expr": minutes.state(), "labels": {LEVEL: "steps"}}
-    return [
-        {
-            "name": f"asahi_minutes_{family.name}",
-            "interval": duration(rules.interval),
-            "rules": [{"record": family.running, "expr": minutes.running()}],
-        },
-        {
-            "name": f"asahi_steps_{family.name}",
-            "interval": duration(rules.state_interval),
-            "rules": [steps],
-        },
-    ]
+    @property
+    def _base(self) -> Base:
+        return Base(self.family, self.rules)
 
 
 def rule_files(
     rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
 ) -> dict[str, str]:
     """Return the text of each rule file by its name."""
-    groups = [
-        group for family in families.values() for group in rule_groups(family, rules or RuleParameters())
-    ]
+    rules = rules or RuleParameters()
+    kept = (Minutes(family, rules) for family in families.values() if family.name in MINUTE_FAMILIES)
+    groups = (
+        {
+            "name": f"asahi_minutes_{each.family.name}",
+            "interval": duration(rules.interval),
+            "rules": [each.running],
+        }
+        for each in kept
+    )
     return {"asahi_minutes.yml": rules_text(groups)}

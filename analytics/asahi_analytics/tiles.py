@@ -19,15 +19,14 @@ last multiple of the evaluation interval that is ``settle`` ago, so that every t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration
-from asahi_analytics.rule_text import rules_text
-from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import REQUESTS, STORE, STORE_CREATED, Family
 
 PART: Final = "part"
 SEEN: Final = "seen"
@@ -335,18 +334,6 @@ def recorded_total(family: Family, rules: RuleParameters) -> str:
     return f'max without ({PART}) (last_over_time({state_metric(family)}{{{PART}="{RUNNING}"}}[{recent}]))'
 
 
-def rule_group(family: Family, rules: RuleParameters) -> dict[str, Any]:
-    """Return the group of rules of ``family``; what is recorded by the minute is in ``minutes``."""
-    recorded = [{"record": state_metric(family), "expr": state_expression(family, rules)}]
-    if family.name not in MINUTE_FAMILIES:
-        recorded.append({"record": family.running, "expr": recorded_total(family, rules)})
-    return {
-        "name": f"asahi_{family.name}",
-        "interval": duration(rules.state_interval),
-        "rules": recorded,
-    }
-
-
 def scrapes_expression(rules: RuleParameters) -> str:
     """Return the rule that counts the seconds in which any exporter was scraped, and the restarts seen."""
     interval, settle = rules.interval, duration(rules.settle)
@@ -383,12 +370,3 @@ def scrapes_group(rules: RuleParameters) -> dict[str, Any]:
     """Return the group that tells how completely the exporters were scraped."""
     rule = {"record": SCRAPES_STATE, "expr": scrapes_expression(rules)}
     return {"name": "asahi_scrapes", "interval": duration(rules.interval), "rules": [rule]}
-
-
-def rule_files(
-    rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
-) -> dict[str, str]:
-    """Return the text of each rule file by its name."""
-    rules = rules or RuleParameters()
-    groups = [scrapes_group(rules), *(rule_group(family, rules) for family in families.values())]
-    return {"asahi_totals.yml": rules_text(groups)}

@@ -43,7 +43,7 @@ def minutes(request, tmp_path_factory):
 
 
 def since_first(series, start, truth):
-    """When, what was recorded and what was counted since ``FIRST``: what a memory held before the run is in no total."""
+    """When, what was recorded and counted since ``FIRST``: what a memory held before the run is in no total."""
     times = np.asarray(series.times) - start
     snapshots = ((times - 15) // 60 * 60).astype(int)
     begun, counted = int(np.searchsorted(snapshots, FIRST)), truth[series.labels["phase"]]

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from asahi_analytics import bases, minutes, tiles
+from asahi_analytics import bases, minutes, recording, tiles
 from asahi_analytics.bases import Base
 from asahi_analytics.composer import Composer
 from asahi_analytics.composer.raw import RawSums
@@ -49,11 +49,13 @@ class Simulation:
         self.start = (math.floor(time.time() / 3600) - 8) * 3600.0
         self.phase = phase
         self.interval = rules.state_interval.total_seconds()
-        self._rules = _rules_of(tiles.rule_files(rules, {family: self.family}))
-        self._bases = _rules_of(bases.rule_files(rules, {family: self.family}))
-        self._minutes, self._steps = (
-            _rules_in([group]) for group in minutes.rule_groups(self.family, rules) or ({}, {})
-        )
+        of_family = {family: self.family}
+        self._rules = [
+            tiles.scrapes_group(rules)["rules"][0],
+            *recording.totals_group(self.family, rules)["rules"],
+        ]
+        self._bases = _rules_of(bases.rule_files(rules, of_family))
+        self._minutes = _rules_of(minutes.rule_files(rules, of_family))
         self._scrapes: list[tuple[float, list[HistorySeries]]] = []
 
     def at(self, seconds: float) -> datetime:
@@ -92,7 +94,6 @@ class Simulation:
         turns = [(self.interval, self.phase, self._rules), (grid, self.phase % grid, self._bases)]
         if by_minute is not None:
             turns.append((self.rules.interval.total_seconds(), by_minute, self._minutes))
-            turns.append((self.interval, by_minute, self._steps))
         due: dict[float, list[Rule]] = defaultdict(list)
         for interval, phase, rules in turns:
             first = math.ceil((self.start + begin - phase) / interval)
@@ -141,11 +142,8 @@ class Simulation:
 
 
 def _rules_of(files: Mapping[str, str]) -> list[Rule]:
-    return _rules_in([group for text in files.values() for group in yaml.safe_load(text)["groups"]])
-
-
-def _rules_in(groups: Iterable[Mapping[str, Any]]) -> list[Rule]:
-    return [rule for group in groups for rule in group.get("rules", ())]
+    groups = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def _unnamed(labels) -> dict[str, str]:

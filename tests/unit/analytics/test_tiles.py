@@ -9,11 +9,10 @@ import pytest
 import yaml
 
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.recording import rule_files, totals_group
 from asahi_analytics.tiles import (
     MINUTE_FAMILIES,
     RuleParameters,
-    rule_files,
-    rule_group,
     state_expression,
     terms_at_query_time,
 )
@@ -26,8 +25,8 @@ def test_every_family_has_a_group_with_its_state_and_its_running_total():
     groups = {group["name"]: group for group in yaml.safe_load(rule_files()["asahi_totals.yml"])["groups"]}
     for family in FAMILIES.values():
         records = [rule["record"] for rule in groups[f"asahi_{family.name}"]["rules"]]
-        running = [] if family.name in MINUTE_FAMILIES else [f"asahi:{family.name}:running"]
-        assert records == [f"asahi:{family.name}:state", *running]
+        total = "steps" if family.name in MINUTE_FAMILIES else "running"
+        assert records == [f"asahi:{family.name}:state", f"asahi:{family.name}:{total}"]
 
 
 def test_the_committed_rules_are_those_that_are_generated():
@@ -36,7 +35,7 @@ def test_the_committed_rules_are_those_that_are_generated():
 
 def test_state_is_carried_at_its_own_interval():
     rules = RuleParameters(state_interval=timedelta(minutes=10), lookback=timedelta(minutes=20))
-    assert {rule_group(family, rules)["interval"] for family in FAMILIES.values()} == {"600s"}
+    assert {totals_group(family, rules)["interval"] for family in FAMILIES.values()} == {"600s"}
     assert set(FAMILIES) > MINUTE_FAMILIES
 
 
