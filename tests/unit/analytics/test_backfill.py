@@ -7,8 +7,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.backfill import CounterSamples, recorded_history, recorded_scrapes, snapshot_grid
+from asahi_analytics.backfill import (
+    CounterSamples,
+    recorded_copies,
+    recorded_history,
+    recorded_scrapes,
+    snapshot_grid,
+)
 from asahi_analytics.errors import NotEnoughData, UserInputError
+from asahi_analytics.levels import levels_of
 from asahi_analytics.tiles import RuleParameters
 from asahi_exporter.conventions import FAMILIES
 
@@ -126,3 +133,13 @@ def test_the_time_that_any_exporter_was_scraped_is_counted_and_an_outage_is_not(
 @pytest.mark.parametrize("times_s", [[], [[]], [[61, 90]]])
 def test_too_few_scrapes_record_nothing(times_s):
     assert scrapes(*times_s) == {}
+
+
+def test_copies_by_the_minute_are_of_moments_between_snapshots():
+    whole = levels_of(SAVINGS, RuleParameters())[0]
+    moments = np.arange(1, 6, dtype=np.int64) * 60_000
+    counters = [counter([1, 2, 4, 8, 16], times=moments.tolist())]
+    found = {one.labels["part"]: one for one in recorded_copies(whole, counters, moments)}
+    assert found["running"].values.tolist() == [1, 2, 4, 8, 16]
+    assert found["snapshot"].values.tolist() == [60, 120, 180, 240, 300]
+    assert (found["running"].times_ms - moments).tolist() == [15_000] * 5
