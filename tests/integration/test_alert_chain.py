@@ -100,7 +100,9 @@ def write_rules(folder: Path) -> list[Path]:
         interval=second, state_interval=2 * second, settle=second, scrape_interval=second
     )
     folder.mkdir()
-    files = {**recording.rule_files(parameters), **generator.rule_files(quick_thresholds())}
+    totals = recording.rule_files(parameters)
+    files = {name: totals[name] for name in ("asahi_totals.yml", "asahi_minutes.yml")}
+    files.update(generator.rule_files(quick_thresholds()))
     for name, text in files.items():
         (folder / name).write_text(text)
     return [folder / name for name in files]
