@@ -30,13 +30,13 @@ from asahi_analytics.tiles import (
     RuleParameters,
     state_metric,
 )
-from asahi_exporter.conventions import FAMILIES, STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import DIRECTION, FAMILIES, INPUT, STORE, STORE_CREATED, Family
 
 LEAST: Final = "1e-7"
 """A ten-millionth of a dollar: what adding up increments in floating point leaves is smaller, and is no base."""
 GROUP: Final = "asahi_bases"
-_SIGN: Final = FAMILIES["token_count_count"]
-"""Counts every request in no more than two series of a memory: it falls when the memory is set back."""
+_SIGN: Final = f'{FAMILIES["token_count_count"].source}{{{DIRECTION}="{INPUT}",{STORE}!=""}}'
+"""Counts every request in one series of a memory: it falls when the memory is set back."""
 _PLAIN_CREATED: Final = f'{STORE_CREATED.name}{{{STORE}=""}}'
 _PROCESS: Final = f"({JOB}, {INSTANCE})"
 
@@ -147,7 +147,7 @@ def any_of(doubts: Iterable[str]) -> str:
 
 def memory_set_back(back: timedelta) -> str:
     """Return in PromQL the signs that a memory was set back within ``back``."""
-    return f'resets({_SIGN.source}{{{STORE}!=""}}[{duration(back)}]) > 0'
+    return f"resets({_SIGN}[{duration(back)}]) > 0"
 
 
 def served(back: timedelta, offset: str = "") -> str:
