@@ -74,24 +74,36 @@ def work(do: Callable[[Client], Result]) -> Asking[Result]:
 
 
 def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
-    """Advance ``askings`` in step and return their results in order."""
+    """Advance ``askings`` in step and return their results in order.
+
+    One that asks only what was answered here before goes on at once: it does not fall a round behind.
+    """
     results: dict[int, Result] = {}
     waiting: dict[int, tuple[Request, ...]] = {}
+    known: dict[Request, Any] = {}
 
     def advance(number: int, answers: tuple[Any, ...] | None) -> None:
         try:
-            waiting[number] = askings[number].send(answers)  # type: ignore[arg-type]  # None starts a generator
+            while True:
+                requests = askings[number].send(answers)  # type: ignore[arg-type]  # None starts a generator
+                if not all(request in known for request in requests):
+                    break
+                answers = tuple(known[request] for request in requests)
         except StopIteration as done:
             waiting.pop(number, None)
             results[number] = done.value
+        else:
+            waiting[number] = requests
 
     for number in range(len(askings)):
         advance(number, None)
     while waiting:
-        turn = list(waiting)
-        answers = iter((yield tuple(request for number in turn for request in waiting[number])))
-        for number in turn:
-            advance(number, tuple(next(answers) for _ in waiting[number]))
+        turn = {number: waiting[number] for number in waiting}
+        asked = tuple(request for requests in turn.values() for request in requests)
+        answers = yield asked
+        known.update(zip(asked, answers, strict=True))
+        for number, requests in turn.items():
+            advance(number, tuple(known[request] for request in requests))
     return [results[number] for number in range(len(askings))]
 
 
