@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from asahi_analytics.composer.ledger import Amounts, Key, key_of
-from asahi_analytics.composer.presence import scraped_bins, spans_of
+from asahi_analytics.composer.presence import scraped_bins, scraped_seconds, spans_of
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, values, work
 from asahi_analytics.composer.runs import Piece, Run, moment
 from asahi_analytics.levels import levels_of
 from asahi_analytics.replies import Matrix, Series
-from asahi_analytics.tiles import PART, SNAPSHOT
+from asahi_analytics.tiles import PART, SNAPSHOT, state_metric
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
@@ -138,15 +138,19 @@ class Bins:
         return (yield from self._finished(amounts, plan))
 
     def _ahead(self) -> list[Asking[Any]]:
-        """Ask what a window in one run is going to need: of the copies, and of the edges that they do not hold."""
+        """Ask what a window in one run is going to need: rows of totals, and the edges that they do not hold.
+
+        Where bins are idle, it is going to need to know which of them were scraped.
+        """
         inside = np.arange(self._edges.size)
-        copies = self._copies(inside) if self._in_rows(inside) else []
         loose = self._edges[[0, -1]]
-        if copies:
-            loose = loose[loose % self._question.interval > 0]
+        if not self._in_rows(inside):
+            return [self._question.edge_ahead(float(edge)) for edge in loose]
+        state = self._state(state_metric(self._question.family))
         return [
-            *(self._row(reading, inside) for reading in copies[:1]),
-            *(self._question.edge_ahead(float(edge)) for edge in loose),
+            *(self._row(reading, inside) for reading in (*self._copies(inside), state)[:1]),
+            *(self._question.edge_ahead(float(edge)) for edge in loose[loose % self._question.interval > 0]),
+            scraped_seconds(self._question.rules, self._edges[1:], self._step),
         ]
 
     def _in_rows(self, inside: Places) -> bool:
@@ -195,8 +199,7 @@ class Bins:
 
         Copies with fewer samples are read first, then the state for what they lack, if it is much.
         """
-        after = self._question.after
-        state = Reading(run.metric, after, after, 0.0)
+        state = self._state(run.metric)
         missing = inside
         for reading in (*self._copies(inside), state):
             if missing.size > MAX_EXACT_EDGES or (missing is inside and reading is not state):
@@ -213,6 +216,10 @@ class Bins:
         interval = self._question.interval
         snapshots: Floats = np.floor(self._edges / interval + 1e-9) * interval
         return snapshots
+
+    def _state(self, metric: str) -> Reading:
+        """Every snapshot, as ``metric`` recorded it."""
+        return Reading(metric, self._question.after, self._question.after, 0.0)
 
     def _copies(self, inside: Places) -> list[Reading]:
         """The copies that hold the snapshots of edges, the one with the fewest samples first."""
