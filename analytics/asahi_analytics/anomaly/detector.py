@@ -117,7 +117,8 @@ class AnomalyDetector:
         since = now - timedelta(hours=self.config.report_hours)
         cases: list[Case] = []
         for series in judged:
-            for incident in incidents(series.values, series.scores):
+            found = incidents(series.values, series.scores) if series.found.anomalous.any() else []
+            for incident in found:
                 case = _case(series, incident)
                 if incident.end > since and not any(_covers(known, case) for known in cases):
                     cases.append(case)
@@ -144,8 +145,8 @@ def _floor(moment: datetime, step: timedelta) -> datetime:
 def _case(series: Judged, incident: Incident) -> Case:
     """Return the incident with its latest value, and what was expected where it was told."""
     span = slice(incident.first, incident.last + 1)
-    flagged = series.scores["is_anomaly"].to_numpy()[span]
-    expected = series.scores["expected"].to_numpy(np.float64)[span][flagged]
+    flagged = series.found.anomalous[span]
+    expected = series.found.expected[span][flagged]
     return Case(series, incident, float(series.values.iloc[incident.last]), float(np.median(expected)))
 
 
@@ -162,7 +163,7 @@ def _covers(known: Case, case: Case) -> bool:
 
 def _anomaly(case: Case, words: Explanation) -> Anomaly:
     incident, labels = case.incident, dict(case.judged.labels)
-    base = case.expected or float(case.judged.scores["threshold"].iloc[incident.told])
+    base = case.expected or float(case.judged.found.threshold[incident.told])
     return Anomaly(
         id=identity(case.judged.anomaly_type, labels, incident.start),
         anomaly_type=case.judged.anomaly_type,

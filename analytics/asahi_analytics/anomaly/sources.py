@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.config import AnomalyConfig, Kind
 from asahi_analytics.anomaly.models import AnomalyType
-from asahi_analytics.anomaly.scoring import score_outage, score_series
+from asahi_analytics.anomaly.scoring import Scores, outages, scored
 from asahi_analytics.quantiles import histogram_quantiles
 from asahi_exporter import conventions as names
 
@@ -67,13 +69,18 @@ NEEDS: Final[Mapping[AnomalyType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """One series with its scores; ``volume`` is what its ratio or quantile was made of."""
+    """One series and what was ``found``; ``volume`` is what its ratio or quantile was made of."""
 
     anomaly_type: AnomalyType
     labels: Mapping[str, str]
     values: pd.Series
-    scores: pd.DataFrame
+    found: Scores
     volume: pd.Series | None = field(default=None)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """What was found, in the form of ``score_series``."""
+        return self.found.frame(self.values.index)
 
     @property
     def step(self) -> timedelta:
@@ -100,25 +107,42 @@ def whole(frame: pd.DataFrame) -> pd.Series:
     return frame.sum(axis=1, min_count=1)
 
 
-def _scored(
+def _alone(
     kind: Kind,
     labels: Mapping[str, str],
     values: pd.Series,
     config: AnomalyConfig,
     volume: pd.Series | None = None,
 ) -> Judged:
-    return Judged(kind, labels, values, score_series(values, config, kind, volume), volume)
+    counts = None if volume is None else bins_of(volume).values
+    return Judged(kind, labels, values, scored(bins_of(values), config, kind, counts), volume)
+
+
+def _together(
+    kind: Kind,
+    labels: Sequence[Mapping[str, str]],
+    values: pd.DataFrame,
+    config: AnomalyConfig,
+    volumes: pd.DataFrame,
+) -> list[Judged]:
+    """Judge every column at once."""
+    bins = replace(bins_of(values.iloc[:, 0]), values=values.to_numpy(np.float64).T)
+    found = scored(bins, config, kind, volumes.to_numpy(np.float64).T)
+    return [
+        Judged(kind, each, values.iloc[:, number], found.row(number), volumes.iloc[:, number])
+        for number, each in enumerate(labels)
+    ]
 
 
 def _cost(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     cost = frames["cost"]
     if cost.empty:
         return []
-    judged = [_scored("cost_spike", {}, whole(cost), config)]
-    parts = _large(cost, config)
+    judged = [_alone("cost_spike", {}, whole(cost), config)]
     if len(cost.columns) < 2:
         return judged
-    return judged + [_scored("cost_spike", {names.MODEL: str(model)}, cost[model], config) for model in parts]
+    parts = _large(cost, config)
+    return judged + [_alone("cost_spike", {names.MODEL: str(model)}, cost[model], config) for model in parts]
 
 
 def _large(frame: pd.DataFrame, config: AnomalyConfig) -> list[str]:
@@ -133,7 +157,7 @@ def _outage(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     if frames["requests"].empty:
         return []
     requests = whole(frames["requests"])
-    return [Judged("outage", {}, requests, score_outage(requests, config))]
+    return [Judged("outage", {}, requests, outages(bins_of(requests), config))]
 
 
 def _latency(frames: Frames, config: AnomalyConfig) -> list[Judged]:
@@ -145,16 +169,17 @@ def _latency(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     tables: list[tuple[dict[str, str], pd.DataFrame]] = [({}, everything)]
     if len(by_model) > 1:
         volumes = pd.DataFrame({model: _count(table) for model, table in by_model.items()})
-        tables += [({names.MODEL: str(model)}, by_model[model]) for model in _large(volumes, config)]
-    return [_latency_of(labels, table, config) for labels, table in tables]
-
-
-def _latency_of(labels: Mapping[str, str], table: pd.DataFrame, config: AnomalyConfig) -> Judged:
-    count = _count(table)
-    latency = histogram_quantiles(table, [config.latency_quantile])[:, 0]
-    judgeable = (count >= config.min_requests).to_numpy()
-    values = pd.Series(np.where(judgeable, latency, np.nan), index=table.index)
-    return _scored("latency_spike", labels, values, config, count)
+        tables += [({names.MODEL: model}, by_model[model]) for model in _large(volumes, config)]
+    counts = pd.DataFrame({place: _count(table) for place, (_, table) in enumerate(tables)})
+    latency = pd.DataFrame(
+        {
+            place: histogram_quantiles(table, [config.latency_quantile])[:, 0]
+            for place, (_, table) in enumerate(tables)
+        },
+        index=counts.index,
+    )
+    judgeable = latency.where(counts >= config.min_requests)
+    return _together("latency_spike", [labels for labels, _ in tables], judgeable, config, counts)
 
 
 def _count(table: pd.DataFrame) -> pd.Series:
@@ -168,27 +193,27 @@ def _errors(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     requests = whole(frames["requests"]).reindex(errors.index)
     volume = requests.where(~(errors > requests), errors)
     rate = (errors / volume.where(volume > 0)).clip(0.0, 1.0)
-    return [_scored("error_rate", {}, rate, config, volume)]
+    return [_alone("error_rate", {}, rate, config, volume)]
 
 
 def _cache(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     hits, misses = frames["hits"].align(frames["misses"], join="outer", axis=1, fill_value=0.0)
-    return [
-        _ratio("cache_degradation", {names.TIER: str(tier)}, hits[tier], hits[tier] + misses[tier], config)
-        for tier in hits.columns
-    ]
+    return _ratios("cache_degradation", names.TIER, hits, (hits + misses)[hits.columns], config)
 
 
 def _quality(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     samples = frames["samples"]
+    if samples.empty:
+        return []
     points = frames["points"].reindex(columns=samples.columns, fill_value=0.0)
-    return [
-        _ratio("quality_drop", {names.MODEL: str(model)}, points[model], samples[model], config)
-        for model in ([] if samples.empty else _large(samples, config))
-    ]
+    large = _large(samples, config)
+    return _ratios("quality_drop", names.MODEL, points[large], samples[large], config)
 
 
-def _ratio(
-    kind: Kind, labels: Mapping[str, str], part: pd.Series, volume: pd.Series, config: AnomalyConfig
-) -> Judged:
-    return _scored(kind, labels, part / volume.where(volume > 0), config, volume)
+def _ratios(
+    kind: Kind, label: str, parts: pd.DataFrame, volumes: pd.DataFrame, config: AnomalyConfig
+) -> list[Judged]:
+    if volumes.empty:
+        return []
+    labels = [{label: str(name)} for name in volumes.columns]
+    return _together(kind, labels, parts / volumes.where(volumes > 0), config, volumes)
