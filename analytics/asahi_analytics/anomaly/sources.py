@@ -11,23 +11,16 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.anomaly import latency
 from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.config import AnomalyConfig, Kind
 from asahi_analytics.anomaly.models import AnomalyType
 from asahi_analytics.anomaly.scoring import Scores, outages, scored
-from asahi_analytics.quantiles import histogram_quantiles
+from asahi_analytics.latency_bins import BUCKETS
 from asahi_exporter import conventions as names
 
 LE: Final = "le"
 
-
-def le_text(bound: float) -> str:
-    """Return a bucket bound as exporters write it: ``1.0``, ``1.26``."""
-    return repr(float(bound))
-
-
-BUCKETS: Final = (*(le_text(bound) for bound in names.LATENCY_MS_BUCKETS[::2]), "+Inf")
-"""Every second bound is enough to judge by, and halves what is fetched."""
 
 Frames = Mapping[str, pd.DataFrame]
 
@@ -161,29 +154,18 @@ def _outage(frames: Frames, config: AnomalyConfig) -> list[Judged]:
 
 
 def _latency(frames: Frames, config: AnomalyConfig) -> list[Judged]:
-    buckets = frames["latency"]
-    if buckets.empty:
+    whole = frames[latency.WHOLE]
+    counts, values = ({0: whole[name]} for name in (latency.COUNT, latency.LATENCY))
+    labels: list[dict[str, str]] = [{}]
+    by_model = frames[latency.COUNT]
+    for model in _large(by_model, config) if len(by_model.columns) > 1 else ():
+        counts[len(labels)], values[len(labels)] = by_model[model], frames[latency.LATENCY][model]
+        labels.append({names.MODEL: str(model)})
+    if by_model.empty:
         return []
-    everything = buckets.T.groupby(level=LE).sum(min_count=1).T
-    by_model = {str(model): pd.DataFrame(buckets[model]) for model in buckets.columns.unique(names.MODEL)}
-    tables: list[tuple[dict[str, str], pd.DataFrame]] = [({}, everything)]
-    if len(by_model) > 1:
-        volumes = pd.DataFrame({model: _count(table) for model, table in by_model.items()})
-        tables += [({names.MODEL: model}, by_model[model]) for model in _large(volumes, config)]
-    counts = pd.DataFrame({place: _count(table) for place, (_, table) in enumerate(tables)})
-    latency = pd.DataFrame(
-        {
-            place: histogram_quantiles(table, [config.latency_quantile])[:, 0]
-            for place, (_, table) in enumerate(tables)
-        },
-        index=counts.index,
-    )
-    judgeable = latency.where(counts >= config.min_requests)
-    return _together("latency_spike", [labels for labels, _ in tables], judgeable, config, counts)
-
-
-def _count(table: pd.DataFrame) -> pd.Series:
-    return table["+Inf"] if "+Inf" in table else table.max(axis=1)
+    volumes = pd.DataFrame(counts)
+    judgeable = pd.DataFrame(values).where(volumes >= config.min_requests)
+    return _together("latency_spike", labels, judgeable, config, volumes)
 
 
 def _errors(frames: Frames, config: AnomalyConfig) -> list[Judged]:
