@@ -23,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 MIN_SLACK_SECONDS: Final = 600.0
 """How old a snapshot may be and still stand for an edge in long bins; three quarters of a bin in short ones."""
+SHORT_SECONDS: Final = 3600.0
+"""Bins of this length are idle now and then; longer ones hardly ever."""
 MAX_EXACT_EDGES: Final = 12
 """Edges that no snapshot lies on and that are still looked up one by one, for each run."""
 
@@ -140,18 +142,19 @@ class Bins:
     def _ahead(self) -> list[Asking[Any]]:
         """Ask what a window in one run is going to need: rows of totals, and the edges that they do not hold.
 
-        Where bins are idle, it is going to need to know which of them were scraped.
+        Some of many short bins are idle: then it is going to need to know which of them were scraped.
         """
         inside = np.arange(self._edges.size)
         loose = self._edges[[0, -1]]
         if not self._in_rows(inside):
             return [self._question.edge_ahead(float(edge)) for edge in loose]
         state = self._state(state_metric(self._question.family))
-        return [
-            *(self._row(reading, inside) for reading in (*self._copies(inside), state)[:1]),
-            *(self._question.edge_ahead(float(edge)) for edge in loose[loose % self._question.interval > 0]),
-            scraped_seconds(self._question.rules, self._edges[1:], self._step),
-        ]
+        row = self._row((*self._copies(inside), state)[0], inside)
+        loose = loose[loose % self._question.interval > 0]
+        askings: list[Asking[Any]] = [row, *(self._question.edge_ahead(float(edge)) for edge in loose)]
+        if self._step <= SHORT_SECONDS:
+            askings.append(scraped_seconds(self._question.rules, self._edges[1:], self._step))
+        return askings
 
     def _in_rows(self, inside: Places) -> bool:
         """Whether totals at edges are read as rows of snapshots; two edges are looked up one by one."""

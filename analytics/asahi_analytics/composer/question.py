@@ -166,9 +166,10 @@ class Question:
     def _summed(self, more: Sequence[str], read: str, metric: str) -> str:
         """Return the sum of what is ``read`` of ``metric``, by the labels asked for and ``more``.
 
-        What has these labels alone is not summed: over thousands of points that costs more than reading them.
+        What no other label tells apart is not summed: over thousands of points that costs more than reading them.
         """
         copies = {level.metric: level.labels for level in levels_of(self.family, self.rules)}
-        if set(self.ask.by) == set(copies.get(metric, self.family.labels)):
+        alike = {label for label, values in (self.ask.where or {}).items() if len(values) == 1}
+        if {*self.ask.by, *alike} >= set(copies.get(metric, self.family.labels)):
             return read
         return f"sum {by_clause((*more, *self.ask.by))} ({read})"
