@@ -62,16 +62,10 @@ class Composer:
         client = Listener(self._client)
         return run(asking(client), client, self._threads)
 
-    def summing(self, asks: Sequence[Ask], client: Listener, ahead: Sequence[Ask] = ()) -> Asking[list[Sums]]:
-        """Find the answer to each ask, in order; ``client`` is the one of ``answer``.
-
-        What ``ahead`` asks is asked later, perhaps of fewer label sets: what it needs first is found out beside.
-        """
+    def summing(self, asks: Sequence[Ask], client: Listener) -> Asking[list[Sums]]:
+        """Find the answer to each ask, in order; ``client`` is the one of ``answer``."""
         questions = [Question.of(ask, self.rules) for ask in asks]
-        outlines = [Question.of(ask, self.rules).outline() for ask in ahead]
-        summed = _with_trust(client, questions, [each.planned() for each in questions])
-        askings: list[Asking[Any]] = [summed, *outlines]
-        (found, trusts), *_ = yield from together(askings)
+        found, trusts = yield from _with_trust(client, questions, [each.planned() for each in questions])
         return [
             Sums(series_of(amounts, question.ask.by), question.ask.window, trust(plan))
             for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)

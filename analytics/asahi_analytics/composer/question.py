@@ -73,13 +73,6 @@ class Question:
         window = self.ask.window
         return [self.edge_ahead(at.timestamp()) for at in (window.end, window.start)]
 
-    def outline(self) -> Asking[list[Any]]:
-        """Ask what sums over the window need first, by whichever labels and of whichever label sets."""
-        window = self.ask.window
-        edges = [at for at in (window.end.timestamp(), window.start.timestamp()) if at % self.interval]
-        askings: list[Asking[Any]] = [self.plan(), *(self._recorded_at(at) for at in edges)]
-        return together(askings)
-
     def edge_ahead(self, at: float) -> Asking[Any]:
         """Ask what ``running`` asks first of a moment."""
         metric = state_metric(self.family)
