@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from asahi_analytics.anomaly import AnomalyConfig, latency
-from asahi_analytics.composer import Composer, Latencies, SeriesAsk, Trust
+from asahi_analytics.anomaly import AnomalyConfig, AnomalyDetector, latency
+from asahi_analytics.composer import Composer, Latencies, SeriesAsk, SumSeries, Trust
 from asahi_analytics.latency_bins import FAMILY, GRID, METRIC, LatencyBins, rule_files
 from asahi_analytics.replies import Matrix, Series, Vector
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
-from support.anomaly_traffic import END, FakeComposer, traffic
+from support.anomaly_traffic import END, FakeComposer, FakeEngine, traffic
+from support.one_by_one import OneByOne
 
 RULES = Path(__file__).parents[3] / "prometheus" / "rules"
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -204,3 +205,26 @@ def test_a_model_that_is_not_in_every_part_had_no_requests_in_the_others():
     assert mixed[latency.COUNT]["claude"].iloc[:143].tolist() == [0.0] * 143
     assert mixed[latency.COUNT]["claude"].iloc[143] == found.frames[latency.COUNT]["claude"].iloc[143] > 0
     assert mixed[latency.LATENCY]["claude"].iloc[:143].isna().all()
+
+
+def test_bins_of_another_length_are_worked_out_from_the_buckets():
+    composer = Recorder(traffic(3, days=2))
+    composer.series = lambda *ask: SumSeries(pd.DataFrame(), ask[2], Trust(source=f"by {ask[3]}"))
+    ask = SeriesAsk(FAMILY.name, ("model", "le"), DAY, None, timedelta(hours=1))
+    found = latency.fetch(composer, ask, 0.95)
+    assert found.trust.source == "by 1:00:00"
+    assert found.frames[latency.COUNT].empty
+
+
+class NothingYet(OneByOne):
+    """A composer of a service that has not counted anything."""
+
+    def series(self, family, by, window, step, where=None):  # noqa: ARG002  (the composer's own signature)
+        starts = pd.date_range(window.start, window.end, freq=step, inclusive="left")
+        return SumSeries(pd.DataFrame(index=starts), window, Trust())
+
+
+def test_where_nothing_was_counted_there_is_nothing_to_report_but_that():
+    report = AnomalyDetector(FakeEngine(NothingYet())).report()
+    assert report.anomalies == []
+    assert [finding.kind for finding in report.findings] == ["short_history"]
