@@ -1,4 +1,4 @@
-"""What can be worked out before anything is known: it takes a second, which no answer should wait for."""
+"""What can be worked out before anything is known: it takes longer than a forecast, and no answer should wait for it."""
 
 from __future__ import annotations
 
