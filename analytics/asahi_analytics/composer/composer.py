@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 
 from asahi_analytics.composer.bins import Binned, Bins
-from asahi_analytics.composer.context import PRICED, Context
+from asahi_analytics.composer.context import Context, looks_at_prices
 from asahi_analytics.composer.latencies import Latencies, recorded
 from asahi_analytics.composer.ledger import index_of, series_of
 from asahi_analytics.composer.listener import Client, Listener
@@ -128,4 +128,4 @@ def _frame(binned: Binned, ask: SeriesAsk) -> pd.DataFrame:
 
 
 def _about(question: Question) -> tuple[Window, bool]:
-    return question.ask.window, question.family.name in PRICED
+    return question.ask.window, looks_at_prices(question)

@@ -1,4 +1,4 @@
-"""What can be worked out before anything is known: it takes longer than a forecast, and no answer should wait for it."""
+"""What can be worked out before anything is known: it takes longer than a forecast, which need not wait for it."""
 
 from __future__ import annotations
 

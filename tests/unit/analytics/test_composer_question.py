@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from asahi_analytics.composer import Ask
+from asahi_analytics.composer.context import looks_at_prices
 from asahi_analytics.composer.question import Question
+from asahi_analytics.recommendations.observed import ASKED
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 
@@ -55,3 +57,14 @@ def test_a_label_that_a_filter_leaves_one_value_of_tells_nothing_apart():
     assert totals("cost_dollars", LEAF[:2], "hour", UNCACHED) == f"{one} or {mark}"
     assert totals("cost_dollars", LEAF[:1], "hour", UNCACHED) == f"sum by (model) ({one}) or {mark}"
     assert totals("cost_dollars", LEAF[:2], "hour", both) == f"sum by (model, task_type) ({two}) or {mark}"
+
+
+@pytest.mark.parametrize(("family", "looked"), [("cost_dollars", True), ("requests", False)])
+def test_prices_are_looked_at_for_dollars_alone_and_not_where_nobody_wants_to_know(family, looked):
+    rules = RuleParameters()
+    assert looks_at_prices(Question.of(Ask(family, (), DAY), rules)) == looked
+    assert not looks_at_prices(Question.of(Ask(family, (), DAY, priced=False), rules))
+
+
+def test_advice_does_not_ask_which_requests_had_no_price():
+    assert not any(asked.over(DAY).priced for asked in ASKED.values())
