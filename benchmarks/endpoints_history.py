@@ -25,13 +25,12 @@ import pandas as pd
 from asahi_analytics import latency_bins
 from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
-from asahi_analytics.backfill import CounterSamples, recorded_history
+from asahi_analytics.backfill import CounterSamples, recorded_copies, recorded_history
 from asahi_analytics.bases import Base
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.levels import levels_of
 from asahi_analytics.quantiles import histogram_quantiles
 from asahi_analytics.tiles import (
-    BACKFILLED,
     MEMORY,
     PART,
     RESTARTS,
@@ -155,11 +154,10 @@ def _recorded(
     family: Family, counters: list[CounterSamples], grid: Grid, rules: RuleParameters
 ) -> Iterator[HistorySeries]:
     """What the rules record: the copies at their full rate, the state where it is read."""
-    step_ms = round(rules.interval_of(family).total_seconds() * 1000)
+    step_ms = round(rules.state_interval.total_seconds() * 1000)
     for level in levels_of(family, rules):
         copied_ms = grid.every(round(level.grid.total_seconds() * 1000))
-        found = recorded_history(family, counters, copied_ms, rules)
-        yield from (one for one in found if one.name == level.metric and one.labels[PART] != BACKFILLED)
+        yield from recorded_copies(level, counters, copied_ms)
     if family == latency_bins.FAMILY:
         yield from _latency_bins(counters, grid, rules)
     snapshots = grid.edges(step_ms)

@@ -20,8 +20,8 @@ from datetime import timedelta
 from typing import Final
 
 from asahi_alerts import thresholds
-from asahi_analytics.levels import BOUND, MILLISECOND, TEN_MINUTES, at_grid
-from asahi_analytics.promql import by_clause, duration, matcher
+from asahi_analytics.levels import BOUND, TEN_MINUTES
+from asahi_analytics.promql import MILLISECOND, at_grid, by_clause, duration, matcher
 from asahi_analytics.rule_text import grids_text
 from asahi_analytics.tiles import PART, RUNNING, SINCE, SNAPSHOT, RuleParameters, state_metric
 from asahi_exporter.conventions import FAMILIES, LATENCY_MS_BUCKETS, MODEL
@@ -53,12 +53,12 @@ class LatencyBins:
     @property
     def kept(self) -> bool:
         """Whether the rules record them: snapshots must lie on the grid."""
-        return not GRID % self.rules.interval_of(FAMILY)
+        return not GRID % self.rules.state_interval
 
     @property
     def _kept(self) -> timedelta:
         """How long after a snapshot its evaluation was at the latest."""
-        return self.rules.interval_of(FAMILY) + self.rules.settle
+        return self.rules.state_interval + self.rules.settle
 
     @property
     def delay(self) -> timedelta:

@@ -9,13 +9,13 @@ from asahi_analytics.forecasting.model import HISTORY_DAYS, Question
 from asahi_analytics.forecasting.series import forecast_series
 
 
-def prepare() -> None:
-    """Work out what the models for a full history know before they see a value, and keep it for every forecast.
+def prepare(history_days: int = HISTORY_DAYS) -> None:
+    """Work out what the models for so many days know before they see a value, and keep it for every forecast.
 
-    It depends on how many days were seen and how many lie ahead, not on what was spent: any full history will do.
+    It depends on how many days were seen and how many lie ahead, not on what was spent, so any days will do.
     """
     usual = Question()
-    days = pd.date_range("2024-01-01", periods=HISTORY_DAYS, freq="D", tz="UTC")
+    days = pd.date_range("2024-01-01", periods=history_days, freq="D", tz="UTC")
     history = pd.Series(1.0, index=days)
     forecast_series(history, usual.horizon_days, usual.confidence, usual.method)
     backtest(history, usual.horizon_days, usual.confidence, usual.method)

@@ -8,7 +8,9 @@ import pytest
 
 from asahi_analytics.forecasting import forecast_series, kernels, prepare
 from asahi_analytics.forecasting.backtest import backtest
-from asahi_analytics.forecasting.model import HISTORY_DAYS
+
+DAYS = 117
+"""A length that no other test prepares."""
 
 
 def history(days: int) -> pd.Series:
@@ -17,13 +19,13 @@ def history(days: int) -> pd.Series:
 
 
 def test_a_forecast_of_a_full_history_and_its_back_test_find_everything_prepared(monkeypatch):
-    prepare()
+    prepare(DAYS)
 
     def solve(*_arguments, **_options):
         raise AssertionError("factors are worked out again")
 
     monkeypatch.setattr(kernels, "solve_triangular", solve)
-    forecast_series(history(HISTORY_DAYS), 30, 0.95)
-    assert backtest(history(HISTORY_DAYS), 30, 0.95).folds
+    forecast_series(history(DAYS), 30, 0.95)
+    assert backtest(history(DAYS), 30, 0.95).folds
     with pytest.raises(AssertionError, match="again"):
-        forecast_series(history(HISTORY_DAYS - 1), 30, 0.95)
+        forecast_series(history(DAYS - 1), 30, 0.95)

@@ -36,13 +36,13 @@ def test_the_committed_rule_is_the_one_that_is_generated_and_of_the_quantile_tha
 
 
 def test_nothing_is_recorded_where_snapshots_do_not_lie_on_the_grid():
-    rules = RuleParameters(slow_interval=timedelta(minutes=4))
+    rules = RuleParameters(state_interval=timedelta(minutes=4))
     assert yaml.safe_load(rule_files(rules)["asahi_latency.yml"])["groups"] == []
     assert not LatencyBins(0.95, rules).kept
 
 
 def test_what_is_longer_than_the_grid_looks_ahead_for_both_snapshots():
-    rules = RuleParameters(slow_interval=timedelta(minutes=10), lookback=timedelta(minutes=10))
+    rules = RuleParameters(state_interval=timedelta(minutes=10), lookback=timedelta(minutes=10))
     assert "offset -14999ms" in LatencyBins(0.95, rules).expression()
 
 
@@ -133,7 +133,7 @@ def test_a_bin_without_requests_is_idle_or_unknown_as_it_was_scraped_or_not():
         (Window(HOUR.start + timedelta(minutes=1), NOON + timedelta(minutes=1)), None),
         (Window(HOUR.start, NOON - timedelta(minutes=5)), None),
         (Window(NOON - GRID, NOON), None),
-        (HOUR, RuleParameters(slow_interval=timedelta(minutes=4))),
+        (HOUR, RuleParameters(state_interval=timedelta(minutes=4))),
     ],
 )
 def test_windows_off_the_grid_and_rules_that_do_not_record_are_not_asked_for(window, rules):
