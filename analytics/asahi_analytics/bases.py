@@ -82,41 +82,57 @@ class Base:
 
     @property
     def standing(self) -> str:
-        """Return in PromQL since when the run of the base goes on that stands at the time of the query, if one does.
+        """Return in PromQL since when the run of the base goes on that may stand at the time of the query, if one may.
 
-        It does while each memory that it knows, and no other, was served by one process ever since its snapshot, and
-        none was set back or began anew; while each counter has a memory; and while no other base is within reach, of
-        which a series may not be in the last.
+        It may while the memories and processes that it knows, and no others, are scraped; while each counter has a
+        memory; and while no other base is within reach, of which a series may not be in the last.
         """
-        reach, back = self.grid, self.age + self.rules.lookback
-        known = {store: self._recorded(f'{PART}="{MEMORY}",{STORE}{store}""', reach) for store in ("!=", "=")}
-        serving, kept = served(back), f"max by ({STORE}) ({known['!=']})"
-        lives = f"max by {_PROCESS} ({known['=']})"
-        begun, plain = _begun(back), f'{self.family.source}{{{STORE}=""}}[{duration(self.age)}]'
-        several = f'count_over_time({self.metric}{{{PART}="{SNAPSHOT}"}}[{duration(reach)}])'
+        there, begun = served(self.grid), _begun(self.grid)
+        known = {store: self._recorded(f'{PART}="{MEMORY}",{STORE}{store}""') for store in ("!=", "=")}
+        kept, lives = f"max by ({STORE}) ({known['!=']})", f"max by {_PROCESS} ({known['=']})"
+        plain = f'{self.family.source}{{{STORE}=""}}[{duration(self.age)}]'
+        several = f'count_over_time({self.metric}{{{PART}="{SNAPSHOT}"}}[{duration(self.grid)}])'
         doubts = (
-            f"{serving} unless on ({STORE}) {kept}",
-            f"{kept} unless on ({STORE}) {served(reach)}",
-            f"{serving} > 1",
-            memory_set_back(back),
+            f"{there} unless on ({STORE}) {kept}",
+            f"{kept} unless on ({STORE}) {there}",
             f"{begun} unless on {_PROCESS} ({begun} == on {_PROCESS} {lives})",
-            f"{lives} unless on {_PROCESS} {_begun(reach)}",
-            f"changes({_PLAIN_CREATED}[{duration(back)}]) > 0",
-            f"last_over_time({plain}) unless on {_PROCESS} {begun}",
+            f"{lives} unless on {_PROCESS} {begun}",
+            f"last_over_time({plain}) unless on {_PROCESS} {_begun(self._back)}",
             f"{several} > 1",
         )
-        certificate = self._recorded(f'{PART}="{SINCE}"', reach)
+        certificate = self._recorded(f'{PART}="{SINCE}"')
         settled = (self.grid + self.age).total_seconds()
         return f"max by () ({certificate}) <= time() - {settled:g} unless on () ({any_of(doubts)})"
 
     @property
-    def certified(self) -> str:
-        """Return the same for rules: where that run is the one that goes on."""
-        state = f'{state_metric(self.family)}{{{PART}="{SINCE}"}}[{duration(self.rules.state_lookback)}]'
-        return f"(({self.standing}) == on () max by () (last_over_time({state})))"
+    def moved(self) -> str:
+        """Return in PromQL whether no base stands, as something came, went, moved, was set back or began anew lately.
 
-    def _recorded(self, matching: str, reach: timedelta) -> str:
-        return f"last_over_time({self.metric}{{{matching}}}[{duration(reach)}])"
+        Lately: since the snapshot of the base that was recorded last, and for a look-back before it. It is the same for
+        all families.
+        """
+        serving, begun = served(self._back), _begun(self._back)
+        doubts = (
+            f"{serving} unless on ({STORE}) {served(self.grid)}",
+            f"{serving} > 1",
+            memory_set_back(self._back),
+            f"{begun} unless on {_PROCESS} {_begun(self.grid)}",
+            f"changes({_PLAIN_CREATED}[{duration(self._back)}]) > 0",
+        )
+        return any_of(doubts)
+
+    @property
+    def _back(self) -> timedelta:
+        return self.age + self.rules.lookback
+
+    @property
+    def certified(self) -> str:
+        """Return in PromQL since when the run goes on of which a base stands, where it is the one that goes on now."""
+        state = f'{state_metric(self.family)}{{{PART}="{SINCE}"}}[{duration(self.rules.state_lookback)}]'
+        return f"(({self.standing} unless on () ({self.moved})) == on () max by () (last_over_time({state})))"
+
+    def _recorded(self, matching: str) -> str:
+        return f"last_over_time({self.metric}{{{matching}}}[{duration(self.grid)}])"
 
     def total(self, by: Iterable[str], where: str = "") -> str:
         """Return in PromQL the running total by ``by`` at the time of the query, where the base stands.

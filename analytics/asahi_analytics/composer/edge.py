@@ -51,10 +51,10 @@ class Edge:
     def based(self, by: Sequence[str], at: datetime) -> Asking[Based]:
         """Find what the last base and the counters come to by ``by`` at ``at``."""
         base = Base(self.family, self.rules)
-        standing, found = yield from together(
-            [value(base.standing, at), value(base.total(by, self.where), at, by)]
+        standing, moved, found = yield from together(
+            [value(base.standing, at), value(base.moved, at), value(base.total(by, self.where), at, by)]
         )
-        since = standing.samples[0].value if standing.samples else None
+        since = standing.samples[0].value if standing.samples and not moved.samples else None
         return Based(since, found)
 
     def total(self, by: Sequence[str], at: datetime, run: Run, based: Based) -> Asking[Amounts | None]:

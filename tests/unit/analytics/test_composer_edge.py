@@ -56,9 +56,13 @@ def test_where_the_base_stands_one_look_is_enough():
     assert not [each for each in backend.asked if "clamp_min" in each]
 
 
-@pytest.mark.parametrize("stands", [None, LONG_AGO - 60], ids=["it does not stand", "another run"])
-def test_counters_are_followed_one_by_one_where(stands):
-    assert total(Backend(stands)) == {("a",): FOLLOWED}
+@pytest.mark.parametrize(
+    "backend",
+    [Backend(None), Backend(LONG_AGO - 60), Backend(doubted=True)],
+    ids=["it does not stand", "another run", "something moved"],
+)
+def test_counters_are_followed_one_by_one_where(backend):
+    assert total(backend) == {("a",): FOLLOWED}
 
 
 def test_totals_that_were_filled_in_are_led_on_by_samples_or_not_at_all():
@@ -70,7 +74,7 @@ def test_filters_reach_every_term():
     backend, where = Backend(), 'model="a"'
     edge = Edge(COST, RuleParameters(), where)
     based = run(edge.based([], NOON), backend)
-    assert [each.count(where) for each in backend.asked] == [0, 1]
+    assert [each.count(where) for each in backend.asked] == [0, 0, 1]
     for filled, stands, terms in ((True, LONG_AGO, 3), (False, LONG_AGO - 60, 4)):
         recorded = Run("m:state", stands, NOON.timestamp() - 40, filled)
         backend.asked.clear()
