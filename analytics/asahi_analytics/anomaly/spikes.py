@@ -39,16 +39,18 @@ NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
 EVERYDAY_SIGMA: Final = 0.8
 """A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.5-fold."""
-ERRATIC_SIGMA: Final = 0.3
+ERRATIC_SIGMA: Final = 0.5
 """It is where the noise is larger than this..."""
 QUIET_SHARE: Final = 0.2
-ERRATIC_QUIET: Final = 0.1
+ERRATIC_QUIET: Final = 0.06
 """...and more than this share of its past week was quiet: below ``QUIET_SHARE`` of the last day's mean."""
 IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
-ERRATIC_IDLE: Final = 0.05
+ERRATIC_IDLE: Final = 0.07
 """A series that idles (or does not) at no set time for this share of a week is erratic too."""
 PEAK_FACTOR: Final = 2.0
+SURE_EXCESS_SHARE: Final = 0.4
+"""What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 LOW_QUANTILE: Final = 0.35
 """What has jumped must exceed this quantile of the previous days, lower than the usual value..."""
 JUMP_EXCESS_SHARE: Final = 0.4
@@ -157,6 +159,7 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     lower = known.jumped & (from_low < threshold)
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
+    threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
     erratic = _erratic(bins, sigma, reference)
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
@@ -215,6 +218,12 @@ def _noise_aware(ratio: float, expected: Floats, sigma: Floats, ceiling: Floats)
     return np.fmin(np.maximum(ratio, noise) * expected, ratio * ceiling)
 
 
+def _beyond_doubt(ratio: float, reference: _Reference) -> Floats:
+    """Return the threshold that no noise lifts: ``ratio`` over both the usual value and the hours before."""
+    largest = np.fmax(reference.profile, reference.recent)
+    return np.maximum(ratio * largest, largest + SURE_EXCESS_SHARE * reference.day_mean)
+
+
 def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
     """Return the spread of the past week's positive log residuals; infinite while none is known.
 
@@ -231,14 +240,24 @@ def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
 def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
     """Return where a doubling is everyday: the series is very noisy, noisy and often quiet, or idles at no set time."""
     week = bins.within(NOISE_HOURS, 6)
-    low = np.where(np.isnan(reference.day_mean), np.nan, bins.values <= QUIET_SHARE * reference.day_mean)
-    quiet = past(low, week, "mean", max(1, bins.per_day // 2)) > ERRATIC_QUIET
-    idle = IDLE_SHARE * reference.day_mean
-    known = np.isfinite(bins.values + reference.profile)
-    astray = ((bins.values > idle) != (reference.profile > idle)) & known
-    strays = past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week) > ERRATIC_IDLE
-    erratic: Bools = (sigma > EVERYDAY_SIGMA) | (quiet & (sigma > ERRATIC_SIGMA)) | strays
+    unset = _strayed(bins, reference, QUIET_SHARE, week) > ERRATIC_QUIET
+    strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
+    erratic: Bools = (sigma > EVERYDAY_SIGMA) | (unset & (sigma > ERRATIC_SIGMA)) | strays
     return erratic
+
+
+def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floats:
+    """Return how much of the past week was below ``share`` of the last day's mean, or above it, against all habit.
+
+    That is, neither as is usual at that time nor as on the day before.
+    """
+    low = share * reference.day_mean
+    now, usually = bins.values <= low, reference.profile <= low
+    yesterday = np.zeros(len(bins), dtype=bool)
+    yesterday[bins.per_day :] = now[: -bins.per_day]
+    known = np.isfinite(bins.values + reference.profile)
+    astray = (now != usually) & (now != yesterday) & known
+    return past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week)
 
 
 def _filled(count: int, window: int) -> Floats:

@@ -16,6 +16,7 @@ WEEKDAY_HOURS: Final = 6.0
 HABIT_DAYS: Final = 3
 """So many anomalies at the same time of day, on more than half of the days, are a habit and no longer left out."""
 
+FIRST_WEEKEND_DAY: Final = 5
 
 Middle = Literal["mean", "median"]
 
@@ -81,8 +82,17 @@ def usual(
         known = np.where(habit, everything, kept)
     if today is None:
         return nanquantile_rows(known, 0.5)
+    known = _of_working_days(known, bins)
     new = np.where(np.isnan(known).all(axis=0), np.nan, today)
     return nanquantile_rows(np.vstack([known, new]), 0.5)
+
+
+def _of_working_days(rows: Floats, bins: Bins) -> Floats:
+    """Return ``rows`` (previous days) without those of weekends where the bin is of a working day, if others are known."""
+    weekend = bins.weekdays >= FIRST_WEEKEND_DAY
+    ago = previous_days(weekend.astype(np.float64), bins, len(rows)) == 1.0
+    other = np.where(ago & ~weekend, np.nan, rows)
+    return np.where(np.isnan(other).all(axis=0), rows, other)
 
 
 def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
