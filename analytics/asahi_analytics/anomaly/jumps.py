@@ -50,7 +50,7 @@ def find_jumps(bins: Bins, width: int) -> Jumps:
             continue
         level = local[start]
         run = bins.values[start : start + hold]
-        end = start + _length(run <= STAY_FACTOR * level)
+        end = start + length_until(run <= STAY_FACTOR * level)
         raised[start:end] = bins.values[start:end] > STAY_FACTOR * level
         settled[start + settling : end] = level
     if not raised.any():
@@ -71,7 +71,7 @@ def _rare(bins: Bins, local: Floats) -> Bools:
     return np.isfinite(step) & (step > np.maximum(np.log(JUMP_FACTOR), usual))
 
 
-def _length(below: Bools) -> int:
+def length_until(below: Bools) -> int:
     """Return the position of the second of the first two neighbours that are ``below``; else how many there are."""
     twice = np.flatnonzero(below[1:] & below[:-1])
     return int(twice[0]) + 1 if len(twice) else len(below)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
-from asahi_analytics.anomaly.jumps import find_jumps
+from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until
 from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, usual, weekly_factor
 
 LEVEL_HOURS: Final = 1.5
@@ -22,6 +22,9 @@ RECENT_HOURS: Final = 3.0
 REGIME_HOURS: Final = 24.0
 SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
+KEEP_FACTOR: Final = 1.5
+QUICK_REGIME_HOURS: Final = 6.0
+QUICK_QUANTILE: Final = 0.25
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
@@ -77,6 +80,7 @@ class Spikes:
     expected: Floats
     threshold: Floats
     flagged: Bools
+    settled: Bools
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class _Reference:
     base: Floats
     ratio: Floats
     regime: Floats
+    sure_regime: Floats
     recent: Floats
     day_mean: Floats
 
@@ -106,7 +111,7 @@ class _Reference:
 
     def sure(self, profile: Floats, recent: Floats) -> Floats:
         """Return the larger of ``profile``, moved where the regime is beyond doubt, and ``recent``."""
-        moved = profile * np.maximum(self.regime / SURE_REGIME, 1.0)
+        moved = profile * self.sure_regime
         return np.fmax(np.where(np.isnan(profile), self.day_mean, moved), recent)
 
 
@@ -129,8 +134,10 @@ class _Past:
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
     known = _past(bins, rule)
-    first = _judge(bins, rule, known, np.zeros(len(bins), dtype=bool))
-    return _judge(bins, rule, known, first.flagged) if first.flagged.any() else first
+    none = np.zeros(len(bins), dtype=bool)
+    first = _judge(bins, rule, known, none, none)
+    unusual = first.flagged & (np.arange(len(bins)) >= bins.per_day)
+    return _judge(bins, rule, known, unusual, first.settled) if unusual.any() else first
 
 
 def _past(bins: Bins, rule: SpikeRule) -> _Past:
@@ -147,8 +154,8 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
     )
 
 
-def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
-    reference = _reference(bins, rule, known, left_out)
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> Spikes:
+    reference = _reference(bins, rule, known, left_out, settled)
     moved = _expected(bins, reference)
     sigma = _upward_noise(bins, moved, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, moved, sigma, reference.ceiling)
@@ -164,10 +171,33 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
-    return Spikes(expected, threshold, persistent(bins.values > threshold))
+    threshold, settled = _kept(bins, reference.profile, expected, threshold)
+    return Spikes(expected, threshold, persistent(bins.values > threshold), settled)
 
 
-def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _Reference:
+def _kept(bins: Bins, profile: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, Bools]:
+    """Return ``threshold``, lower while an anomaly goes on: it is over only when the value has come down from it.
+
+    It is held against what was expected at its beginning, moved by the usual course of the day, for ``HOLD_HOURS``.
+    """
+    lowered, end = threshold.copy(), 0
+    settled = np.zeros(len(bins), dtype=bool)
+    hold = bins.within(HOLD_HOURS)
+    for start in map(int, np.flatnonzero(persistent(bins.values > threshold))):
+        if start < end:
+            continue
+        span = slice(start, start + hold)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            course = profile[span] / profile[start]
+        keep = KEEP_FACTOR * expected[start] * np.where(np.isfinite(course), course, 1.0)
+        end = start + length_until(bins.values[span] <= keep)
+        lowered[start + 1 : end] = np.fmin(threshold[start + 1 : end], keep[1 : end - start])
+        if end == start + hold:
+            settled[end : end + bins.per_day] = True
+    return lowered, settled
+
+
+def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> _Reference:
     days = rule.profile_days
     profile = usual(bins.values, left_out, bins, days, how="mean", today=known.recent)
     profile = np.fmax(profile, known.habit)
@@ -175,8 +205,11 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _R
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = bins.values / base
     ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
-    regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 2, 2))
+    regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
+    quick = past(ratio, bins.within(QUICK_REGIME_HOURS, 3), ("quantile", QUICK_QUANTILE), bins.within(QUICK_REGIME_HOURS / 2, 2))
+    quick = np.where(settled & np.isfinite(quick), quick, 1.0)
     return _Reference(
+        sure_regime=np.fmax(np.fmax(1.0, regime / SURE_REGIME), quick),
         profile=profile,
         base=base,
         ratio=ratio,
@@ -220,7 +253,7 @@ def _noise_aware(ratio: float, expected: Floats, sigma: Floats, ceiling: Floats)
 
 def _beyond_doubt(ratio: float, reference: _Reference) -> Floats:
     """Return the threshold that no noise lifts: ``ratio`` over both the usual value and the hours before."""
-    largest = np.fmax(reference.profile, reference.recent)
+    largest = reference.ceiling
     return np.maximum(ratio * largest, largest + SURE_EXCESS_SHARE * reference.day_mean)
 
 

@@ -17,6 +17,8 @@ HABIT_DAYS: Final = 3
 """So many anomalies at the same time of day, on more than half of the days, are a habit and no longer left out."""
 
 FIRST_WEEKEND_DAY: Final = 5
+STEEP: Final = 1.5
+TODAY_HOURS: Final = 3.0
 
 Middle = Literal["mean", "median"]
 
@@ -83,7 +85,10 @@ def usual(
     if today is None:
         return nanquantile_rows(known, 0.5)
     known = _of_working_days(known, bins)
-    new = np.where(np.isnan(known).all(axis=0), np.nan, today)
+    young = np.sum(~np.isnan(known), axis=0) < 2
+    usually = np.where(young, known[0], 0.0)
+    steep = young & ~(usually <= STEEP * past(usually, bins.within(TODAY_HOURS), "median", 1))
+    new = np.where(np.isnan(known).all(axis=0) | steep, np.nan, today)
     return nanquantile_rows(np.vstack([known, new]), 0.5)
 
 
@@ -99,7 +104,8 @@ def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
     """Return a lower ``quantile`` than the median of the previous days, all of them. NaN on the first day."""
     if bins.per_day < 2:
         return np.full(len(bins), np.nan)
-    return nanquantile_rows(previous_days(smoothed(bins.values, bins, "mean"), bins, days), quantile)
+    rows = previous_days(smoothed(bins.values, bins, "mean"), bins, days)
+    return nanquantile_rows(_of_working_days(rows, bins), quantile)
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:
