@@ -40,12 +40,12 @@ NOISE_Z: Final = 1.175
 NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
-EVERYDAY_SIGMA: Final = 0.8
+EVERYDAY_SIGMA: Final = 0.65
 """A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.5-fold."""
-ERRATIC_SIGMA: Final = 0.5
+ERRATIC_SIGMA: Final = 0.3
 """It is where the noise is larger than this..."""
 QUIET_SHARE: Final = 0.2
-ERRATIC_QUIET: Final = 0.06
+ERRATIC_QUIET: Final = 0.08
 """...and more than this share of its past week was quiet: below ``QUIET_SHARE`` of the last day's mean."""
 IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
@@ -275,8 +275,16 @@ def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
     week = bins.within(NOISE_HOURS, 6)
     unset = _strayed(bins, reference, QUIET_SHARE, week) > ERRATIC_QUIET
     strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
-    erratic: Bools = (sigma > EVERYDAY_SIGMA) | (unset & (sigma > ERRATIC_SIGMA)) | strays
+    noise = _lagged(sigma, bins.within(RECENT_HOURS, 3))
+    erratic: Bools = (noise > EVERYDAY_SIGMA) | (unset & (noise > ERRATIC_SIGMA)) | strays
     return erratic
+
+
+def _lagged(values: Floats, count: int) -> Floats:
+    """Return the values ``count`` bins before each one, NaN before the start."""
+    lagged = np.full(len(values), np.nan)
+    lagged[count:] = values[:-count]
+    return lagged
 
 
 def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floats:
@@ -303,7 +311,4 @@ def _peaks(bins: Bins) -> Floats:
     one = before(bins.values)
     twice = np.fmin(bins.values, np.fmax(one, before(one)))
     highest = past(twice, bins.within(NOISE_HOURS, 6), "max")
-    own = bins.within(RECENT_HOURS, 3)
-    lagged = np.full(len(highest), np.nan)
-    lagged[own:] = highest[:-own]
-    return lagged
+    return _lagged(highest, bins.within(RECENT_HOURS, 3))
