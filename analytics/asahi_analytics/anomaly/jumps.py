@@ -23,6 +23,8 @@ HOLD_HOURS: Final = 6.0
 """For so long at most: what stays longer is the new level."""
 SETTLED_HOURS: Final = 0.5
 """After so long it is held against the level right before it, no longer against the hours before."""
+COURSE_LIMIT: Final = 3.0
+"""So far at most the usual course of the day moves the level before."""
 MEDIAN_MIN_BINS: Final = 4
 
 
@@ -34,7 +36,7 @@ class Jumps:
     before: Floats
 
 
-def find_jumps(bins: Bins, width: int) -> Jumps:
+def find_jumps(bins: Bins, width: int, course: Floats) -> Jumps:
     """Return the jumps of ``bins``, and the median of the last ``width`` bins without them.
 
     The median is NaN where the series has not jumped at all. Both look back only: whether a bin belongs to a jump
@@ -48,14 +50,21 @@ def find_jumps(bins: Bins, width: int) -> Jumps:
     for start in map(int, np.flatnonzero(_rare(bins, local))):
         if start < end:
             continue
-        level = local[start]
         run = bins.values[start : start + hold]
+        level = local[start] * moved(course[start : start + hold])
         end = start + length_until(run <= STAY_FACTOR * level)
-        raised[start:end] = bins.values[start:end] > STAY_FACTOR * level
-        settled[start + settling : end] = level
+        raised[start:end] = bins.values[start:end] > STAY_FACTOR * level[: end - start]
+        settled[start + settling : end] = level[settling : end - start]
     if not raised.any():
         return Jumps(raised, settled)
     return Jumps(raised, np.fmin(_median_without(bins, raised, width), settled))
+
+
+def moved(course: Floats) -> Floats:
+    """Return ``course`` against its first value, within ``COURSE_LIMIT``; 1 where it is not known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = course / course[0]
+    return np.clip(np.where(np.isnan(change), 1.0, change), 1 / COURSE_LIMIT, COURSE_LIMIT)
 
 
 def _rare(bins: Bins, local: Floats) -> Bools:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
-from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until
+from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
 from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, usual, weekly_factor
 
 LEVEL_HOURS: Final = 1.5
@@ -40,12 +40,12 @@ NOISE_Z: Final = 1.175
 NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
-EVERYDAY_SIGMA: Final = 0.65
+EVERYDAY_SIGMA: Final = 0.9
 """A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.5-fold."""
 ERRATIC_SIGMA: Final = 0.3
 """It is where the noise is larger than this..."""
 QUIET_SHARE: Final = 0.2
-ERRATIC_QUIET: Final = 0.08
+ERRATIC_QUIET: Final = 0.1
 """...and more than this share of its past week was quiet: below ``QUIET_SHARE`` of the last day's mean."""
 IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
@@ -141,8 +141,8 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
 
 
 def _past(bins: Bins, rule: SpikeRule) -> _Past:
-    jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3))
     low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
+    jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), low)
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
     return _Past(
         recent=_recent(bins),
@@ -156,10 +156,10 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
 
 def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> Spikes:
     reference = _reference(bins, rule, known, left_out, settled)
-    moved = _expected(bins, reference)
-    sigma = _upward_noise(bins, moved, NOISE_MIN_SHARE * reference.day_mean)
-    limit = _noise_aware(rule.ratio, moved, sigma, reference.ceiling)
-    expected = np.where(moved > reference.ceiling, reference.ceiling, moved)
+    likely = _expected(bins, reference)
+    sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
+    limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
+    expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     low = reference.sure(known.low_profile, known.low_recent)
     from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
@@ -187,9 +187,7 @@ def _kept(bins: Bins, profile: Floats, expected: Floats, threshold: Floats) -> t
         if start < end:
             continue
         span = slice(start, start + hold)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            course = profile[span] / profile[start]
-        keep = KEEP_FACTOR * expected[start] * np.where(np.isfinite(course), course, 1.0)
+        keep = KEEP_FACTOR * expected[start] * moved(profile[span])
         end = start + length_until(bins.values[span] <= keep)
         lowered[start + 1 : end] = np.fmin(threshold[start + 1 : end], keep[1 : end - start])
         if end == start + hold:
