@@ -40,6 +40,8 @@ NOISE_Z: Final = 1.175
 NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
+RECENT_RATIO: Final = 1.8
+OWN_RATIO: Final = 1.3
 EVERYDAY_SIGMA: Final = 0.9
 """A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.5-fold."""
 ERRATIC_SIGMA: Final = 0.3
@@ -159,6 +161,7 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     likely = _expected(bins, reference)
     sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
+    limit = np.fmax(limit, RECENT_RATIO * np.minimum(reference.recent, OWN_RATIO * reference.profile))
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     low = reference.sure(known.low_profile, known.low_recent)
