@@ -29,8 +29,20 @@ def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
     if width == 1:
         return values
     rolling = pd.Series(values).rolling(width, center=True, min_periods=1)
-    middle: Floats = (rolling.mean() if how == "mean" else rolling.median()).to_numpy()
-    return middle
+    if how == "median":
+        return np.asarray(rolling.median(), dtype=np.float64)
+    return np.fmax(rolling.mean().to_numpy(), _hourly(values, bins))
+
+
+def _hourly(values: Floats, bins: Bins) -> Floats:
+    """Return the mean of the clock hour of each bin, of what is known."""
+    hour = ((bins.start + bins.step * np.arange(len(values))) // 3600).astype(np.int64)
+    hour -= hour[0]
+    known = ~np.isnan(values)
+    count = np.bincount(hour, known)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(hour, np.where(known, values, 0.0)) / count
+    return mean[hour]
 
 
 def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
@@ -85,11 +97,15 @@ def usual(
     if today is None:
         return nanquantile_rows(known, 0.5)
     known = _of_working_days(known, bins)
-    young = np.sum(~np.isnan(known), axis=0) < 2
-    usually = np.where(young, known[0], 0.0)
-    steep = young & ~(usually <= STEEP * past(usually, bins.within(TODAY_HOURS), "median", 1))
-    new = np.where(np.isnan(known).all(axis=0) | steep, np.nan, today)
+    count = np.sum(~np.isnan(known), axis=0)
+    new = np.where((count > 1) | ((count == 1) & ~rises_steeply(known[0], bins)), today, np.nan)
     return nanquantile_rows(np.vstack([known, new]), 0.5)
+
+
+def rises_steeply(profile: Floats, bins: Bins) -> Bools:
+    """Return where a profile is well above its own last hours, as at the start of a working day; or not known."""
+    steep: Bools = ~(profile <= STEEP * past(profile, bins.within(TODAY_HOURS), "median", 1))
+    return steep
 
 
 def _of_working_days(rows: Floats, bins: Bins) -> Floats:
