@@ -14,7 +14,7 @@ import numpy as np
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
-from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, rises_steeply, usual, weekly_factor
+from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, rose_yesterday, usual, weekly_factor
 
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
@@ -227,7 +227,7 @@ def _recent(bins: Bins) -> Floats:
 
 def _doubted(bins: Bins, profile: Floats, recent: Floats) -> Floats:
     """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower."""
-    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~rises_steeply(profile, bins)
+    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~rose_yesterday(bins)
     return np.where(doubtful, profile**YOUNG_JUMP_TRUST * recent ** (1 - YOUNG_JUMP_TRUST), profile)
 
 

@@ -98,14 +98,16 @@ def usual(
         return nanquantile_rows(known, 0.5)
     known = _of_working_days(known, bins)
     count = np.sum(~np.isnan(known), axis=0)
-    new = np.where((count > 1) | ((count == 1) & ~rises_steeply(known[0], bins)), today, np.nan)
+    new = np.where((count > 1) | ((count == 1) & ~rose_yesterday(bins)), today, np.nan)
     return nanquantile_rows(np.vstack([known, new]), 0.5)
 
 
-def rises_steeply(profile: Floats, bins: Bins) -> Bools:
-    """Return where a profile is well above its own last hours, as at the start of a working day; or not known."""
-    steep: Bools = ~(profile <= STEEP * past(profile, bins.within(TODAY_HOURS), "median", 1))
-    return steep
+def rose_yesterday(bins: Bins) -> Bools:
+    """Return where the day before rose steeply at this time and stayed up, as at the start of a working day."""
+    hours, values = bins.within(TODAY_HOURS), smoothed(bins.values, bins, "mean")
+    before_it, after_it = past(values, hours, "median", 1), past(values[::-1], hours, "median", 1)[::-1]
+    rose = ~(values <= STEEP * before_it) & (values <= STEEP * after_it)
+    return previous_days(rose.astype(np.float64), bins, 1)[0] == 1.0
 
 
 def _of_working_days(rows: Floats, bins: Bins) -> Floats:
