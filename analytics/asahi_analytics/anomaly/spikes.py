@@ -14,7 +14,7 @@ import numpy as np
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
-from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, rose_yesterday, usual, weekly_factor
+from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, previous_days, rose_yesterday, smoothed, usual, weekly_factor
 
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
@@ -208,9 +208,12 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settl
     ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     quick = past(ratio, bins.within(QUICK_REGIME_HOURS, 3), ("quantile", QUICK_QUANTILE), bins.within(QUICK_REGIME_HOURS / 2, 2))
+    yesterday = previous_days(smoothed(bins.values, bins, "mean"), bins, 1)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        confirmed = np.fmin(regime / SURE_REGIME, yesterday / profile)
     quick = np.where(settled & np.isfinite(quick), quick, 1.0)
     return _Reference(
-        sure_regime=np.fmax(np.fmax(1.0, regime / SURE_REGIME), quick),
+        sure_regime=np.fmax(np.fmax(1.0, confirmed), quick),
         profile=profile,
         base=base,
         ratio=ratio,

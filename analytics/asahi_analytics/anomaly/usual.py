@@ -18,6 +18,7 @@ HABIT_DAYS: Final = 3
 
 FIRST_WEEKEND_DAY: Final = 5
 STEEP: Final = 1.5
+FOLLOWED: Final = 0.5
 TODAY_HOURS: Final = 3.0
 
 Middle = Literal["mean", "median"]
@@ -103,11 +104,17 @@ def usual(
 
 
 def rose_yesterday(bins: Bins) -> Bools:
-    """Return where the day before rose steeply at this time and stayed up, as at the start of a working day."""
+    """Return where the day before rose steeply at this time and stayed up, as at the start of a working day.
+
+    Not where today has not followed in the hour before.
+    """
     hours, values = bins.within(TODAY_HOURS), smoothed(bins.values, bins, "mean")
     before_it, after_it = past(values, hours, "median", 1), past(values[::-1], hours, "median", 1)[::-1]
     rose = ~(values <= STEEP * before_it) & (values <= STEEP * after_it)
-    return previous_days(rose.astype(np.float64), bins, 1)[0] == 1.0
+    yesterday = previous_days(values, bins, 1)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        followed = past(bins.values / yesterday, bins.within(SMOOTHING_HOURS, 3), "median", 1)
+    return (previous_days(rose.astype(np.float64), bins, 1)[0] == 1.0) & ~(followed < FOLLOWED)
 
 
 def _of_working_days(rows: Floats, bins: Bins) -> Floats:
