@@ -144,7 +144,7 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
 
 def _past(bins: Bins, rule: SpikeRule) -> _Past:
     low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
-    jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), low)
+    jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
     return _Past(
         recent=_recent(bins),
@@ -174,11 +174,16 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
-    threshold, settled = _kept(bins, reference.profile, expected, threshold)
+    threshold, settled = _kept(bins, _course(bins, reference.profile), expected, threshold)
     return Spikes(expected, threshold, persistent(bins.values > threshold), settled)
 
 
-def _kept(bins: Bins, profile: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, Bools]:
+def _course(bins: Bins, profile: Floats) -> Floats:
+    """Return ``profile`` where more than one day has made it, else NaN."""
+    return np.where(np.arange(len(bins)) < 2 * bins.per_day, np.nan, profile)
+
+
+def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, Bools]:
     """Return ``threshold``, lower while an anomaly goes on: it is over only when the value has come down from it.
 
     It is held against what was expected at its beginning, moved by the usual course of the day, for ``HOLD_HOURS``.
@@ -190,7 +195,7 @@ def _kept(bins: Bins, profile: Floats, expected: Floats, threshold: Floats) -> t
         if start < end:
             continue
         span = slice(start, start + hold)
-        keep = KEEP_FACTOR * expected[start] * moved(profile[span])
+        keep = KEEP_FACTOR * expected[start] * moved(course[span])
         end = start + length_until(bins.values[span] <= keep)
         lowered[start + 1 : end] = np.fmin(threshold[start + 1 : end], keep[1 : end - start])
         if end == start + hold:
