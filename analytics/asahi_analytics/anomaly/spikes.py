@@ -47,7 +47,7 @@ EVERYDAY_SIGMA: Final = 0.9
 ERRATIC_SIGMA: Final = 0.3
 """It is where the noise is larger than this..."""
 QUIET_SHARE: Final = 0.2
-ERRATIC_QUIET: Final = 0.1
+ERRATIC_QUIET: Final = 0.13
 """...and more than this share of its past week was quiet: below ``QUIET_SHARE`` of the last day's mean."""
 IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
@@ -235,7 +235,8 @@ def _recent(bins: Bins) -> Floats:
 
 def _doubted(bins: Bins, profile: Floats, recent: Floats) -> Floats:
     """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower."""
-    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~rose_yesterday(bins)
+    rose = past(rose_yesterday(bins).astype(np.float64), bins.within(HOLD_HOURS), "max") > 0
+    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~rose
     return np.where(doubtful, profile**YOUNG_JUMP_TRUST * recent ** (1 - YOUNG_JUMP_TRUST), profile)
 
 
