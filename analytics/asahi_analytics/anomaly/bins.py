@@ -44,7 +44,8 @@ class Bins:
     def weekdays(self) -> npt.NDArray[np.int64]:
         """Day of the week of each bin in UTC, Monday is 0."""
         days = np.floor((self.start + self.step * np.arange(len(self))) / DAY_SECONDS).astype(np.int64)
-        return (days + UNIX_WEEKDAY) % 7
+        weekdays: npt.NDArray[np.int64] = (days + UNIX_WEEKDAY) % 7
+        return weekdays
 
     def within(self, hours: float, at_least: int = 1) -> int:
         """Return how many bins ``hours`` hold."""
@@ -98,9 +99,13 @@ def past(values: Floats, bins: int, how: How, at_least: int = 1) -> Floats:
 
 def before(values: Floats) -> Floats:
     """Return the value before each one, NaN for the first."""
-    shifted = np.empty_like(values)
-    shifted[:1] = np.nan
-    shifted[1:] = values[:-1]
+    return lagged(values, 1)
+
+
+def lagged(values: Floats, count: int) -> Floats:
+    """Return the values ``count`` bins (one or more) before each one, NaN before the start."""
+    shifted = np.full_like(values, np.nan)
+    shifted[count:] = values[:-count]
     return shifted
 
 

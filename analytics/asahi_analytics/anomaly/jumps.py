@@ -39,6 +39,7 @@ class Jumps:
 def find_jumps(bins: Bins, width: int, course: Floats) -> Jumps:
     """Return the jumps of ``bins``, and the median of the last ``width`` bins without them.
 
+    ``course``, the usual course of the day, moves the level right before a jump; where it is NaN the level stays.
     The median is NaN where the series has not jumped at all. Both look back only: whether a bin belongs to a jump
     depends on the bins up to it. NaN neither makes nor ends one.
     """
@@ -64,7 +65,8 @@ def moved(course: Floats) -> Floats:
     """Return ``course`` against its first value, within ``COURSE_LIMIT``; 1 where it is not known."""
     with np.errstate(divide="ignore", invalid="ignore"):
         change = course / course[0]
-    return np.clip(np.where(np.isnan(change), 1.0, change), 1 / COURSE_LIMIT, COURSE_LIMIT)
+    limited: Floats = np.clip(np.where(np.isnan(change), 1.0, change), 1 / COURSE_LIMIT, COURSE_LIMIT)
+    return limited
 
 
 def _rare(bins: Bins, local: Floats) -> Bools:

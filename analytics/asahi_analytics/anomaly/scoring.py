@@ -123,7 +123,7 @@ def _cost(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:  
             profile_days=config.profile_days,
         ),
     )
-    critical = bins.values > config.critical_factor * found.threshold
+    critical = bins.values > config.critical_factor * found.entry
     return Scores(found.expected, found.threshold, found.flagged, critical)
 
 

@@ -1,8 +1,10 @@
 """Spend (or any flow) far above what was to be expected.
 
 The expectation is the usual value of the time of day, moved by how the traffic ran against it lately: all the way
-up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy. What
-has jumped and stays is held against what was before the jump. All windows end before the bin that is judged.
+up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy, but
+what doubles both the usual value and the hours before is an anomaly however noisy the series. What has jumped and
+stays is held against what was before the jump, and what has begun is over when it has come down. All windows end
+before the bin that is judged.
 """
 
 from __future__ import annotations
@@ -12,9 +14,18 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, lagged, past, persistent
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
-from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, previous_days, rose_yesterday, smoothed, usual, weekly_factor
+from asahi_analytics.anomaly.usual import (
+    FOLLOWED,
+    HABIT_DAYS,
+    SMOOTHING_HOURS,
+    low_usual,
+    rose_yesterday,
+    smoothed,
+    usual,
+    weekly_factor,
+)
 
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
@@ -23,8 +34,9 @@ REGIME_HOURS: Final = 24.0
 SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
 KEEP_FACTOR: Final = 1.5
-QUICK_REGIME_HOURS: Final = 6.0
-QUICK_QUANTILE: Final = 0.25
+"""An anomaly goes on above this many times what was expected at its beginning, but for a single bin."""
+STEP_QUANTILE: Final = 0.25
+"""After one that lasted ``HOLD_HOURS``, the traffic of those hours has run above this quantile of theirs for sure."""
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
@@ -40,15 +52,17 @@ NOISE_Z: Final = 1.175
 NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
-RECENT_RATIO: Final = 1.8
+RECENT_SHARE: Final = 0.9
+"""The ratio to the last hours is to be this share of the configured one, whatever the expectation..."""
 OWN_RATIO: Final = 1.3
-EVERYDAY_SIGMA: Final = 0.9
-"""A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.5-fold."""
+"""...unless they are above the usual value by more than this: then they may be those of the incident itself."""
+EVERYDAY_SIGMA: Final = 0.85
+"""A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.7-fold."""
 ERRATIC_SIGMA: Final = 0.3
 """It is where the noise is larger than this..."""
 QUIET_SHARE: Final = 0.2
 ERRATIC_QUIET: Final = 0.13
-"""...and more than this share of its past week was quiet: below ``QUIET_SHARE`` of the last day's mean."""
+"""...and it is quiet (below ``QUIET_SHARE`` of the last day's mean) or not at no set time for this share of a week."""
 IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
 ERRATIC_IDLE: Final = 0.07
@@ -77,10 +91,15 @@ class SpikeRule:
 
 @dataclass(frozen=True)
 class Spikes:
-    """What was expected, the threshold, and where it was exceeded persistently."""
+    """What was expected, the threshold, and where it was exceeded persistently.
+
+    ``entry`` is the threshold before it was lowered where an anomaly goes on: that of severity.
+    ``settled`` is the day after an anomaly that lasted ``HOLD_HOURS``: what stays longer is the new level.
+    """
 
     expected: Floats
     threshold: Floats
+    entry: Floats
     flagged: Bools
     settled: Bools
 
@@ -90,7 +109,7 @@ class _Reference:
     """What a bin can be held against: each the same length as the series.
 
     ``base`` is the profile of this weekday, ``ratio`` each bin against it, ``regime`` how far above it the traffic
-    has run for most of ``REGIME_HOURS``.
+    has run for most of ``REGIME_HOURS``, and ``sure_regime`` how far it has beyond doubt.
     """
 
     profile: Floats
@@ -107,6 +126,11 @@ class _Reference:
         return np.fmax(self.profile * self.regime, self.recent)
 
     @property
+    def recent_floor(self) -> Floats:
+        """Return the recent median as far as it can be told from an incident."""
+        return np.minimum(self.recent, OWN_RATIO * self.profile)
+
+    @property
     def ceiling(self) -> Floats:
         """Return the same, moved only where the regime is beyond doubt: who doubles this has doubled anything."""
         return self.sure(self.profile, self.recent)
@@ -121,11 +145,14 @@ class _Reference:
 class _Past:
     """What does not depend on the anomalies found: each the same length as the series.
 
+    ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
     the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
     """
 
     recent: Floats
+    today: Floats
+    yesterday: Floats
     day_mean: Floats
     habit: Floats
     jumped: Bools
@@ -146,12 +173,15 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
     low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
     jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
+    recent, rose = _recent(bins), rose_yesterday(bins)
     return _Past(
-        recent=_recent(bins),
+        recent=recent,
+        today=np.where(rose, np.nan, recent),
+        yesterday=lagged(smoothed(bins.values, bins, "mean"), bins.per_day),
         day_mean=past(bins.values, day, "mean", at_least),
         habit=np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan),
         jumped=jumps.raised,
-        low_profile=_doubted(bins, low, jumps.before),
+        low_profile=_doubted(bins, low, jumps.before, rose),
         low_recent=jumps.before,
     )
 
@@ -161,7 +191,7 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     likely = _expected(bins, reference)
     sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
-    limit = np.fmax(limit, RECENT_RATIO * np.minimum(reference.recent, OWN_RATIO * reference.profile))
+    limit = np.fmax(limit, rule.ratio * RECENT_SHARE * reference.recent_floor)
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     low = reference.sure(known.low_profile, known.low_recent)
@@ -174,8 +204,8 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
-    threshold, settled = _kept(bins, _course(bins, reference.profile), expected, threshold)
-    return Spikes(expected, threshold, persistent(bins.values > threshold), settled)
+    lowered, settled = _kept(bins, _course(bins, reference.profile), expected, threshold)
+    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), settled)
 
 
 def _course(bins: Bins, profile: Floats) -> Floats:
@@ -205,20 +235,16 @@ def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tu
 
 def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> _Reference:
     days = rule.profile_days
-    profile = usual(bins.values, left_out, bins, days, how="mean", today=known.recent)
+    profile = usual(bins.values, left_out, bins, days, how="mean", today=known.today)
     profile = np.fmax(profile, known.habit)
     base = profile * weekly_factor(bins, profile)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = bins.values / base
+    ratio = _share(bins.values, base)
     ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
-    quick = past(ratio, bins.within(QUICK_REGIME_HOURS, 3), ("quantile", QUICK_QUANTILE), bins.within(QUICK_REGIME_HOURS / 2, 2))
-    yesterday = previous_days(smoothed(bins.values, bins, "mean"), bins, 1)[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        confirmed = np.fmin(regime / SURE_REGIME, yesterday / profile)
-    quick = np.where(settled & np.isfinite(quick), quick, 1.0)
     return _Reference(
-        sure_regime=np.fmax(np.fmax(1.0, confirmed), quick),
+        sure_regime=_sure_regime(
+            bins, ratio, np.fmin(regime / SURE_REGIME, _share(known.yesterday, profile)), settled
+        ),
         profile=profile,
         base=base,
         ratio=ratio,
@@ -228,15 +254,39 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settl
     )
 
 
+def _share(values: Floats, of: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return values / of
+
+
+def _sure_regime(bins: Bins, ratio: Floats, confirmed: Floats, settled: Bools) -> Floats:
+    """Return how far above its usual the traffic runs beyond doubt, at least 1.
+
+    That is as far as the last day and the same hour of yesterday bear out (``confirmed``), and after an anomaly that
+    has become the level (``settled``) as far as nearly all of the last ``HOLD_HOURS``.
+    """
+    sure = np.fmax(1.0, confirmed)
+    if not settled.any():
+        return sure
+    hours, at_least = bins.within(HOLD_HOURS, 3), bins.within(HOLD_HOURS / 2, 2)
+    held = past(ratio, hours, ("quantile", STEP_QUANTILE), at_least)
+    return np.where(settled, np.fmax(sure, held), sure)
+
+
 def _recent(bins: Bins) -> Floats:
     width = bins.within(RECENT_HOURS, 3)
     return past(bins.values, width, "median", width // 3)
 
 
-def _doubted(bins: Bins, profile: Floats, recent: Floats) -> Floats:
-    """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower."""
-    rose = past(rose_yesterday(bins).astype(np.float64), bins.within(HOLD_HOURS), "max") > 0
-    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~rose
+def _doubted(bins: Bins, profile: Floats, recent: Floats, rose: Bools) -> Floats:
+    """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower.
+
+    Not in the hours after that day ``rose`` as a working day does, where today follows.
+    """
+    hour = bins.within(SMOOTHING_HOURS, 3)
+    follows = past(bins.values, hour, "median") >= FOLLOWED * past(profile, hour, "median")
+    risen = past(rose.astype(np.float64), bins.within(HOLD_HOURS), "max") > 0
+    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~(risen & follows)
     return np.where(doubtful, profile**YOUNG_JUMP_TRUST * recent ** (1 - YOUNG_JUMP_TRUST), profile)
 
 
@@ -263,8 +313,7 @@ def _noise_aware(ratio: float, expected: Floats, sigma: Floats, ceiling: Floats)
 
 def _beyond_doubt(ratio: float, reference: _Reference) -> Floats:
     """Return the threshold that no noise lifts: ``ratio`` over both the usual value and the hours before."""
-    largest = reference.ceiling
-    return np.maximum(ratio * largest, largest + SURE_EXCESS_SHARE * reference.day_mean)
+    return np.maximum(ratio * reference.ceiling, reference.ceiling + SURE_EXCESS_SHARE * reference.day_mean)
 
 
 def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
@@ -281,20 +330,16 @@ def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
 
 
 def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
-    """Return where a doubling is everyday: the series is very noisy, noisy and often quiet, or idles at no set time."""
+    """Return where a doubling is everyday: the series is very noisy, or is quiet (and noisy) or idle at no set time.
+
+    The noise is that of hours ago, so that no incident hides itself.
+    """
     week = bins.within(NOISE_HOURS, 6)
     unset = _strayed(bins, reference, QUIET_SHARE, week) > ERRATIC_QUIET
     strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
-    noise = _lagged(sigma, bins.within(RECENT_HOURS, 3))
+    noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
     erratic: Bools = (noise > EVERYDAY_SIGMA) | (unset & (noise > ERRATIC_SIGMA)) | strays
     return erratic
-
-
-def _lagged(values: Floats, count: int) -> Floats:
-    """Return the values ``count`` bins before each one, NaN before the start."""
-    lagged = np.full(len(values), np.nan)
-    lagged[count:] = values[:-count]
-    return lagged
 
 
 def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floats:
@@ -304,8 +349,7 @@ def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floa
     """
     low = share * reference.day_mean
     now, usually = bins.values <= low, reference.profile <= low
-    yesterday = np.zeros(len(bins), dtype=bool)
-    yesterday[bins.per_day :] = now[: -bins.per_day]
+    yesterday = lagged(now.astype(np.float64), bins.per_day) == 1.0
     known = np.isfinite(bins.values + reference.profile)
     astray = (now != usually) & (now != yesterday) & known
     return past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week)
@@ -321,4 +365,4 @@ def _peaks(bins: Bins) -> Floats:
     one = before(bins.values)
     twice = np.fmin(bins.values, np.fmax(one, before(one)))
     highest = past(twice, bins.within(NOISE_HOURS, 6), "max")
-    return _lagged(highest, bins.within(RECENT_HOURS, 3))
+    return lagged(highest, bins.within(RECENT_HOURS, 3))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, past
+from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, lagged, past
 
 SMOOTHING_HOURS: Final = 1.0
 WEEK_HOURS: Final = 168.0
@@ -17,22 +18,28 @@ HABIT_DAYS: Final = 3
 """So many anomalies at the same time of day, on more than half of the days, are a habit and no longer left out."""
 
 FIRST_WEEKEND_DAY: Final = 5
+"""Saturday, where Monday is 0."""
 STEEP: Final = 1.5
+"""A rise to so many times the hours before is steep..."""
+STEEP_HOURS: Final = 3.0
 FOLLOWED: Final = 0.5
-TODAY_HOURS: Final = 3.0
+"""...and today follows it while it reaches this share of it."""
 
 Middle = Literal["mean", "median"]
 
 
 def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
-    """Return the centred mean or median over an hour, of what is known."""
+    """Return the centred mean or median over an hour, of what is known; a mean no less than that of the clock hour.
+
+    So the start of a working day or of a nightly job, which differs by minutes from day to day, counts in full.
+    """
     width = bins.within(SMOOTHING_HOURS) // 2 * 2 + 1
-    if width == 1:
+    if width == 1 or not len(values):
         return values
     rolling = pd.Series(values).rolling(width, center=True, min_periods=1)
     if how == "median":
         return np.asarray(rolling.median(), dtype=np.float64)
-    return np.fmax(rolling.mean().to_numpy(), _hourly(values, bins))
+    return np.fmax(np.asarray(rolling.mean(), dtype=np.float64), _hourly(values, bins))
 
 
 def _hourly(values: Floats, bins: Bins) -> Floats:
@@ -40,10 +47,10 @@ def _hourly(values: Floats, bins: Bins) -> Floats:
     hour = ((bins.start + bins.step * np.arange(len(values))) // 3600).astype(np.int64)
     hour -= hour[0]
     known = ~np.isnan(values)
-    count = np.bincount(hour, known)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(hour, np.where(known, values, 0.0)) / count
-    return mean[hour]
+        mean = np.bincount(hour, np.where(known, values, 0.0)) / np.bincount(hour, known)
+    by_bin: Floats = mean[hour]
+    return by_bin
 
 
 def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
@@ -84,8 +91,8 @@ def usual(
     """Return the usual value of each bin's time of day: the median over previous days of the hour around it.
 
     ``how`` tells what stands for that hour of a day. ``today``, what the hours before each bin were like, counts as
-    one more day where it is given. Bins ``left_out`` (anomalies) do not count, unless they have become a habit. NaN
-    on the first day.
+    one more day where it is given; then a working day is compared with working days only, if any is known. Bins
+    ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
     """
     if bins.per_day < 2:
         return np.full(len(values), np.nan)
@@ -98,35 +105,38 @@ def usual(
     if today is None:
         return nanquantile_rows(known, 0.5)
     known = _of_working_days(known, bins)
-    count = np.sum(~np.isnan(known), axis=0)
-    new = np.where((count > 1) | ((count == 1) & ~rose_yesterday(bins)), today, np.nan)
+    new = np.where(np.isnan(known).all(axis=0), np.nan, today)
     return nanquantile_rows(np.vstack([known, new]), 0.5)
 
 
 def rose_yesterday(bins: Bins) -> Bools:
-    """Return where the day before rose steeply at this time and stayed up, as at the start of a working day.
+    """Return where the first day rose steeply at this time and stayed up, as at the start of a working day.
 
-    Not where today has not followed in the hour before.
+    That is where one day alone is known, and not where the second has not followed in the hour before.
     """
-    hours, values = bins.within(TODAY_HOURS), smoothed(bins.values, bins, "mean")
-    before_it, after_it = past(values, hours, "median", 1), past(values[::-1], hours, "median", 1)[::-1]
-    rose = ~(values <= STEEP * before_it) & (values <= STEEP * after_it)
-    yesterday = previous_days(values, bins, 1)[0]
+    young = replace(bins, values=bins.values[: 2 * bins.per_day])
+    hours, values = bins.within(STEEP_HOURS), smoothed(young.values, young, "mean")
+    earlier, later = past(values, hours, "median"), past(values[::-1], hours, "median")[::-1]
+    rose = ~(values <= STEEP * earlier) & (values <= STEEP * later)
     with np.errstate(divide="ignore", invalid="ignore"):
-        followed = past(bins.values / yesterday, bins.within(SMOOTHING_HOURS, 3), "median", 1)
-    return (previous_days(rose.astype(np.float64), bins, 1)[0] == 1.0) & ~(followed < FOLLOWED)
+        share = young.values / lagged(values, bins.per_day)
+    followed = ~(past(share, bins.within(SMOOTHING_HOURS, 3), "median") < FOLLOWED)
+    found = np.zeros(len(bins), dtype=bool)
+    found[: len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & followed
+    return found
 
 
 def _of_working_days(rows: Floats, bins: Bins) -> Floats:
-    """Return ``rows`` (previous days) without those of weekends where the bin is of a working day, if others are known."""
-    weekend = bins.weekdays >= FIRST_WEEKEND_DAY
-    ago = previous_days(weekend.astype(np.float64), bins, len(rows)) == 1.0
-    other = np.where(ago & ~weekend, np.nan, rows)
+    """Return ``rows`` (one a previous day) without weekends where a bin is of a working day and another is known."""
+    weekdays = bins.weekdays
+    ago = (weekdays - np.arange(1, len(rows) + 1)[:, None]) % 7
+    unlike = (ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY)
+    other = np.where(unlike, np.nan, rows)
     return np.where(np.isnan(other).all(axis=0), rows, other)
 
 
 def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
-    """Return a lower ``quantile`` than the median of the previous days, all of them. NaN on the first day."""
+    """Return a lower ``quantile`` than the median of the previous days, incidents or not. NaN on the first day."""
     if bins.per_day < 2:
         return np.full(len(bins), np.nan)
     rows = previous_days(smoothed(bins.values, bins, "mean"), bins, days)
@@ -147,13 +157,6 @@ def weekly_factor(bins: Bins, profile: Floats) -> Floats:
         off = np.log(bins.values / profile)
     off[~np.isfinite(off)] = np.nan
     run = past(off, around, "median", max(1, around // 2))
-    first, second = (_lagged(run, lag * week - around // 2) for lag in (1, 2))
+    first, second = (lagged(run, lag * week - around // 2) for lag in (1, 2))
     agreed = np.where(first * second > 0, np.sign(first) * np.minimum(np.abs(first), np.abs(second)), 0.0)
     return np.exp(np.where(np.isnan(agreed), 0.0, agreed))
-
-
-def _lagged(values: Floats, bins: int) -> Floats:
-    """Return the values ``bins`` before each one, NaN before the start."""
-    lagged = np.full(len(values), np.nan)
-    lagged[bins:] = values[: len(values) - bins]
-    return lagged
