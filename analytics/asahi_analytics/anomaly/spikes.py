@@ -52,10 +52,6 @@ NOISE_Z: Final = 1.175
 NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
-RECENT_SHARE: Final = 0.9
-"""The ratio to the last hours is to be this share of the configured one, whatever the expectation..."""
-OWN_RATIO: Final = 1.3
-"""...unless they are above the usual value by more than this: then they may be those of the incident itself."""
 EVERYDAY_SIGMA: Final = 0.85
 """A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.7-fold."""
 ERRATIC_SIGMA: Final = 0.3
@@ -126,11 +122,6 @@ class _Reference:
         return np.fmax(self.profile * self.regime, self.recent)
 
     @property
-    def recent_floor(self) -> Floats:
-        """Return the recent median as far as it can be told from an incident."""
-        return np.minimum(self.recent, OWN_RATIO * self.profile)
-
-    @property
     def ceiling(self) -> Floats:
         """Return the same, moved only where the regime is beyond doubt: who doubles this has doubled anything."""
         return self.sure(self.profile, self.recent)
@@ -191,7 +182,6 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     likely = _expected(bins, reference)
     sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
-    limit = np.fmax(limit, rule.ratio * RECENT_SHARE * reference.recent_floor)
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     low = reference.sure(known.low_profile, known.low_recent)
