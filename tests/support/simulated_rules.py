@@ -127,13 +127,13 @@ class Simulation:
         sums = self.composer.total(
             self.family.name, [self.family.labels[0]], Window(self.at(start), self.at(end))
         )
-        return {str(name): round(value, 6) for name, value in sums.values.items() if value}
+        return _more_than_nothing(sums.values.items())
 
     def raw(self, start: float, end: float) -> dict[str, float]:
         """The sum over the raw samples."""
         raw = RawSums(self.client, self.family, None, self.rules.state_lookback)
         found = raw.between([self.family.labels[0]], self.start + start, self.start + end)
-        return {key[0]: round(value, 6) for key, value in found.items() if value}
+        return _more_than_nothing((key[0], value) for key, value in found.items())
 
     def bins(self, start: float, end: float, step: float):
         """The amounts in bins, one column each."""
@@ -144,6 +144,12 @@ class Simulation:
 def _rules_of(files: Mapping[str, str]) -> list[Rule]:
     groups = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
     return [rule for group in groups for rule in group["rules"]]
+
+
+def _more_than_nothing(amounts) -> dict[str, float]:
+    """Amounts to the millionth, without those that are none but for what floating point leaves."""
+    rounded = {str(name): round(value, 6) for name, value in amounts}
+    return {name: value for name, value in rounded.items() if value}
 
 
 def _unnamed(labels) -> dict[str, str]:
