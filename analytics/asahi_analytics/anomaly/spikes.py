@@ -63,6 +63,10 @@ IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
 ERRATIC_IDLE: Final = 0.07
 """A series that idles (or does not) at no set time for this share of a week is erratic too."""
+EVERYDAY_IDLE: Final = 0.04
+"""So is a noisy one that idles at any time for this share of a week, and has exceeded its threshold in that week..."""
+EVERYDAY_SPIKES: Final = 2
+"""...so many times, from its second day on."""
 PEAK_FACTOR: Final = 2.0
 SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
@@ -190,7 +194,7 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
     threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
-    erratic = _erratic(bins, sigma, reference)
+    erratic = _erratic(bins, sigma, reference, _spikes_of_week(bins, bins.values > threshold))
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
@@ -319,9 +323,24 @@ def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
     return np.where(np.isnan(sigma), np.inf, sigma)
 
 
-def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
+def _spikes_of_week(bins: Bins, exceeds: Bools) -> Floats:
+    """Return how often in the past week, but for the last hours, ``exceeds`` held persistently.
+
+    What comes again within an hour is the same spike; those of the first day do not count.
+    """
+    persists = persistent(exceeds).astype(np.float64)
+    begins = (persists > 0) & ~(past(persists, bins.within(1.0), "max") > 0)
+    begins[: bins.per_day] = False
+    count = np.concatenate([np.zeros(1), np.cumsum(begins, dtype=np.float64)])
+    end = np.maximum(np.arange(len(bins)) - bins.within(RECENT_HOURS, 3), 0)
+    week: Floats = count[end] - count[np.maximum(end - bins.within(NOISE_HOURS, 6), 0)]
+    return week
+
+
+def _erratic(bins: Bins, sigma: Floats, reference: _Reference, spikes: Floats) -> Bools:
     """Return where a doubling is everyday: the series is very noisy, or is quiet (and noisy) or idle at no set time.
 
+    A noisy series that idles need only have exceeded its threshold a few times (``spikes``) in its past week.
     The noise is that of hours ago, so that no incident hides itself.
     """
     week = bins.within(NOISE_HOURS, 6)
@@ -329,6 +348,9 @@ def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
     strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
     noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
     erratic: Bools = (noise > EVERYDAY_SIGMA) | (unset & (noise > ERRATIC_SIGMA)) | strays
+    idle = (bins.values <= IDLE_SHARE * reference.day_mean).astype(np.float64)
+    idles = past(idle, week, "mean") * _filled(len(bins), week) > EVERYDAY_IDLE
+    erratic |= (spikes >= EVERYDAY_SPIKES) & idles & (noise > ERRATIC_SIGMA)
     return erratic
 
 
