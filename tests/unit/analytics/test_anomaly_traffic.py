@@ -136,3 +136,20 @@ def test_the_course_of_the_day_moves_a_level_within_limits():
     course = np.array([10.0, 5.0, np.nan, 20.0, 1.0, 100.0])
     assert list(moved(course)) == [1.0, 0.5, 1.0, 2.0, 1 / COURSE_LIMIT, COURSE_LIMIT]
     assert list(moved(np.full(3, np.nan))) == [1.0, 1.0, 1.0]
+
+
+def bursting(seed: int, *, idles: bool) -> pd.Series:
+    """Return two noisy weeks with a burst of an hour on each day at another time, idle at three o'clock or never."""
+    rng, index = np.random.default_rng(seed), times(14)
+    values = 100 * np.exp(rng.normal(0, 0.45, len(index)))
+    for day in range(1, 14):
+        at = day * PER_DAY + int(rng.integers(20, 120))
+        values[at : at + 6] *= 8
+    return pd.Series(np.where(idles & (index.hour == 3), 0.0, values), index=index)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_bursts_each_day_is_everyday_only_for_a_noisy_series_that_idles(seed):
+    week = slice(5 * PER_DAY, None)
+    assert len(groups(flags(bursting(seed, idles=True)).iloc[week])) <= 4
+    assert len(groups(flags(bursting(seed, idles=False)).iloc[week])) >= 9
