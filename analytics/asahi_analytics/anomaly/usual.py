@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
-import pandas as pd
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, lagged, past
+from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, lagged, past
 
 SMOOTHING_HOURS: Final = 1.0
 WEEK_HOURS: Final = 168.0
@@ -34,48 +33,50 @@ def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
     So the start of a working day or of a nightly job, which differs by minutes from day to day, counts in full.
     """
     width = bins.within(SMOOTHING_HOURS) // 2 * 2 + 1
-    if width == 1 or not len(values):
+    if width == 1 or not values.size:
         return values
-    rolling = pd.Series(values).rolling(width, center=True, min_periods=1)
+    rolling = by_bin(values).rolling(width, center=True, min_periods=1)
     if how == "median":
-        return np.asarray(rolling.median(), dtype=np.float64)
-    return np.fmax(np.asarray(rolling.mean(), dtype=np.float64), _hourly(values, bins))
+        return np.asarray(rolling.median().to_numpy().T, dtype=np.float64)
+    return np.fmax(np.asarray(rolling.mean().to_numpy().T, dtype=np.float64), _hourly(values, bins))
 
 
 def _hourly(values: Floats, bins: Bins) -> Floats:
     """Return the mean of the clock hour of each bin, of what is known."""
-    hour = ((bins.start + bins.step * np.arange(len(values))) // 3600).astype(np.int64)
-    hour -= hour[0]
+    hour = ((bins.start + bins.step * np.arange(values.shape[-1])) // 3600).astype(np.int64)
+    first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
     known = ~np.isnan(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(hour, np.where(known, values, 0.0)) / np.bincount(hour, known)
-    by_bin: Floats = mean[hour]
-    return by_bin
+        mean = np.add.reduceat(np.where(known, values, 0.0), first, axis=-1) / np.add.reduceat(
+            known.astype(np.float64), first, axis=-1
+        )
+    hourly: Floats = mean[..., np.searchsorted(first, np.arange(len(hour)), side="right") - 1]
+    return hourly
 
 
 def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
-    """Return the ``quantile`` of each column of ``rows``, of what is known; NaN where nothing is.
+    """Return the ``quantile`` over the first axis of ``rows``, of what is known; NaN where nothing is.
 
     Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
     """
-    ordered = np.sort(rows, axis=0)
-    last = np.maximum(np.sum(~np.isnan(rows), axis=0) - 1, 0)
-    columns = np.arange(rows.shape[1])
+    ordered = np.sort(rows.reshape(len(rows), -1), axis=0)
+    last = np.maximum(np.sum(~np.isnan(ordered), axis=0) - 1, 0)
+    columns = np.arange(ordered.shape[1])
     position = quantile * last
     low = position.astype(np.int64)
     below, above = ordered[low, columns], ordered[np.minimum(low + 1, last), columns]
     found: Floats = below + (above - below) * (position - low)
-    return found
+    return found.reshape(rows.shape[1:])
 
 
 def previous_days(values: Floats, bins: Bins, days: int) -> Floats:
-    """Return the values at the same time of the ``days`` days before, one row a day; NaN before the start."""
-    rows = np.full((days, len(values)), np.nan)
+    """Return the values at the same time of the ``days`` days before, a first axis of days; NaN before the start."""
+    rows = np.full((days, *values.shape), np.nan)
     for day in range(1, days + 1):
         lag = round(day * DAY_SECONDS / bins.step)
-        if lag >= len(values):
+        if lag >= len(bins):
             return rows[: max(1, day - 1)]
-        rows[day - 1, lag:] = values[:-lag]
+        rows[day - 1, ..., lag:] = values[..., :-lag]
     return rows
 
 
@@ -95,7 +96,7 @@ def usual(
     ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
     """
     if bins.per_day < 2:
-        return np.full(len(values), np.nan)
+        return np.full(values.shape, np.nan)
     known = everything = previous_days(smoothed(values, bins, how), bins, days)
     if left_out.any():
         kept = previous_days(smoothed(np.where(left_out, np.nan, values), bins, how), bins, days)
@@ -106,7 +107,7 @@ def usual(
         return nanquantile_rows(known, 0.5)
     known = _of_working_days(known, bins)
     new = np.where(np.isnan(known).all(axis=0), np.nan, today)
-    return nanquantile_rows(np.vstack([known, new]), 0.5)
+    return nanquantile_rows(np.concatenate([known, new[None]]), 0.5)
 
 
 def rose_yesterday(bins: Bins) -> Bools:
