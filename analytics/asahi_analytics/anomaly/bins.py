@@ -22,7 +22,7 @@ UTC_NAMES: Final = ("UTC", "UTC+00:00", "Etc/UTC", "GMT", "Z", "tzutc()")
 
 @dataclass(frozen=True)
 class Bins:
-    """``values`` of equal bins along the last axis, ``step`` seconds each, the first at ``start`` (Unix time in seconds).
+    """``values`` of equal bins along the last axis, ``step`` seconds each, from ``start`` (Unix time, s) on.
 
     NaN is a bin of which nothing is known.
     """
