@@ -15,15 +15,21 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 DAY_SECONDS: Final = 86_400.0
+UNIX_WEEKDAY: Final = 3
+"""The first day of Unix time was a Thursday."""
 UTC_NAMES: Final = ("UTC", "UTC+00:00", "Etc/UTC", "GMT", "Z", "tzutc()")
 
 
 @dataclass(frozen=True)
 class Bins:
-    """``values`` of equal bins along the last axis, ``step`` seconds each; NaN is a bin of which nothing is known."""
+    """``values`` of equal bins along the last axis, ``step`` seconds each, from ``start`` (Unix time, s) on.
+
+    NaN is a bin of which nothing is known.
+    """
 
     values: Floats
     step: float
+    start: float = 0.0
 
     def __len__(self) -> int:
         """Return the number of bins."""
@@ -33,6 +39,13 @@ class Bins:
     def per_day(self) -> int:
         """Bins in a day, at least one."""
         return max(1, round(DAY_SECONDS / self.step))
+
+    @property
+    def weekdays(self) -> npt.NDArray[np.int64]:
+        """Day of the week of each bin in UTC, Monday is 0."""
+        days = np.floor((self.start + self.step * np.arange(len(self))) / DAY_SECONDS).astype(np.int64)
+        weekdays: npt.NDArray[np.int64] = (days + UNIX_WEEKDAY) % 7
+        return weekdays
 
     def within(self, hours: float, at_least: int = 1) -> int:
         """Return how many bins ``hours`` hold."""
@@ -52,7 +65,8 @@ def bins_of(values: pd.Series, name: str = "values") -> Bins:
     except (TypeError, ValueError) as error:
         raise UserInputError(f"{name} must hold numbers, got dtype {values.dtype}") from error
     floats[~np.isfinite(floats)] = np.nan
-    return Bins(floats, step)
+    start = values.index[0].timestamp() if len(values) else 0.0
+    return Bins(floats, step, start)
 
 
 def _step_seconds(index: pd.Index, name: str) -> float:
@@ -90,9 +104,13 @@ def by_bin(values: Floats) -> pd.Series | pd.DataFrame:
 
 def before(values: Floats) -> Floats:
     """Return the value before each one, NaN for the first."""
-    shifted = np.empty_like(values)
-    shifted[..., :1] = np.nan
-    shifted[..., 1:] = values[..., :-1]
+    return lagged(values, 1)
+
+
+def lagged(values: Floats, count: int) -> Floats:
+    """Return the values ``count`` bins (one or more) before each one, NaN before the start."""
+    shifted = np.full_like(values, np.nan)
+    shifted[..., count:] = values[..., :-count]
     return shifted
 
 

@@ -63,7 +63,7 @@ class AnomalyConfig(BaseModel):
         description="No judgement before there is this much history.",
     )
     min_excess_share: FiniteFloat = Field(
-        default=0.2,
+        default=0.1,
         ge=0,
         description="A cost spike must add this share of the last day's mean spend of a bin.",
     )

@@ -24,6 +24,8 @@ HOLD_HOURS: Final = 6.0
 """For so long at most: what stays longer is the new level."""
 SETTLED_HOURS: Final = 0.5
 """After so long it is held against the level right before it, no longer against the hours before."""
+COURSE_LIMIT: Final = 3.0
+"""So far at most the usual course of the day moves the level before."""
 MEDIAN_MIN_BINS: Final = 4
 
 
@@ -35,9 +37,10 @@ class Jumps:
     before: Floats
 
 
-def find_jumps(bins: Bins, width: int) -> Jumps:
+def find_jumps(bins: Bins, width: int, course: Floats) -> Jumps:
     """Return the jumps of ``bins``, and the median of the last ``width`` bins without them.
 
+    ``course``, the usual course of the day, moves the level right before a jump; where it is NaN the level stays.
     The median is NaN where the series has not jumped at all. Both look back only: whether a bin belongs to a jump
     depends on the bins up to it. NaN neither makes nor ends one.
     """
@@ -49,14 +52,22 @@ def find_jumps(bins: Bins, width: int) -> Jumps:
     for start in map(int, np.flatnonzero(rare_steps(bins, local))):
         if start < end:
             continue
-        level = local[start]
         run = bins.values[start : start + hold]
-        end = start + _length(run <= STAY_FACTOR * level)
-        raised[start:end] = bins.values[start:end] > STAY_FACTOR * level
-        settled[start + settling : end] = level
+        level = local[start] * moved(course[start : start + hold])
+        end = start + length_until(run <= STAY_FACTOR * level)
+        raised[start:end] = bins.values[start:end] > STAY_FACTOR * level[: end - start]
+        settled[start + settling : end] = level[settling : end - start]
     if not raised.any():
         return Jumps(raised, settled)
     return Jumps(raised, np.fmin(_median_without(bins, raised, width), settled))
+
+
+def moved(course: Floats) -> Floats:
+    """Return ``course`` against its first value, within ``COURSE_LIMIT``; 1 where it is not known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = course / course[0]
+    limited: Floats = np.clip(np.where(np.isnan(change), 1.0, change), 1 / COURSE_LIMIT, COURSE_LIMIT)
+    return limited
 
 
 def rare_steps(bins: Bins, local: Floats) -> Bools:
@@ -76,7 +87,7 @@ def rare_steps(bins: Bins, local: Floats) -> Bools:
     return rare
 
 
-def _length(below: Bools) -> int:
+def length_until(below: Bools) -> int:
     """Return the position of the second of the first two neighbours that are ``below``; else how many there are."""
     twice = np.flatnonzero(below[1:] & below[:-1])
     return int(twice[0]) + 1 if len(twice) else len(below)

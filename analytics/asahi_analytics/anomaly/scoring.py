@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -134,7 +134,7 @@ def _cost(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:  
             profile_days=config.profile_days,
         ),
     )
-    critical = bins.values > config.critical_factor * found.threshold
+    critical = bins.values > config.critical_factor * found.entry
     return Scores(found.expected, found.threshold, found.flagged, critical)
 
 
@@ -183,7 +183,7 @@ def _quality(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores
 
 def _with_traffic(bins: Bins, counts: Floats | None) -> Bins:
     """Return ``bins`` with those of no requests taken as unknown."""
-    return bins if counts is None else Bins(np.where(counts > 0, bins.values, np.nan), bins.step)
+    return bins if counts is None else replace(bins, values=np.where(counts > 0, bins.values, np.nan))
 
 
 _SCORERS: Final[Mapping[Kind, Callable[[Bins, Floats | None, AnomalyConfig], Scores]]] = {

@@ -1,8 +1,10 @@
 """Spend (or any flow) far above what was to be expected.
 
 The expectation is the usual value of the time of day, moved by how the traffic ran against it lately: all the way
-up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy. What
-has jumped and stays is held against what was before the jump. All windows end before the bin that is judged.
+up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy, but
+what doubles both the usual value and the hours before is an anomaly however noisy the series. What has jumped and
+stays is held against what was before the jump, and what has begun is over when it has come down. All windows end
+before the bin that is judged.
 """
 
 from __future__ import annotations
@@ -12,9 +14,18 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past, persistent
-from asahi_analytics.anomaly.jumps import find_jumps
-from asahi_analytics.anomaly.usual import HABIT_DAYS, low_usual, usual, weekly_factor
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, lagged, past, persistent
+from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
+from asahi_analytics.anomaly.usual import (
+    FOLLOWED,
+    HABIT_DAYS,
+    SMOOTHING_HOURS,
+    low_usual,
+    rose_yesterday,
+    smoothed,
+    usual,
+    weekly_factor,
+)
 
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
@@ -22,6 +33,10 @@ RECENT_HOURS: Final = 3.0
 REGIME_HOURS: Final = 24.0
 SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
+KEEP_FACTOR: Final = 1.5
+"""An anomaly goes on above this many times what was expected at its beginning, but for a single bin."""
+STEP_QUANTILE: Final = 0.25
+"""After one that lasted ``HOLD_HOURS``, the traffic of those hours has run above this quantile of theirs for sure."""
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
@@ -37,18 +52,24 @@ NOISE_Z: Final = 1.175
 NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
-EVERYDAY_SIGMA: Final = 0.8
-"""A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.5-fold."""
+EVERYDAY_SIGMA: Final = 0.85
+"""A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.7-fold."""
 ERRATIC_SIGMA: Final = 0.3
 """It is where the noise is larger than this..."""
 QUIET_SHARE: Final = 0.2
-ERRATIC_QUIET: Final = 0.1
-"""...and more than this share of its past week was quiet: below ``QUIET_SHARE`` of the last day's mean."""
+ERRATIC_QUIET: Final = 0.13
+"""...and it is quiet (below ``QUIET_SHARE`` of the last day's mean) or not at no set time for this share of a week."""
 IDLE_SHARE: Final = 0.05
 """A bin below this share of the last day's mean is idle."""
-ERRATIC_IDLE: Final = 0.05
+ERRATIC_IDLE: Final = 0.07
 """A series that idles (or does not) at no set time for this share of a week is erratic too."""
+EVERYDAY_IDLE: Final = 0.04
+"""So is a noisy one that idles at any time for this share of a week, and has exceeded its threshold in that week..."""
+EVERYDAY_SPIKES: Final = 2
+"""...so many times, from its second day on."""
 PEAK_FACTOR: Final = 2.0
+SURE_EXCESS_SHARE: Final = 0.4
+"""What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 LOW_QUANTILE: Final = 0.35
 """What has jumped must exceed this quantile of the previous days, lower than the usual value..."""
 JUMP_EXCESS_SHARE: Final = 0.4
@@ -70,11 +91,17 @@ class SpikeRule:
 
 @dataclass(frozen=True)
 class Spikes:
-    """What was expected, the threshold, and where it was exceeded persistently."""
+    """What was expected, the threshold, and where it was exceeded persistently.
+
+    ``entry`` is the threshold before it was lowered where an anomaly goes on: that of severity.
+    ``settled`` is the day after an anomaly that lasted ``HOLD_HOURS``: what stays longer is the new level.
+    """
 
     expected: Floats
     threshold: Floats
+    entry: Floats
     flagged: Bools
+    settled: Bools
 
 
 @dataclass(frozen=True)
@@ -82,13 +109,14 @@ class _Reference:
     """What a bin can be held against: each the same length as the series.
 
     ``base`` is the profile of this weekday, ``ratio`` each bin against it, ``regime`` how far above it the traffic
-    has run for most of ``REGIME_HOURS``.
+    has run for most of ``REGIME_HOURS``, and ``sure_regime`` how far it has beyond doubt.
     """
 
     profile: Floats
     base: Floats
     ratio: Floats
     regime: Floats
+    sure_regime: Floats
     recent: Floats
     day_mean: Floats
 
@@ -104,7 +132,7 @@ class _Reference:
 
     def sure(self, profile: Floats, recent: Floats) -> Floats:
         """Return the larger of ``profile``, moved where the regime is beyond doubt, and ``recent``."""
-        moved = profile * np.maximum(self.regime / SURE_REGIME, 1.0)
+        moved = profile * self.sure_regime
         return np.fmax(np.where(np.isnan(profile), self.day_mean, moved), recent)
 
 
@@ -112,11 +140,14 @@ class _Reference:
 class _Past:
     """What does not depend on the anomalies found: each the same length as the series.
 
+    ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
     the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
     """
 
     recent: Floats
+    today: Floats
+    yesterday: Floats
     day_mean: Floats
     habit: Floats
     jumped: Bools
@@ -127,53 +158,87 @@ class _Past:
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
     known = _past(bins, rule)
-    first = _judge(bins, rule, known, np.zeros(len(bins), dtype=bool))
-    return _judge(bins, rule, known, first.flagged) if first.flagged.any() else first
+    none = np.zeros(len(bins), dtype=bool)
+    first = _judge(bins, rule, known, none, none)
+    unusual = first.flagged & (np.arange(len(bins)) >= bins.per_day)
+    return _judge(bins, rule, known, unusual, first.settled) if unusual.any() else first
 
 
 def _past(bins: Bins, rule: SpikeRule) -> _Past:
-    jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3))
     low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
+    jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
+    recent, rose = _recent(bins), rose_yesterday(bins)
     return _Past(
-        recent=_recent(bins),
+        recent=recent,
+        today=np.where(rose, np.nan, recent),
+        yesterday=lagged(smoothed(bins.values, bins, "mean"), bins.per_day),
         day_mean=past(bins.values, day, "mean", at_least),
         habit=np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan),
         jumped=jumps.raised,
-        low_profile=_doubted(bins, low, jumps.before),
+        low_profile=_doubted(bins, low, jumps.before, rose),
         low_recent=jumps.before,
     )
 
 
-def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
-    reference = _reference(bins, rule, known, left_out)
-    moved = _expected(bins, reference)
-    sigma = _upward_noise(bins, moved, NOISE_MIN_SHARE * reference.day_mean)
-    limit = _noise_aware(rule.ratio, moved, sigma, reference.ceiling)
-    expected = np.where(moved > reference.ceiling, reference.ceiling, moved)
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> Spikes:
+    reference = _reference(bins, rule, known, left_out, settled)
+    likely = _expected(bins, reference)
+    sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
+    limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
+    expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     low = reference.sure(known.low_profile, known.low_recent)
     from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
     lower = known.jumped & (from_low < threshold)
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
-    erratic = _erratic(bins, sigma, reference)
+    threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
+    erratic = _erratic(bins, sigma, reference, _spikes_of_week(bins, bins.values > threshold))
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
-    return Spikes(expected, threshold, persistent(bins.values > threshold))
+    lowered, settled = _kept(bins, _course(bins, reference.profile), expected, threshold)
+    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), settled)
 
 
-def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _Reference:
+def _course(bins: Bins, profile: Floats) -> Floats:
+    """Return ``profile`` where more than one day has made it, else NaN."""
+    return np.where(np.arange(len(bins)) < 2 * bins.per_day, np.nan, profile)
+
+
+def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, Bools]:
+    """Return ``threshold``, lower while an anomaly goes on: it is over only when the value has come down from it.
+
+    It is held against what was expected at its beginning, moved by the usual course of the day, for ``HOLD_HOURS``.
+    """
+    lowered, end = threshold.copy(), 0
+    settled = np.zeros(len(bins), dtype=bool)
+    hold = bins.within(HOLD_HOURS)
+    for start in map(int, np.flatnonzero(persistent(bins.values > threshold))):
+        if start < end:
+            continue
+        span = slice(start, start + hold)
+        keep = KEEP_FACTOR * expected[start] * moved(course[span])
+        end = start + length_until(bins.values[span] <= keep)
+        lowered[start + 1 : end] = np.fmin(threshold[start + 1 : end], keep[1 : end - start])
+        if end == start + hold:
+            settled[end : end + bins.per_day] = True
+    return lowered, settled
+
+
+def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> _Reference:
     days = rule.profile_days
-    profile = usual(bins.values, left_out, bins, days, how="mean", today=known.recent)
+    profile = usual(bins.values, left_out, bins, days, how="mean", today=known.today)
     profile = np.fmax(profile, known.habit)
     base = profile * weekly_factor(bins, profile)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = bins.values / base
+    ratio = _share(bins.values, base)
     ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
-    regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 2, 2))
+    regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     return _Reference(
+        sure_regime=_sure_regime(
+            bins, ratio, np.fmin(regime / SURE_REGIME, _share(known.yesterday, profile)), settled
+        ),
         profile=profile,
         base=base,
         ratio=ratio,
@@ -183,14 +248,39 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> _R
     )
 
 
+def _share(values: Floats, of: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return values / of
+
+
+def _sure_regime(bins: Bins, ratio: Floats, confirmed: Floats, settled: Bools) -> Floats:
+    """Return how far above its usual the traffic runs beyond doubt, at least 1.
+
+    That is as far as the last day and the same hour of yesterday bear out (``confirmed``), and after an anomaly that
+    has become the level (``settled``) as far as nearly all of the last ``HOLD_HOURS``.
+    """
+    sure = np.fmax(1.0, confirmed)
+    if not settled.any():
+        return sure
+    hours, at_least = bins.within(HOLD_HOURS, 3), bins.within(HOLD_HOURS / 2, 2)
+    held = past(ratio, hours, ("quantile", STEP_QUANTILE), at_least)
+    return np.where(settled, np.fmax(sure, held), sure)
+
+
 def _recent(bins: Bins) -> Floats:
     width = bins.within(RECENT_HOURS, 3)
     return past(bins.values, width, "median", width // 3)
 
 
-def _doubted(bins: Bins, profile: Floats, recent: Floats) -> Floats:
-    """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower."""
-    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile)
+def _doubted(bins: Bins, profile: Floats, recent: Floats, rose: Bools) -> Floats:
+    """Return ``profile``; while only one day has made it, moved towards ``recent`` where that is lower.
+
+    Not in the hours after that day ``rose`` as a working day does, where today follows.
+    """
+    hour = bins.within(SMOOTHING_HOURS, 3)
+    follows = past(bins.values, hour, "median") >= FOLLOWED * past(profile, hour, "median")
+    risen = past(rose.astype(np.float64), bins.within(HOLD_HOURS), "max") > 0
+    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~(risen & follows)
     return np.where(doubtful, profile**YOUNG_JUMP_TRUST * recent ** (1 - YOUNG_JUMP_TRUST), profile)
 
 
@@ -215,6 +305,11 @@ def _noise_aware(ratio: float, expected: Floats, sigma: Floats, ceiling: Floats)
     return np.fmin(np.maximum(ratio, noise) * expected, ratio * ceiling)
 
 
+def _beyond_doubt(ratio: float, reference: _Reference) -> Floats:
+    """Return the threshold that no noise lifts: ``ratio`` over both the usual value and the hours before."""
+    return np.maximum(ratio * reference.ceiling, reference.ceiling + SURE_EXCESS_SHARE * reference.day_mean)
+
+
 def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
     """Return the spread of the past week's positive log residuals; infinite while none is known.
 
@@ -228,17 +323,48 @@ def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
     return np.where(np.isnan(sigma), np.inf, sigma)
 
 
-def _erratic(bins: Bins, sigma: Floats, reference: _Reference) -> Bools:
-    """Return where a doubling is everyday: the series is very noisy, noisy and often quiet, or idles at no set time."""
+def _spikes_of_week(bins: Bins, exceeds: Bools) -> Floats:
+    """Return how often in the past week, but for the last hours, ``exceeds`` held persistently.
+
+    What comes again within an hour is the same spike; those of the first day do not count.
+    """
+    persists = persistent(exceeds).astype(np.float64)
+    begins = (persists > 0) & ~(past(persists, bins.within(1.0), "max") > 0)
+    begins[: bins.per_day] = False
+    count = np.concatenate([np.zeros(1), np.cumsum(begins, dtype=np.float64)])
+    end = np.maximum(np.arange(len(bins)) - bins.within(RECENT_HOURS, 3), 0)
+    week: Floats = count[end] - count[np.maximum(end - bins.within(NOISE_HOURS, 6), 0)]
+    return week
+
+
+def _erratic(bins: Bins, sigma: Floats, reference: _Reference, spikes: Floats) -> Bools:
+    """Return where a doubling is everyday: the series is very noisy, or is quiet (and noisy) or idle at no set time.
+
+    A noisy series that idles need only have exceeded its threshold a few times (``spikes``) in its past week.
+    The noise is that of hours ago, so that no incident hides itself.
+    """
     week = bins.within(NOISE_HOURS, 6)
-    low = np.where(np.isnan(reference.day_mean), np.nan, bins.values <= QUIET_SHARE * reference.day_mean)
-    quiet = past(low, week, "mean", max(1, bins.per_day // 2)) > ERRATIC_QUIET
-    idle = IDLE_SHARE * reference.day_mean
-    known = np.isfinite(bins.values + reference.profile)
-    astray = ((bins.values > idle) != (reference.profile > idle)) & known
-    strays = past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week) > ERRATIC_IDLE
-    erratic: Bools = (sigma > EVERYDAY_SIGMA) | (quiet & (sigma > ERRATIC_SIGMA)) | strays
+    unset = _strayed(bins, reference, QUIET_SHARE, week) > ERRATIC_QUIET
+    strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
+    noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
+    erratic: Bools = (noise > EVERYDAY_SIGMA) | (unset & (noise > ERRATIC_SIGMA)) | strays
+    idle = (bins.values <= IDLE_SHARE * reference.day_mean).astype(np.float64)
+    idles = past(idle, week, "mean") * _filled(len(bins), week) > EVERYDAY_IDLE
+    erratic |= (spikes >= EVERYDAY_SPIKES) & idles & (noise > ERRATIC_SIGMA)
     return erratic
+
+
+def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floats:
+    """Return how much of the past week was below ``share`` of the last day's mean, or above it, against all habit.
+
+    That is, neither as is usual at that time nor as on the day before.
+    """
+    low = share * reference.day_mean
+    now, usually = bins.values <= low, reference.profile <= low
+    yesterday = lagged(now.astype(np.float64), bins.per_day) == 1.0
+    known = np.isfinite(bins.values + reference.profile)
+    astray = (now != usually) & (now != yesterday) & known
+    return past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week)
 
 
 def _filled(count: int, window: int) -> Floats:
@@ -251,7 +377,4 @@ def _peaks(bins: Bins) -> Floats:
     one = before(bins.values)
     twice = np.fmin(bins.values, np.fmax(one, before(one)))
     highest = past(twice, bins.within(NOISE_HOURS, 6), "max")
-    own = bins.within(RECENT_HOURS, 3)
-    lagged = np.full(len(highest), np.nan)
-    lagged[own:] = highest[:-own]
-    return lagged
+    return lagged(highest, bins.within(RECENT_HOURS, 3))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, past
+from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, lagged, past
 
 SMOOTHING_HOURS: Final = 1.0
 WEEK_HOURS: Final = 168.0
@@ -15,18 +16,42 @@ WEEKDAY_HOURS: Final = 6.0
 HABIT_DAYS: Final = 3
 """So many anomalies at the same time of day, on more than half of the days, are a habit and no longer left out."""
 
+FIRST_WEEKEND_DAY: Final = 5
+"""Saturday, where Monday is 0."""
+STEEP: Final = 1.5
+"""A rise to so many times the hours before is steep..."""
+STEEP_HOURS: Final = 3.0
+FOLLOWED: Final = 0.5
+"""...and today follows it while it reaches this share of it."""
 
 Middle = Literal["mean", "median"]
 
 
 def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
-    """Return the centred mean or median over an hour, of what is known."""
+    """Return the centred mean or median over an hour, of what is known; a mean no less than that of the clock hour.
+
+    So the start of a working day or of a nightly job, which differs by minutes from day to day, counts in full.
+    """
     width = bins.within(SMOOTHING_HOURS) // 2 * 2 + 1
-    if width == 1:
+    if width == 1 or not values.size:
         return values
     rolling = by_bin(values).rolling(width, center=True, min_periods=1)
-    middle: Floats = (rolling.mean() if how == "mean" else rolling.median()).to_numpy().T
-    return middle
+    if how == "median":
+        return np.asarray(rolling.median().to_numpy().T, dtype=np.float64)
+    return np.fmax(np.asarray(rolling.mean().to_numpy().T, dtype=np.float64), _hourly(values, bins))
+
+
+def _hourly(values: Floats, bins: Bins) -> Floats:
+    """Return the mean of the clock hour of each bin, of what is known."""
+    hour = ((bins.start + bins.step * np.arange(values.shape[-1])) // 3600).astype(np.int64)
+    first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
+    known = ~np.isnan(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.add.reduceat(np.where(known, values, 0.0), first, axis=-1) / np.add.reduceat(
+            known.astype(np.float64), first, axis=-1
+        )
+    hourly: Floats = mean[..., np.searchsorted(first, np.arange(len(hour)), side="right") - 1]
+    return hourly
 
 
 def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
@@ -67,8 +92,8 @@ def usual(
     """Return the usual value of each bin's time of day: the median over previous days of the hour around it.
 
     ``how`` tells what stands for that hour of a day. ``today``, what the hours before each bin were like, counts as
-    one more day where it is given. Bins ``left_out`` (anomalies) do not count, unless they have become a habit. NaN
-    on the first day.
+    one more day where it is given; then a working day is compared with working days only, if any is known. Bins
+    ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
     """
     if bins.per_day < 2:
         return np.full(values.shape, np.nan)
@@ -80,15 +105,43 @@ def usual(
         known = np.where(habit, everything, kept)
     if today is None:
         return nanquantile_rows(known, 0.5)
+    known = _of_working_days(known, bins)
     new = np.where(np.isnan(known).all(axis=0), np.nan, today)
     return nanquantile_rows(np.concatenate([known, new[None]]), 0.5)
 
 
+def rose_yesterday(bins: Bins) -> Bools:
+    """Return where the first day rose steeply at this time and stayed up, as at the start of a working day.
+
+    That is where one day alone is known, and not where the second has not followed in the hour before.
+    """
+    young = replace(bins, values=bins.values[: 2 * bins.per_day])
+    hours, values = bins.within(STEEP_HOURS), smoothed(young.values, young, "mean")
+    earlier, later = past(values, hours, "median"), past(values[::-1], hours, "median")[::-1]
+    rose = ~(values <= STEEP * earlier) & (values <= STEEP * later)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = young.values / lagged(values, bins.per_day)
+    followed = ~(past(share, bins.within(SMOOTHING_HOURS, 3), "median") < FOLLOWED)
+    found = np.zeros(len(bins), dtype=bool)
+    found[: len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & followed
+    return found
+
+
+def _of_working_days(rows: Floats, bins: Bins) -> Floats:
+    """Return ``rows`` (one a previous day) without weekends where a bin is of a working day and another is known."""
+    weekdays = bins.weekdays
+    ago = (weekdays - np.arange(1, len(rows) + 1)[:, None]) % 7
+    unlike = (ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY)
+    other = np.where(unlike, np.nan, rows)
+    return np.where(np.isnan(other).all(axis=0), rows, other)
+
+
 def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
-    """Return a lower ``quantile`` than the median of the previous days, all of them. NaN on the first day."""
+    """Return a lower ``quantile`` than the median of the previous days, incidents or not. NaN on the first day."""
     if bins.per_day < 2:
         return np.full(len(bins), np.nan)
-    return nanquantile_rows(previous_days(smoothed(bins.values, bins, "mean"), bins, days), quantile)
+    rows = previous_days(smoothed(bins.values, bins, "mean"), bins, days)
+    return nanquantile_rows(_of_working_days(rows, bins), quantile)
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:
@@ -105,13 +158,6 @@ def weekly_factor(bins: Bins, profile: Floats) -> Floats:
         off = np.log(bins.values / profile)
     off[~np.isfinite(off)] = np.nan
     run = past(off, around, "median", max(1, around // 2))
-    first, second = (_lagged(run, lag * week - around // 2) for lag in (1, 2))
+    first, second = (lagged(run, lag * week - around // 2) for lag in (1, 2))
     agreed = np.where(first * second > 0, np.sign(first) * np.minimum(np.abs(first), np.abs(second)), 0.0)
     return np.exp(np.where(np.isnan(agreed), 0.0, agreed))
-
-
-def _lagged(values: Floats, bins: int) -> Floats:
-    """Return the values ``bins`` before each one, NaN before the start."""
-    lagged = np.full(len(values), np.nan)
-    lagged[bins:] = values[: len(values) - bins]
-    return lagged

@@ -23,7 +23,7 @@ WIDTH = 18
 
 
 def jumps(values: pd.Series) -> Jumps:
-    return find_jumps(bins_of(values), WIDTH)
+    return find_jumps(bins_of(values), WIDTH, np.full(len(values), np.nan))
 
 
 def level(days: float = 14) -> pd.Series:

@@ -1,0 +1,155 @@
+"""Cost spikes in traffic of other kinds: office hours, weekends, bursts, steps, gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asahi_analytics.anomaly import AnomalyConfig, score_series
+from asahi_analytics.anomaly.bins import bins_of
+from asahi_analytics.anomaly.jumps import COURSE_LIMIT, moved
+from asahi_analytics.anomaly.spikes import KEEP_FACTOR
+from asahi_analytics.anomaly.usual import FOLLOWED, low_usual, rose_yesterday, smoothed
+from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, times
+
+CONFIG = AnomalyConfig()
+TUESDAY = 8 * PER_DAY
+
+
+def flags(values: pd.Series) -> pd.Series:
+    return score_series(values, CONFIG)["is_anomaly"]
+
+
+def office(seed: int, weekend: float, night: float = 0.05) -> pd.Series:
+    """Return two weeks from a Monday on that are busy from eight to six, quieter at weekends and at night."""
+    index = times(14)
+    hour = index.hour + index.minute / 60
+    busy = night + 1 / (1 + np.exp(-3 * (hour - 8.5))) / (1 + np.exp(2 * (hour - 17.5)))
+    noise = np.exp(np.random.default_rng(seed).normal(0, 0.08, len(index)))
+    return pd.Series(100 * busy * np.where(index.day_of_week >= 5, weekend, 1.0) * noise, index=index)
+
+
+@pytest.mark.parametrize("weekend", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_office_hours_raise_no_alarm_from_the_second_day_on(seed, weekend):
+    assert not flags(office(seed, weekend)).iloc[PER_DAY:].any()
+
+
+@pytest.mark.parametrize("weekend", [0.2, 1.0])
+@pytest.mark.parametrize("hour", [2, 7, 11, 20])
+def test_a_spike_of_office_traffic_is_told_at_any_hour(weekend, hour):
+    start = TUESDAY + 6 * hour
+    found = flags(raised(office(1, weekend), start, 6, 3.0))
+    assert found.iloc[start : start + 6].any()
+
+
+def test_a_working_day_is_compared_with_working_days():
+    values = office(1, 0.2)
+    monday = 7 * PER_DAY + 72
+    expected = score_series(values, CONFIG)["expected"].iloc[monday]
+    assert expected == pytest.approx(
+        values.iloc[[monday - day * PER_DAY for day in (3, 4, 5)]].mean(), rel=0.2
+    )
+
+
+def test_the_usual_of_a_working_day_leaves_weekends_out_unless_nothing_else_is_known():
+    values = pd.Series(np.repeat(np.arange(1.0, 15.0), PER_DAY), index=times(14))
+    low = low_usual(bins_of(values), 14, 0.0)
+    by_day = low[PER_DAY // 2 :: PER_DAY]
+    assert list(by_day[1:9]) == [1.0] * 8
+    weekend_first = pd.Series(values.to_numpy(), index=values.index + pd.Timedelta(days=5))
+    by_day = low_usual(bins_of(weekend_first), 14, 0.0)[PER_DAY // 2 :: PER_DAY]
+    assert list(by_day[1:10]) == [1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 3.0]
+
+
+@pytest.mark.parametrize("per_day", [4, 24, 144])
+def test_weekdays_are_those_of_the_index(per_day):
+    index = times(9, per_day) + pd.Timedelta(hours=31)
+    assert list(bins_of(pd.Series(0.0, index=index)).weekdays) == list(index.day_of_week)
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.5, 0.7])
+def test_what_doubles_the_usual_and_the_last_hours_is_told_however_noisy_the_series(noise):
+    values = seasonal(5, swing=0.2, noise=noise)
+    start = 10 * PER_DAY + 72
+    spike = values.copy()
+    spike.iloc[start : start + 6] = 2.4 * values.iloc[start - 18 : start].max()
+    assert flags(spike).iloc[start : start + 6].any()
+
+
+@pytest.mark.parametrize(("share", "goes_on"), [(1.1, True), (0.9, False)])
+def test_an_anomaly_goes_on_until_it_has_come_down(share, goes_on):
+    values = flat(2, 100.0, 1.0)
+    start = 10 * PER_DAY + 40
+    values = raised(raised(values, start, 3, 4.0), start + 3, 12, share * KEEP_FACTOR)
+    assert flags(values).iloc[start + 4 : start + 14].all() == goes_on
+    assert not flags(values).iloc[start + 15 :].any()
+
+
+@pytest.mark.parametrize("start", [9 * PER_DAY + 9, 9 * PER_DAY + 50, 9 * PER_DAY + 120])
+@pytest.mark.parametrize("factor", [2.5, 4.0])
+def test_a_step_is_one_incident_in_two_days_and_a_spike_after_it_is_told(start, factor):
+    step = raised(seasonal(6, swing=0.4), start, 14 * PER_DAY, factor)
+    assert len(groups(flags(step).iloc[start : start + 2 * PER_DAY], 18)) == 1
+    again = start + 2 * PER_DAY
+    assert flags(raised(step, again, 6, 3.0)).iloc[again : again + 6].any()
+
+
+def test_whether_an_anomaly_goes_on_depends_on_the_bins_up_to_it():
+    rng = np.random.default_rng(4)
+    values = seasonal(4, days=6, noise=0.3)
+    for start in rng.integers(0, 820, 15):
+        values = raised(values, int(start), int(rng.integers(1, 60)), 3.0)
+    whole = score_series(values, CONFIG)
+    for cut in range(5, len(values), 11):
+        pd.testing.assert_frame_equal(score_series(values.iloc[:cut], CONFIG), whole.iloc[:cut])
+
+
+def test_the_mean_around_a_bin_is_no_less_than_that_of_its_clock_hour():
+    rng = np.random.default_rng(5)
+    values = pd.Series(rng.exponential(1.0, 300), index=times(3)[7:307])
+    values.iloc[rng.integers(0, 300, 60)] = np.nan
+    found = smoothed(values.to_numpy(), bins_of(values), "mean")
+    for place, time in enumerate(values.index):
+        around = values.iloc[max(0, place - 3) : place + 4].mean()
+        hour = values[values.index.floor("h") == time.floor("h")].mean()
+        assert found[place] == pytest.approx(np.nanmax([around, hour]), nan_ok=True)
+
+
+def test_a_morning_of_the_first_day_is_told_from_a_surge():
+    start = 50
+    low_then_high = np.where(np.arange(2 * PER_DAY) % PER_DAY < start, 10.0, 100.0)
+    morning = pd.Series(low_then_high, index=times(2))
+    surge = morning.copy()
+    surge.iloc[start + 6 : PER_DAY] = 10.0
+    late = morning.copy()
+    late.iloc[PER_DAY : PER_DAY + start + 12] = 0.9 * FOLLOWED * 10.0
+    at = PER_DAY + start
+    assert rose_yesterday(bins_of(morning))[at : at + 6].all()
+    assert not rose_yesterday(bins_of(surge))[at : at + 6].any()
+    assert not rose_yesterday(bins_of(late))[at : at + 6].any()
+    assert not rose_yesterday(bins_of(morning))[:PER_DAY].any()
+
+
+def test_the_course_of_the_day_moves_a_level_within_limits():
+    course = np.array([10.0, 5.0, np.nan, 20.0, 1.0, 100.0])
+    assert list(moved(course)) == [1.0, 0.5, 1.0, 2.0, 1 / COURSE_LIMIT, COURSE_LIMIT]
+    assert list(moved(np.full(3, np.nan))) == [1.0, 1.0, 1.0]
+
+
+def bursting(seed: int, *, idles: bool) -> pd.Series:
+    """Return two noisy weeks with a burst of an hour on each day at another time, idle at three o'clock or never."""
+    rng, index = np.random.default_rng(seed), times(14)
+    values = 100 * np.exp(rng.normal(0, 0.45, len(index)))
+    for day in range(1, 14):
+        at = day * PER_DAY + int(rng.integers(20, 120))
+        values[at : at + 6] *= 8
+    return pd.Series(np.where(idles & (index.hour == 3), 0.0, values), index=index)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_bursts_each_day_is_everyday_only_for_a_noisy_series_that_idles(seed):
+    week = slice(5 * PER_DAY, None)
+    assert len(groups(flags(bursting(seed, idles=True)).iloc[week])) <= 4
+    assert len(groups(flags(bursting(seed, idles=False)).iloc[week])) >= 9
