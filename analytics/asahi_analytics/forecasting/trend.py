@@ -35,9 +35,9 @@ def trend_of(outlook: Outlook) -> TrendEstimate:
     or a step of the level, so that drift is not taken for a trend: increasing means that more than 95 % of the
     probability lies above +0.25 % a week.
     """
-    if not isinstance(outlook, LogOutlook) or not outlook.mixture.trend_covariance.any():
+    if not isinstance(outlook, LogOutlook) or outlook.long is None:
         return STABLE
-    mixture = outlook.mixture
+    mixture = outlook.long
     up, down = mixture.moving(SMALLEST)
     growth = 100.0 * float(np.expm1(mixture.weight @ mixture.slope))
     if up > SURE:
