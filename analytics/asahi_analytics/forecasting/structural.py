@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from asahi_analytics.forecasting.festive import Festive, festive_effects
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
 from asahi_analytics.forecasting.pattern import (
     closed_phases,
@@ -46,12 +47,12 @@ class Options:
     counts half after ``fade`` values. The variance of a total is that of the level, scaled by ``inflate``, plus
     ``noise_part`` of the noise's (a high day is made up for in part), plus spikes that last ``spike_length`` steps,
     plus ``common`` for what no history shows, plus ``doubt`` of the squared distance to the mean of the last ``usual``
-    steps; one future in six is ``vary`` times as uncertain (standard deviation) as that says, one so much less. Each step moves to that mean by ``pull`` of the way, ``reach`` at
-    most, the less the surer it is that spend grows or falls; of how days of the last week differ (for hours) the mean
-    there has the part ``daily``. A festive day comes ``festive_dip`` of the way down to the quietest
-    phase, give or take ``festive_spread`` (log units). With ``tail_probability`` the future is as uncertain as
-    ``tail_scale`` times all that, around ``tail_drop`` standard deviations less: what upsets spend (a closure, an
-    outage, the end of a campaign) mostly lowers it.
+    steps. One future in six is ``vary`` times as uncertain (standard deviation) as that says, one so much less; with
+    ``tail_probability`` it is as uncertain as ``tail_scale`` times that, around ``tail_drop`` standard deviations less:
+    what upsets spend (a closure, an outage, the end of a campaign) mostly lowers it. The last ``lately`` steps are
+    looked at alone, too, and what they say counts ``trust_lately``; each step then moves to the mean of the last
+    ``usual`` by ``pull`` of the way, ``reach`` at most; both the less, the surer it is that spend grows or falls. Of
+    how days of the last week differ (for hours) that mean has the part ``daily``.
     """
 
     grid: Grid
@@ -77,8 +78,6 @@ class Options:
     lately: int
     trust_lately: float
     daily: float = 0.0
-    festive_dip: float = 0.5
-    festive_spread: float = 0.4
     clip: float = 3.5
 
 
@@ -120,9 +119,9 @@ HOURLY: Final = Options(
     slope_unit=168,
     damping=0.999,
     floor=0.1,
-    inflate=0.8,
-    noise_part=1.0,
-    vary=1.0,
+    inflate=0.6,
+    noise_part=0.6,
+    vary=2.0,
     spike_length=2.0,
     common=0.05**2,
     doubt=0.2,
@@ -160,7 +159,7 @@ class LogOutlook:
 
     ``spikes`` is the relative variance of a step beyond the noise, ``usual`` (h,) where log spend would be, without
     ``centre``, if it went on as in the last weeks, and ``opens`` (h,) 0 for the steps that never spend, else 1;
-    ``unsure`` (h,) is the standard deviation that festive days have in common, 0 on others;
+    ``festive`` is what days may be like that are unlike others, its mean contained in the locations;
     ``scarce`` scales the variance of a total up where few values tell about the models. ``long`` is what the whole
     history says of growth; None: nothing.
     """
@@ -172,7 +171,7 @@ class LogOutlook:
     usual: Array | None = None
     opens: Array | None = None
     scarce: float = 1.0
-    unsure: Array | None = None
+    festive: Festive | None = None
     long: Mixture | None = None
 
     def steps(self, probabilities: Sequence[float]) -> Array:
@@ -181,9 +180,15 @@ class LogOutlook:
         best = np.argsort(mixture.weight)[::-1][:STEP_MODELS]
         weight = mixture.weight[best] / mixture.weight[best].sum()
         variance = options.inflate * mixture.own[best] + mixture.noise[best, None] + self.spikes
-        variance += 0.0 if self.unsure is None else self.unsure**2
-        futures = _varied(weight, mixture.location[best], np.sqrt(variance + options.common), options)
-        logs = mixture_quantiles(np.asarray(probabilities, dtype=float), *futures)
+        weight, location, scale = _varied(
+            weight, mixture.location[best], np.sqrt(variance + options.common), options
+        )
+        wanted = np.asarray(probabilities, dtype=float)
+        logs = mixture_quantiles(wanted, weight, location, scale)
+        if self.festive is not None:
+            days = np.asarray(self.festive.spread > 0.0)
+            kinds = self.festive.of(days).around(weight, location[:, days], scale[:, days])
+            logs[:, days] = mixture_quantiles(wanted, *kinds)
         return np.asarray(np.exp(logs + self.centre) * self._open(mixture.location.shape[1]))
 
     def total(self, probabilities: Sequence[float], shares: Sequence[float] | None = None) -> Array:
@@ -237,12 +242,12 @@ class LogOutlook:
         )
         variance = options.inflate * mixture.variance(typical) + alone
         middle = np.log(total) + peak - 0.5 * np.minimum(variance, MOST_VARIANCE)
-        variance = self.scarce * (variance + options.common + self._doubt(typical) + self._festive(typical))
+        variance = self.scarce * (variance + options.common + self._doubt(typical) + self._unlike(typical))
         return _varied(mixture.weight, middle, np.sqrt(variance), options)
 
-    def _festive(self, typical: Array) -> float:
+    def _unlike(self, typical: Array) -> float:
         """Return the variance that festive days bring, all of them unlike others in the same way."""
-        return 0.0 if self.unsure is None else float(typical @ self.unsure[: len(typical)]) ** 2
+        return 0.0 if self.festive is None else float(typical @ self.festive.spread[: len(typical)]) ** 2
 
     def _doubt(self, typical: Array) -> float:
         """Return the variance that comes with leaving the usual level; ``typical`` (h,) are the steps' shares."""
@@ -290,8 +295,8 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
     usual += options.daily * pattern.days_apart(np.flatnonzero(seen) - count, horizon)
     mixture = _pulled(mixture, usual, unsettled * options.pull, options.reach)
     quietest = min(float(pattern.season.min()), np.log(options.floor) if closed.any() else 0.0)
-    dip = options.festive_dip * festive * (quietest - pattern.season[ahead])
-    mixture, usual = replace(mixture, location=mixture.location + dip), usual + dip
+    effects = festive_effects(festive, quietest - pattern.season[ahead])
+    mixture, usual = replace(mixture, location=mixture.location + effects.mean), usual + effects.mean
     centre = middle + recent + closed_share(float(x.sum()), float(np.nansum(values)))
     return LogOutlook(
         mixture,
@@ -301,7 +306,7 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
         usual=usual,
         opens=opens,
         scarce=1.0 + SCARCE / len(x),
-        unsure=np.where(festive, options.festive_spread, 0.0),
+        festive=effects if festive.any() else None,
         long=long,
     )
 
