@@ -41,7 +41,7 @@ FRESH = ("flights", "stations", "blog", "pedestrians", "power by state", "bank c
 """Collections that were fetched after the models were made."""
 TUNED_ON_ALL = ("births", "household", "power of a country", "walkers", "income groups", "more drug stores")
 JUDGE = ("encyclopaedia", "rooms")
-"""Collections that were fetched after the last change."""
+"""Collections that were forecast once, after the last change."""
 SHOPS = ("drug stores", "online shop", "pizzas", "superstore", "more drug stores")
 """Collections with closed days, closures and single huge orders; shown apart from the others."""
 PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}

@@ -1,6 +1,6 @@
 """The collections of public daily series that ``forecast.py`` shows as *judge*.
 
-They were fetched, and looked at once, after the last change to the models and their constants.
+They were chosen beforehand, and forecast once, after the last change to the models and their constants.
 """
 
 from __future__ import annotations
