@@ -23,12 +23,11 @@ import numpy as np
 
 from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
-from asahi_analytics.backfill import CounterSamples, recorded_history
+from asahi_analytics.backfill import CounterSamples, recorded_copies, recorded_history
 from asahi_analytics.bases import Base
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.levels import levels_of
 from asahi_analytics.tiles import (
-    BACKFILLED,
     MEMORY,
     PART,
     RESTARTS,
@@ -151,11 +150,10 @@ def _recorded(
     family: Family, counters: list[CounterSamples], grid: Grid, rules: RuleParameters
 ) -> Iterator[HistorySeries]:
     """What the rules record: the copies at their full rate, the state where it is read."""
-    step_ms = round(rules.interval_of(family).total_seconds() * 1000)
+    step_ms = round(rules.state_interval.total_seconds() * 1000)
     for level in levels_of(family, rules):
         copied_ms = grid.every(round(level.grid.total_seconds() * 1000))
-        found = recorded_history(family, counters, copied_ms, rules)
-        yield from (one for one in found if one.name == level.metric and one.labels[PART] != BACKFILLED)
+        yield from recorded_copies(level, counters, copied_ms)
     snapshots = grid.edges(step_ms)
     for one in recorded_history(family, counters, _judged(family, grid, step_ms, snapshots), rules):
         if one.name == state_metric(family) and one.labels[PART] == RUNNING:

@@ -171,5 +171,7 @@ def value(shown: str) -> str:
 
 
 def label(name: str, shown: str | None = None) -> str:
-    """Return a template of one of the alert's labels, piped through ``shown`` if given."""
-    return "{{ $labels." + name + (f" | {shown}" if shown else "") + " }}"
+    """Return a template of one of the alert's labels, piped through ``shown`` if given; nothing where it is empty."""
+    if shown is None:
+        return "{{ $labels." + name + " }}"
+    return "{{ with $labels." + name + " }}{{ . | " + shown + " }}{{ end }}"

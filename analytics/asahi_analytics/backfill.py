@@ -41,6 +41,8 @@ from asahi_analytics.tiles import (
 from asahi_exporter.conventions import STORE, Family
 
 Floats = npt.NDArray[np.float64]
+Totals = dict[tuple[str, ...], Floats]
+"""Running totals by the values of a family's labels."""
 HOUR_SECONDS: Final = 3600
 
 
@@ -93,18 +95,16 @@ def recorded_history(
 ) -> Iterator[HistorySeries]:
     """Yield what the rules would have recorded of ``counters`` at ``snapshots_ms``, for them to go on from.
 
-    ``snapshots_ms`` ascend and are multiples of the family's evaluation interval. Counters begin from zero. The
+    ``snapshots_ms`` ascend and are multiples of the interval at which state is carried. Counters begin from zero. The
     last snapshot also holds every counter as last seen, so that live rules continue the same run. Nothing is later
     than its evaluation: Prometheus takes no sample that is older than what its blocks hold.
     """
     _check_grid(family, snapshots_ms, rules)
-    totals: dict[tuple[str, ...], Floats] = {}
+    totals: Totals = {}
     at_end = snapshots_ms[-1:] + round(rules.settle.total_seconds() * 1000)
     name, memories = state_metric(family), {}
     for counter in counters:
-        key = tuple(counter.labels.get(label, "") for label in family.labels)
-        counted = _as_of(counter.times_ms, counter.counted(), snapshots_ms)
-        totals[key] = totals[key] + counted if key in totals else counted
+        _count(counter, family, snapshots_ms, totals)
         known = _as_of(counter.times_ms, counter.values, snapshots_ms[-1:])
         if counter.times_ms.size and counter.times_ms[0] <= snapshots_ms[-1]:
             yield HistorySeries(name, {**counter.identity(family), PART: SEEN}, at_end, known)
@@ -114,6 +114,28 @@ def recorded_history(
         yield HistorySeries(name, {**dict(memory), PART: MEMORY}, at_end, np.array([created]))
     for one in _recorded(family, totals, snapshots_ms, rules):
         yield one.between(0, int(at_end[0]) + 1)
+
+
+def recorded_copies(
+    level: Level, counters: Iterable[CounterSamples], moments_ms: Milliseconds
+) -> Iterator[HistorySeries]:
+    """Yield what the rules of ``level`` would have recorded of ``counters`` at ``moments_ms``, multiples of its grid.
+
+    Counters begin from zero, at the first of these moments.
+    """
+    totals: Totals = {}
+    for counter in counters:
+        _count(counter, level.family, moments_ms, totals)
+    seconds = moments_ms / 1000.0
+    certificate = {SINCE: np.full(seconds.shape, seconds[0]), SNAPSHOT: seconds}
+    yield from _copied(level, totals, certificate, moments_ms)
+
+
+def _count(counter: CounterSamples, family: Family, moments_ms: Milliseconds, totals: Totals) -> None:
+    """Add to ``totals`` what ``counter`` had counted at each moment."""
+    key = tuple(counter.labels.get(label, "") for label in family.labels)
+    counted = _as_of(counter.times_ms, counter.counted(), moments_ms)
+    totals[key] = totals[key] + counted if key in totals else counted
 
 
 def _recorded(
@@ -203,7 +225,7 @@ def _as_of(times_ms: Milliseconds, values: Floats, moments_ms: Milliseconds) -> 
 
 
 def _check_grid(family: Family, snapshots_ms: Milliseconds, rules: RuleParameters) -> None:
-    interval_ms = round(rules.interval_of(family).total_seconds() * 1000)
+    interval_ms = round(rules.state_interval.total_seconds() * 1000)
     if snapshots_ms.size < 2 or np.any(snapshots_ms % interval_ms) or np.any(np.diff(snapshots_ms) <= 0):
         raise UserInputError(
             f"{family.name} needs two or more ascending snapshots that are multiples of {interval_ms} ms"

@@ -11,15 +11,16 @@ It is kept every few minutes, with the certificate and the memories of the snaps
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from asahi_analytics.levels import MILLISECOND, at_grid, of_snapshot
-from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.promql import MILLISECOND, at_grid, by_clause, duration, of_snapshot
 from asahi_analytics.rule_text import grids_text
 from asahi_analytics.tiles import (
+    INSTANCE,
+    JOB,
     MEMORY,
     PART,
     RUNNING,
@@ -29,11 +30,15 @@ from asahi_analytics.tiles import (
     RuleParameters,
     state_metric,
 )
-from asahi_exporter.conventions import FAMILIES, STORE, Family
+from asahi_exporter.conventions import DIRECTION, FAMILIES, INPUT, STORE, STORE_CREATED, Family
 
 LEAST: Final = "1e-7"
 """A ten-millionth of a dollar: what adding up increments in floating point leaves is smaller, and is no base."""
 GROUP: Final = "asahi_bases"
+_SIGN: Final = f'{FAMILIES["token_count_count"].source}{{{DIRECTION}="{INPUT}",{STORE}!=""}}'
+"""Counts every request in one series of a memory: it falls when the memory is set back."""
+_PLAIN_CREATED: Final = f'{STORE_CREATED.name}{{{STORE}=""}}'
+_PROCESS: Final = f"({JOB}, {INSTANCE})"
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,13 @@ class Base:
 
         So one range holds the last sample of each counter that lives, and of bases no more than the last.
         """
-        interval = self.rules.interval_of(self.family)
+        interval = self.rules.state_interval
         return interval * math.ceil(self.rules.lookback / interval)
 
     @property
     def _kept(self) -> timedelta:
         """How long after a snapshot its evaluation was at the latest."""
-        return self.rules.interval_of(self.family) + self.rules.settle
+        return self.rules.state_interval + self.rules.settle
 
     @property
     def delay(self) -> timedelta:
@@ -73,19 +78,54 @@ class Base:
 
         Its state is of the snapshot before where an evaluation was missed.
         """
-        return 2 * self.grid + self.delay + self.rules.interval_of(self.family)
+        return 2 * self.grid + self.delay + self.rules.state_interval
 
     @property
-    def certificate(self) -> str:
-        """Return in PromQL what the base that was recorded last says of itself, and of the memories it knew."""
-        recorded = f'{self.metric}{{{PART}!=""}}[{duration(self.grid)}]'
-        return f"max by ({PART}, {STORE}) (last_over_time({recorded}))"
+    def standing(self) -> str:
+        """Return in PromQL since when the run of the base goes on that stands at the time of the query, if one does.
+
+        It does while each memory that it knows, and no other, was served by one process ever since its snapshot, and
+        none was set back or began anew; while each counter has a memory; and while no other base is within reach, of
+        which a series may not be in the last.
+        """
+        reach, back = self.grid, self.age + self.rules.lookback
+        known = {store: self._recorded(f'{PART}="{MEMORY}",{STORE}{store}""', reach) for store in ("!=", "=")}
+        serving, kept = served(back), f"max by ({STORE}) ({known['!=']})"
+        lives = f"max by {_PROCESS} ({known['=']})"
+        begun, plain = _begun(back), f'{self.family.source}{{{STORE}=""}}[{duration(self.age)}]'
+        several = f'count_over_time({self.metric}{{{PART}="{SNAPSHOT}"}}[{duration(reach)}])'
+        doubts = (
+            f"{serving} unless on ({STORE}) {kept}",
+            f"{kept} unless on ({STORE}) {served(reach)}",
+            f"{serving} > 1",
+            memory_set_back(back),
+            f"{begun} unless on {_PROCESS} ({begun} == on {_PROCESS} {lives})",
+            f"{lives} unless on {_PROCESS} {_begun(reach)}",
+            f"changes({_PLAIN_CREATED}[{duration(back)}]) > 0",
+            f"last_over_time({plain}) unless on {_PROCESS} {begun}",
+            f"{several} > 1",
+        )
+        certificate = self._recorded(f'{PART}="{SINCE}"', reach)
+        settled = (self.grid + self.age).total_seconds()
+        return f"max by () ({certificate}) <= time() - {settled:g} unless on () ({any_of(doubts)})"
 
     @property
-    def several(self) -> str:
-        """Return in PromQL whether more than one is within reach: a series of the first may not be in the last."""
-        recorded = f'{self.metric}{{{PART}="{SNAPSHOT}"}}[{duration(self.grid)}]'
-        return f"count(count_over_time({recorded}) > 1)"
+    def certified(self) -> str:
+        """Return the same for rules: where that run is the one that goes on."""
+        state = f'{state_metric(self.family)}{{{PART}="{SINCE}"}}[{duration(self.rules.state_lookback)}]'
+        return f"(({self.standing}) == on () max by () (last_over_time({state})))"
+
+    def _recorded(self, matching: str, reach: timedelta) -> str:
+        return f"last_over_time({self.metric}{{{matching}}}[{duration(reach)}])"
+
+    def total(self, by: Iterable[str], where: str = "") -> str:
+        """Return in PromQL the running total by ``by`` at the time of the query, where the base stands.
+
+        The base and the counters; one selector of both is read and summed fastest. ``where``: matchers on labels.
+        """
+        names = f'__name__=~"{self.metric}|{self.family.source}",{PART}=""'
+        amounts = ",".join(filter(None, (names, where)))
+        return f"sum {by_clause(tuple(by))} (last_over_time({{{amounts}}}[{duration(self.grid)}]))"
 
     def expression(self) -> str:
         """Return the recording rule."""
@@ -94,11 +134,31 @@ class Base:
         def held(matching: str) -> str:
             return of_snapshot(f"{state}{{{matching}}}", kept)
 
-        running, seen = held(f'{PART}="{RUNNING}"'), held(f'{PART}="{SEEN}",{STORE}!=""')
+        running, seen, memories = (held(f'{PART}="{name}"') for name in (RUNNING, SEEN, MEMORY))
         base = f"round(sum {by_clause(self.family.labels)} ({running} or -1 * {seen}), {LEAST}) != 0"
         certificate = held(f'{PART}=~"{SINCE}|{SNAPSHOT}"')
-        memories = held(f'{PART}="{MEMORY}",{STORE}!=""')
         return at_grid(f"{base} or {certificate} or {memories}", self.grid, self.delay)
+
+
+def any_of(doubts: Iterable[str]) -> str:
+    """Return in PromQL whether any of ``doubts`` has a series."""
+    return " or ".join(f"count({doubt})" for doubt in doubts)
+
+
+def memory_set_back(back: timedelta) -> str:
+    """Return in PromQL the signs that a memory was set back within ``back``."""
+    return f"resets({_SIGN}[{duration(back)}]) > 0"
+
+
+def served(back: timedelta, offset: str = "") -> str:
+    """Return in PromQL how many processes served each memory that was scraped within ``back``."""
+    created = f'{STORE_CREATED.name}{{{STORE}!=""}}[{duration(back)}]'
+    return f"count by ({STORE}) (last_over_time({created}{offset}))"
+
+
+def _begun(back: timedelta) -> str:
+    """When each process that was scraped within ``back`` and has no memory but its own began."""
+    return f"max by {_PROCESS} (last_over_time({_PLAIN_CREATED}[{duration(back)}]))"
 
 
 def rule_files(

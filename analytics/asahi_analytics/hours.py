@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from asahi_analytics.levels import HOUR, MILLISECOND
-from asahi_analytics.promql import duration
+from asahi_analytics.levels import HOUR
+from asahi_analytics.promql import MILLISECOND, duration
 from asahi_analytics.rule_text import rules_text
 from asahi_analytics.tiles import PART, RUNNING, SINCE, RuleParameters, state_metric
 from asahi_exporter.conventions import FAMILIES, Family
@@ -48,7 +48,7 @@ class Tiles:
     @property
     def delay(self) -> timedelta:
         """How old a full hour is at least when its tile is made: its total is sure to be stored."""
-        return self.rules.interval_of(self.family) + 2 * self.rules.settle
+        return self.rules.state_interval + 2 * self.rules.settle
 
     def _at_hour(self, expression: str, hours_before: int = 0, reach: int = 1) -> str:
         """``expression`` as it was at the last of the ``reach`` full hours that end ``hours_before`` the tile's."""

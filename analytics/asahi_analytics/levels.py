@@ -1,9 +1,10 @@
 """Copies of the running totals that make long windows cheap: the fewer series, the more often.
 
 A chart of 90 days needs the totals at 91 moments, but Prometheus reads every sample between them. ``whole`` keeps
-one series for each family (one for each bound of a histogram) at every snapshot, ``model`` one for each model every
-ten minutes, ``hour`` every series of the family at full hours: a tenth to a thousandth of the samples. Each says
-which snapshot it is of, so that a copy that was missed is noticed and read from the state itself.
+one series for each family (one for each bound of a histogram) at every snapshot, or every minute for which a base
+stands, ``model`` one for each model every ten minutes, ``hour`` every series of the family at full hours: a tenth to a
+thousandth of the samples. Each says which moment it is of, so that a copy that was missed is noticed and read from
+the state itself.
 
 A copy of snapshot T is taken at the last grid point T that is ``delay`` ago, when its state is sure to be stored.
 """
@@ -15,22 +16,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.bases import Base
+from asahi_analytics.promql import MILLISECOND, at_grid, by_clause, of_snapshot
 from asahi_analytics.rule_text import grids_text
 from asahi_analytics.tiles import (
     BACKFILLED,
+    MINUTE_FAMILIES,
     PART,
     RUNNING,
     SINCE,
     SNAPSHOT,
     RuleParameters,
+    part,
     state_metric,
 )
 from asahi_exporter.conventions import FAMILIES, MODEL, Family
 
 HOUR: Final = timedelta(hours=1)
 TEN_MINUTES: Final = timedelta(minutes=10)
-MILLISECOND: Final = timedelta(milliseconds=1)
 BOUND: Final = "le"
 WHOLE_FAMILIES: Final = frozenset(
     {
@@ -66,37 +69,24 @@ def copy_metric(family: Family, level: str) -> str:
     return f"asahi:{family.name}:{level}"
 
 
-def of_snapshot(state: str, kept: timedelta) -> str:
-    """Return what ``state`` recorded of the snapshot at the moment of evaluation, up to ``kept`` after it."""
-    return f"last_over_time({state}[{duration(kept)}] offset -{duration(kept)})"
-
-
-def at_grid(expression: str, grid: timedelta, delay: timedelta) -> str:
-    """Return ``expression`` as of the last multiple of ``grid`` that is ``delay`` ago."""
-    step = duration(grid)
-    return f"last_over_time(({expression})[{step}:{step}] offset {duration(delay)})"
-
-
 @dataclass(frozen=True)
 class Level:
-    """A copy of the running total of ``family``: by ``labels``, at multiples of ``grid``."""
+    """A copy of the running total of ``family``: by ``labels``, at multiples of ``grid`` that are ``delay`` ago.
+
+    ``held``: what holds it at such a multiple, in PromQL.
+    """
 
     name: str
     family: Family
     labels: tuple[str, ...]
     grid: timedelta
-    kept: timedelta
-    settle: timedelta
+    delay: timedelta
+    held: str
 
     @property
     def metric(self) -> str:
         """The name of its series, which carry the label ``part`` as those of the state do."""
         return copy_metric(self.family, self.name)
-
-    @property
-    def delay(self) -> timedelta:
-        """How old a snapshot is at least when it is copied: its evaluation was ``kept`` after it at the latest."""
-        return self.kept + self.settle
 
     @property
     def after(self) -> timedelta:
@@ -108,26 +98,44 @@ class Level:
         return set(labels) <= set(self.labels)
 
     def expression(self) -> str:
-        """Return the recording rule: what the state held of the grid point, at the grid point."""
-        parts = "|".join((RUNNING, SINCE, SNAPSHOT, BACKFILLED))
-        state = of_snapshot(f'{state_metric(self.family)}{{{PART}=~"{parts}"}}', self.kept - MILLISECOND)
-        return at_grid(f"sum {by_clause((PART, *self.labels))} ({state})", self.grid, self.delay)
+        """Return the recording rule."""
+        return at_grid(self.held, self.grid, self.delay)
 
 
 def levels_of(family: Family, rules: RuleParameters) -> list[Level]:
     """Return the copies that are kept of ``family``, the one with the fewest samples first."""
-    interval = rules.interval_of(family)
     bound = (BOUND,) if BOUND in family.labels else ()
+    by_minute = family.name in MINUTE_FAMILIES and rules.interval < rules.state_interval
     wanted = [
-        (WHOLE, bound, interval, family.name in WHOLE_FAMILIES),
+        (WHOLE, bound, rules.state_interval, family.name in WHOLE_FAMILIES and not by_minute),
         (BY_MODEL, (MODEL, *bound), TEN_MINUTES, family.name in MODEL_FAMILIES),
         (BY_HOUR, family.labels, HOUR, True),
     ]
-    return [
-        Level(name, family, labels, grid, interval + rules.settle, rules.settle)
+    copies = [
+        _of_state(name, family, labels, grid, rules)
         for name, labels, grid, kept in wanted
-        if kept and not grid % interval
+        if kept and not grid % rules.state_interval
     ]
+    whole = family.name in WHOLE_FAMILIES and by_minute
+    return [*([_of_counters(family, rules)] if whole else []), *copies]
+
+
+def _of_state(
+    name: str, family: Family, labels: tuple[str, ...], grid: timedelta, rules: RuleParameters
+) -> Level:
+    """A copy of what the state held of the grid point, which was recorded ``kept`` after it at the latest."""
+    kept, parts = rules.state_interval + rules.settle, "|".join((RUNNING, SINCE, SNAPSHOT, BACKFILLED))
+    state = of_snapshot(f'{state_metric(family)}{{{PART}=~"{parts}"}}', kept - MILLISECOND)
+    held = f"sum {by_clause((PART, *labels))} ({state})"
+    return Level(name, family, labels, grid, kept + rules.settle, held)
+
+
+def _of_counters(family: Family, rules: RuleParameters) -> Level:
+    """The whole at every minute for which the base stands; the state knows every fifth only."""
+    base = Base(family, rules)
+    total, mark = f"{base.total(())} and on () {base.certified}", f"{base.certified} * 0 + time()"
+    held = f"{part(RUNNING, total)} or {part(SNAPSHOT, mark)}"
+    return Level(WHOLE, family, (), rules.interval, rules.settle, held)
 
 
 def rule_files(

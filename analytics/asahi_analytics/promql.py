@@ -14,6 +14,7 @@ from typing import Final
 from asahi_analytics.errors import UserInputError
 from asahi_exporter import conventions
 
+MILLISECOND: Final = timedelta(milliseconds=1)
 _ESCAPES: Final = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\0": r"\x00"}
 _REGEX_SPECIAL: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -96,6 +97,17 @@ def duration(length: timedelta) -> str:
     if milliseconds <= 0:
         raise UserInputError(f"a duration must be positive; got {length}")
     return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+
+
+def of_snapshot(recorded: str, kept: timedelta) -> str:
+    """Return what ``recorded`` holds of the snapshot at the moment of evaluation, up to ``kept`` after it."""
+    return f"last_over_time({recorded}[{duration(kept)}] offset -{duration(kept)})"
+
+
+def at_grid(expression: str, grid: timedelta, delay: timedelta) -> str:
+    """Return ``expression`` as of the last multiple of ``grid`` that is ``delay`` ago."""
+    step = duration(grid)
+    return f"last_over_time(({expression})[{step}:{step}] offset {duration(delay)})"
 
 
 def _known(name: str) -> bool:

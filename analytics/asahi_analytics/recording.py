@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from asahi_analytics import bases, hours, levels, tiles
-from asahi_analytics.tiles import RuleParameters
+from collections.abc import Mapping
+from typing import Any
+
+from asahi_analytics import bases, hours, levels, minutes
+from asahi_analytics.promql import duration
+from asahi_analytics.rule_text import rules_text
+from asahi_analytics.tiles import (
+    MINUTE_FAMILIES,
+    RuleParameters,
+    recorded_total,
+    scrapes_group,
+    state_expression,
+    state_metric,
+)
+from asahi_exporter.conventions import FAMILIES, Family
 
 
-def rule_files(rules: RuleParameters | None = None) -> dict[str, str]:
+def rule_files(
+    rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
+) -> dict[str, str]:
     """Return the text of each rule file by its name."""
+    rules = rules or RuleParameters()
+    groups = [scrapes_group(rules), *(totals_group(family, rules) for family in families.values())]
     return {
-        **tiles.rule_files(rules),
-        **levels.rule_files(rules),
-        **bases.rule_files(rules),
+        "asahi_totals.yml": rules_text(groups),
+        **minutes.rule_files(rules, families),
+        **levels.rule_files(rules, families),
+        **bases.rule_files(rules, families),
         **hours.rule_files(rules),
+    }
+
+
+def totals_group(family: Family, rules: RuleParameters) -> dict[str, Any]:
+    """Return the group that carries the state of ``family``, and what is recorded of it as often."""
+    total = {"record": family.running, "expr": recorded_total(family, rules)}
+    if family.name in MINUTE_FAMILIES:
+        total = minutes.Minutes(family, rules).step
+    return {
+        "name": f"asahi_{family.name}",
+        "interval": duration(rules.state_interval),
+        "rules": [{"record": state_metric(family), "expr": state_expression(family, rules)}, total],
     }

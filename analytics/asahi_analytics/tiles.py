@@ -19,15 +19,14 @@ last multiple of the evaluation interval that is ``settle`` ago, so that every t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.promql import by_clause, duration
-from asahi_analytics.rule_text import rules_text
-from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import REQUESTS, STORE, STORE_CREATED, Family
 
 PART: Final = "part"
 SEEN: Final = "seen"
@@ -67,22 +66,22 @@ MINUTE_FAMILIES: Final = frozenset(
         "errors",
     }
 )
-"""Families whose totals are recorded at the shorter interval: money, and what alerts watch by the minute."""
+"""Families whose totals are recorded by the minute as well (see ``minutes``): money, and what alerts watch."""
 
 
 @dataclass(frozen=True)
 class RuleParameters:
     """How the rules run.
 
-    ``interval``: between evaluations of ``MINUTE_FAMILIES``, and the grid that their snapshots lie on;
-    ``slow_interval``: the same for all others; ``settle``: how old a snapshot is at least, so that its scrapes are
-    stored; ``lookback``: how old a sample may be to stand for its series at a snapshot; ``state_lookback``: how long
-    an interruption of scrapes or evaluations may last without breaking the run; ``scrape_interval``: the shortest of
-    any exporter.
+    ``state_interval``: between evaluations that carry state, and the grid that their snapshots lie on; ``interval``:
+    the same of the minute level, and of what tells when exporters were scraped; ``settle``: how old a snapshot is at
+    least, so that its scrapes are stored; ``lookback``: how old a sample may be to stand for its series at a snapshot;
+    ``state_lookback``: how long an interruption of scrapes or evaluations may last without breaking the run;
+    ``scrape_interval``: the shortest of any exporter.
     """
 
     interval: timedelta = timedelta(minutes=1)
-    slow_interval: timedelta = timedelta(minutes=5)
+    state_interval: timedelta = timedelta(minutes=5)
     settle: timedelta = timedelta(seconds=15)
     lookback: timedelta = timedelta(minutes=5)
     state_lookback: timedelta = timedelta(hours=2)
@@ -90,8 +89,8 @@ class RuleParameters:
 
     def __post_init__(self) -> None:
         """Refuse parameters with which the rules would not be exact."""
-        longest = max(self.interval, self.slow_interval)
-        if min(self.interval, self.slow_interval, self.settle) < timedelta(seconds=1):
+        longest = max(self.interval, self.state_interval)
+        if min(self.interval, self.state_interval, self.settle) < timedelta(seconds=1):
             raise UserInputError("rule intervals and settle must be at least one second")
         if self.lookback < longest:
             raise UserInputError(
@@ -105,13 +104,10 @@ class RuleParameters:
         """How finely the rules look for the last words of a process: each scrape shows at two points."""
         return self.scrape_interval / 2
 
-    def interval_of(self, family: Family) -> timedelta:
-        """Return the evaluation interval of ``family``."""
-        return self.interval if family.name in MINUTE_FAMILIES else self.slow_interval
-
-    def rejoin_of(self, family: Family) -> timedelta:
-        """Return how long after an interruption a run begins anew: every exporter is scraped again by then."""
-        interval = self.interval_of(family)
+    @property
+    def rejoin(self) -> timedelta:
+        """How long after an interruption a run begins anew: every exporter is scraped again by then."""
+        interval = self.state_interval
         return interval * math.ceil((interval + self.scrape_interval + DISCOVERY) / interval)
 
 
@@ -274,7 +270,7 @@ def part(name: str, expression: str) -> str:
 
 def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
     """Return the terms as the rules evaluate them: at the last grid point that is old enough."""
-    interval, settle = rules.interval_of(family), rules.settle
+    interval, settle = rules.state_interval, rules.settle
     step, settled = duration(interval), f"(time() - {settle.total_seconds():g})"
 
     def snap(expression: str) -> str:
@@ -294,7 +290,7 @@ def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
     )
     counted_to = f"({settled} - {settled} % {interval.total_seconds():g})"
     due = f"({counted_to} - {interval.total_seconds():g})"
-    following = f"({counted_to} + {rules.rejoin_of(family).total_seconds():g})"
+    following = f"({counted_to} + {rules.rejoin.total_seconds():g})"
     return Terms(family, reach, state_metric(family), snap, through, counted_to, due, following)
 
 
@@ -332,18 +328,10 @@ def state_expression(family: Family, rules: RuleParameters) -> str:
     return "\nor\n".join((*few, part(RUNNING, terms.total(family.labels)), seen))
 
 
-def rule_group(family: Family, rules: RuleParameters) -> dict[str, Any]:
-    """Return the group of rules of ``family``."""
-    recent = duration(2 * rules.interval_of(family))
-    copy = f'max without ({PART}) (last_over_time({state_metric(family)}{{{PART}="{RUNNING}"}}[{recent}]))'
-    return {
-        "name": f"asahi_{family.name}",
-        "interval": duration(rules.interval_of(family)),
-        "rules": [
-            {"record": state_metric(family), "expr": state_expression(family, rules)},
-            {"record": family.running, "expr": copy},
-        ],
-    }
+def recorded_total(family: Family, rules: RuleParameters) -> str:
+    """Return the running total of ``family`` as the state recorded it last, under no other labels than its own."""
+    recent = duration(2 * rules.state_interval)
+    return f'max without ({PART}) (last_over_time({state_metric(family)}{{{PART}="{RUNNING}"}}[{recent}]))'
 
 
 def scrapes_expression(rules: RuleParameters) -> str:
@@ -382,12 +370,3 @@ def scrapes_group(rules: RuleParameters) -> dict[str, Any]:
     """Return the group that tells how completely the exporters were scraped."""
     rule = {"record": SCRAPES_STATE, "expr": scrapes_expression(rules)}
     return {"name": "asahi_scrapes", "interval": duration(rules.interval), "rules": [rule]}
-
-
-def rule_files(
-    rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
-) -> dict[str, str]:
-    """Return the text of each rule file by its name."""
-    rules = rules or RuleParameters()
-    groups = [scrapes_group(rules), *(rule_group(family, rules) for family in families.values())]
-    return {"asahi_totals.yml": rules_text(groups)}

@@ -349,6 +349,19 @@ def test_advice_shows_the_query_behind_its_numbers(base, new_overview):
     assert "sum(a) / sum(b)" in overview.card("recommendations").inner_text()
 
 
+def test_savings_that_may_be_of_the_same_dollars_are_not_to_be_added_up(base, new_overview):
+    for titles, warned in ((["One"], False), (["One", "Another"], True)):
+        advised = answers.recommendations(*titles)
+        overview = new_overview(base)
+        answer_with(
+            overview,
+            lambda endpoint, asked, advised=advised: (
+                advised if endpoint == "recommendations" else full(endpoint, asked)
+            ),
+        )
+        assert ("do not add them up" in overview.open().card("recommendations").inner_text()) is warned
+
+
 def test_a_refresh_keeps_open_what_was_opened(base, new_overview):
     overview = new_overview(base)
     asked = answer_with(overview, full)

@@ -22,7 +22,7 @@ from asahi_alerts import generator, thresholds
 from asahi_alerts.alertmanager import Alert, AlertmanagerClient
 from asahi_alerts.dispatcher import Dispatcher
 from asahi_alerts.incidents import INCIDENTS, anomaly_alert
-from asahi_analytics import tiles
+from asahi_analytics import recording, tiles
 from asahi_analytics.demo import servers
 from support.webhook import Webhook, listening
 
@@ -97,10 +97,12 @@ def quick_thresholds() -> thresholds.Thresholds:
 def write_rules(folder: Path) -> list[Path]:
     second = timedelta(seconds=1)
     parameters = tiles.RuleParameters(
-        interval=second, slow_interval=2 * second, settle=second, scrape_interval=second
+        interval=second, state_interval=2 * second, settle=second, scrape_interval=second
     )
     folder.mkdir()
-    files = {**tiles.rule_files(parameters), **generator.rule_files(quick_thresholds())}
+    totals = recording.rule_files(parameters)
+    files = {name: totals[name] for name in ("asahi_totals.yml", "asahi_minutes.yml")}
+    files.update(generator.rule_files(quick_thresholds()))
     for name, text in files.items():
         (folder / name).write_text(text)
     return [folder / name for name in files]

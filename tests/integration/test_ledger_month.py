@@ -124,7 +124,7 @@ def test_the_tiles_of_full_hours_add_up_to_the_ledger(month, clients):
     for start, end in [*spans(DAY), *spans(WEEK), (START, END)]:
         summed = f"sum_over_time(asahi:savings_dollars:sum1h[{round((end - start).total_seconds())}s])"
         same(
-            by_phase(clients["backfilled totals"], summed, end + timedelta(minutes=5)),
+            by_phase(clients["backfilled totals"], summed, end + timedelta(minutes=10)),
             month.ledger(start, end),
         )
 
@@ -146,9 +146,9 @@ def test_a_tile_holds_what_was_counted_since_the_tile_before(month, clients, tmp
     write_blocks(kept, tmp_path / "data")
     with running(prometheus(tmp_path, prometheus_config())) as server:
         client = PrometheusClient(server.url)
-        tile = by_phase(client, tiles.expression(), end + timedelta(minutes=3))
+        tile = by_phase(client, tiles.expression(), end + timedelta(minutes=7))
         same(tile, month.ledger(end - timedelta(hours=1 + missed), end))
-        before = end - timedelta(hours=1 + missed) + timedelta(minutes=3)
+        before = end - timedelta(hours=1 + missed) + timedelta(minutes=7)
         assert by_phase(client, tiles.expression(), before) == {}
 
 

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from asahi_analytics.tiles import RuleParameters
-from asahi_exporter.conventions import FAMILIES
 from support.random_lives import Lives
 from support.simulated_rules import simulation
 
@@ -16,15 +15,15 @@ pytestmark = pytest.mark.integration
 
 END = 5400
 WINDOWS = 40
-SLOW = RuleParameters(slow_interval=timedelta(minutes=10), lookback=timedelta(minutes=10))
+SLOW = RuleParameters(state_interval=timedelta(minutes=10), lookback=timedelta(minutes=10))
 
 
 @pytest.mark.parametrize(
     ("seed", "family", "rules"),
     [
-        (1, "savings_dollars", RuleParameters()),
+        (1, "savings_dollars", RuleParameters(state_interval=timedelta(minutes=1))),
         (2, "savings_dollars", RuleParameters(lookback=timedelta(minutes=10))),
-        (3, "user_cost_dollars", RuleParameters(interval=timedelta(minutes=2))),
+        (3, "user_cost_dollars", RuleParameters(state_interval=timedelta(minutes=2))),
         (4, "corrections_dollars", RuleParameters()),
         (5, "corrections_dollars", SLOW),
     ],
@@ -32,7 +31,7 @@ SLOW = RuleParameters(slow_interval=timedelta(minutes=10), lookback=timedelta(mi
 )
 def test_a_window_between_any_moments_holds_what_was_counted(tmp_path, seed, family, rules):
     chance = Random(seed)
-    interval = rules.interval_of(FAMILIES[family]).total_seconds()
+    interval = rules.state_interval.total_seconds()
     with simulation(
         tmp_path, family=family, phase=round(chance.uniform(0, interval), 3), rules=rules
     ) as made:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from asahi_analytics import tiles
+from asahi_analytics import recording
 from asahi_analytics.demo import servers
 from asahi_exporter import InferenceEvent, MetricsCollector, MetricsConfig
 
@@ -78,7 +78,7 @@ def prometheus(tmp_path_factory) -> Iterator[servers.Server]:
     port = servers.free_port()
     collector.start_http_server(port=port)
     rules = folder / "rules.yml"
-    rules.write_text(next(iter(tiles.rule_files().values())))
+    rules.write_text(next(iter(recording.rule_files().values())))
     config = servers.prometheus_config(
         targets={"asahi": [f"127.0.0.1:{port}"]}, rule_files=[rules], scrape_interval="1s"
     )

@@ -19,18 +19,19 @@ from typing import Any
 
 import yaml
 
+from asahi_analytics import recording
 from asahi_analytics.composer import Composer
 from asahi_analytics.demo.servers import Server, prometheus, prometheus_config
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.replies import Series
 from asahi_analytics.settings import CacheSettings
-from asahi_analytics.tiles import RuleParameters, rule_files
+from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import FAMILIES
 
 LABELS = {"model": 0, "task_type": 1, "cache_tier": 2, "user": 3}
 ASKED = ("cost_dollars", "user_cost_dollars", "requests", "unpriced_requests")
-TOTALS = "totals.yml"
+RULES = "rules"
 Dollars = Mapping[str, float]
 
 
@@ -58,7 +59,7 @@ class Plan:
     rules: RuleParameters = field(
         default_factory=lambda: RuleParameters(
             interval=timedelta(seconds=2),
-            slow_interval=timedelta(seconds=4),
+            state_interval=timedelta(seconds=4),
             settle=timedelta(seconds=2),
             lookback=timedelta(seconds=60),
             state_lookback=timedelta(seconds=300),
@@ -210,7 +211,7 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
         begun = datetime.now(UTC)
         for exporter in exporters:
             exporter.start()
-        _faults(plan, server, exporters, folder / TOTALS)
+        _faults(plan, server, exporters, folder / RULES)
         for exporter in exporters:
             if exporter.process is None:
                 exporter.start()
@@ -228,12 +229,14 @@ def ledger_run(folder: Path, plan: Plan) -> Iterator[Outcome]:
 
 
 def _server(folder: Path, plan: Plan, exporters: list[Exporter]) -> Server:
-    rules = folder / TOTALS
-    rules.write_text(rule_files(plan.rules, {name: FAMILIES[name] for name in ASKED})["asahi_totals.yml"])
-    peers = folder / "peers.yml"
+    rules, peers = folder / RULES, folder / "peers.yml"
+    rules.mkdir()
+    files = recording.rule_files(plan.rules, {name: FAMILIES[name] for name in ASKED})
+    for name, text in files.items():
+        (rules / name).write_text(text)
     peers.write_text(yaml.safe_dump(peer_rules(plan.tile_seconds)))
     interval = f"{plan.rules.interval.total_seconds():g}s"
-    config = prometheus_config(rule_files=[rules, peers], evaluation_interval=interval)
+    config = prometheus_config(rule_files=[*rules.iterdir(), peers], evaluation_interval=interval)
     config["scrape_configs"] = [
         {
             "job_name": f"asahi-{exporter.number}",
@@ -296,7 +299,8 @@ def _faults(plan: Plan, server: Server, exporters: list[Exporter], rules: Path) 
         if up != (server.process is not None):
             server.start() if up else server.stop()
         if up and now > plan.reload and not renamed:
-            rules.write_text(rules.read_text().replace("name: asahi_", "name: renamed_"))
+            for each in rules.iterdir():
+                each.write_text(each.read_text().replace("name: asahi_", "name: renamed_"))
             server.reload()
             renamed = True
         if up and now > next_stall:

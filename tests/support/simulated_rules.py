@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
-from asahi_analytics import bases, tiles
+from asahi_analytics import bases, minutes, recording, tiles
 from asahi_analytics.bases import Base
 from asahi_analytics.composer import Composer
 from asahi_analytics.composer.raw import RawSums
@@ -29,6 +31,7 @@ from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import FAMILIES, STORE_CREATED
 
+Rule = Mapping[str, Any]
 RULES = RuleParameters()
 LONG_AGO = -50_000
 
@@ -45,9 +48,14 @@ class Simulation:
         self.writer = RemoteWriter(f"{url}/api/v1/write")
         self.start = (math.floor(time.time() / 3600) - 8) * 3600.0
         self.phase = phase
-        self.interval = rules.interval_of(self.family).total_seconds()
-        self._rules = _rules_of(tiles.rule_files(rules, {family: self.family}))
-        self._bases = _rules_of(bases.rule_files(rules, {family: self.family}))
+        self.interval = rules.state_interval.total_seconds()
+        of_family = {family: self.family}
+        self._rules = [
+            tiles.scrapes_group(rules)["rules"][0],
+            *recording.totals_group(self.family, rules)["rules"],
+        ]
+        self._bases = _rules_of(bases.rule_files(rules, of_family))
+        self._minutes = _rules_of(minutes.rule_files(rules, of_family))
         self._scrapes: list[tuple[float, list[HistorySeries]]] = []
 
     def at(self, seconds: float) -> datetime:
@@ -71,31 +79,44 @@ class Simulation:
             series.append(HistorySeries(self.family.source, labels, ms, np.array([float(value)])))
         self._scrapes.append((at, series))
 
-    def run(self, end: float, begin: float = 60.0, down: tuple[float, float] = (0.0, 0.0)) -> None:
-        """Let everything happen up to ``end``; the rules begin at ``begin`` and are not evaluated while ``down``."""
-        first = math.ceil((self.start + begin - self.phase) / self.interval)
-        last = math.floor((self.start + end - self.phase) / self.interval)
-        turns = round(Base(self.family, self.rules).grid.total_seconds() / self.interval)
-        moments = {
-            number * self.interval + self.phase - self.start: number for number in range(first, last + 1)
-        }
+    def run(
+        self,
+        end: float,
+        begin: float = 60.0,
+        down: tuple[float, float] = (0.0, 0.0),
+        by_minute: float | None = None,
+    ) -> None:
+        """Let everything happen up to ``end``; the rules begin at ``begin`` and are not evaluated while ``down``.
+
+        ``by_minute``: the phase of the rules of the minute level, which are not evaluated otherwise.
+        """
+        grid = Base(self.family, self.rules).grid.total_seconds()
+        turns = [(self.interval, self.phase, self._rules), (grid, self.phase % grid, self._bases)]
+        if by_minute is not None:
+            turns.append((self.rules.interval.total_seconds(), by_minute, self._minutes))
+        due: dict[float, list[Rule]] = defaultdict(list)
+        for interval, phase, rules in turns:
+            first = math.ceil((self.start + begin - phase) / interval)
+            for number in range(first, math.floor((self.start + end - phase) / interval) + 1):
+                due[round(number * interval + phase - self.start, 3)] += rules
         scrapes = sorted(self._scrapes, key=lambda scrape: scrape[0])
-        for moment in (each for each in moments if not down[0] <= each < down[1]):
+        for moment in (each for each in sorted(due) if not down[0] <= each < down[1]):
             seen = [one for at, series in scrapes if at <= moment for one in series]
             scrapes = [scrape for scrape in scrapes if scrape[0] > moment]
             if seen:
                 self.writer.write(seen)
-            for rule in (*self._rules, *(self._bases if moments[moment] % turns == 0 else ())):
-                self._record(rule["record"], rule["expr"], moment)
+            for rule in due[moment]:
+                self._record(rule, moment)
         rest = [one for _, series in scrapes for one in series]
         if rest:
             self.writer.write(rest)
 
-    def _record(self, name: str, expression: str, moment: float) -> None:
+    def _record(self, rule: Rule, moment: float) -> None:
         ms = np.array([round((self.start + moment) * 1000)], dtype=np.int64)
-        answer = self.client.query(expression, self.at(moment))
+        answer = self.client.query(rule["expr"], self.at(moment))
+        more = rule.get("labels", {})
         recorded = [
-            HistorySeries(name, _unnamed(sample.labels), ms, np.array([sample.value]))
+            HistorySeries(rule["record"], {**_unnamed(sample.labels), **more}, ms, np.array([sample.value]))
             for sample in answer.samples
         ]
         if recorded:
@@ -106,13 +127,13 @@ class Simulation:
         sums = self.composer.total(
             self.family.name, [self.family.labels[0]], Window(self.at(start), self.at(end))
         )
-        return {str(name): round(value, 6) for name, value in sums.values.items() if value}
+        return _more_than_nothing(sums.values.items())
 
     def raw(self, start: float, end: float) -> dict[str, float]:
         """The sum over the raw samples."""
         raw = RawSums(self.client, self.family, None, self.rules.state_lookback)
         found = raw.between([self.family.labels[0]], self.start + start, self.start + end)
-        return {key[0]: round(value, 6) for key, value in found.items() if value}
+        return _more_than_nothing((key[0], value) for key, value in found.items())
 
     def bins(self, start: float, end: float, step: float):
         """The amounts in bins, one column each."""
@@ -120,9 +141,15 @@ class Simulation:
         return self.composer.series(self.family.name, by, window, timedelta(seconds=step)).frame
 
 
-def _rules_of(files: Mapping[str, str]) -> list[dict[str, str]]:
+def _rules_of(files: Mapping[str, str]) -> list[Rule]:
     groups = [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
     return [rule for group in groups for rule in group["rules"]]
+
+
+def _more_than_nothing(amounts) -> dict[str, float]:
+    """Amounts to the millionth, without those that are none but for what floating point leaves."""
+    rounded = {str(name): round(value, 6) for name, value in amounts}
+    return {name: value for name, value in rounded.items() if value}
 
 
 def _unnamed(labels) -> dict[str, str]:

@@ -25,5 +25,6 @@ class Recommendations(BaseModel):
 
     generated_at: datetime = Field(description="End of the traffic that was looked at.")
     recommendations: list[Recommendation] = Field(
-        description="The most urgent first; empty where nothing is to be gained or there is too little traffic."
+        description="The most urgent first; empty where nothing is to be gained or there is too little traffic. "
+        "Each saving is counted by itself; some are of the same dollars."
     )

@@ -18,7 +18,8 @@ from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.tiles import state_metric
+from asahi_analytics.promql import duration
+from asahi_analytics.tiles import RuleParameters, state_metric
 from asahi_analytics.windows import trailing
 from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE_CREATED
 
@@ -28,7 +29,8 @@ MAX_SKEW_SECONDS: Final = 5.0
 MAX_UNPRICED: Final = 0.001
 _STYLES: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 _EXPORTERS: Final = f"group by (job, instance) ({STORE_CREATED.name} or {REQUESTS.name})"
-_STATE: Final = state_metric(FAMILIES["requests"])
+_INTERVAL: Final = RuleParameters().state_interval
+_STATE: Final = f"last_over_time({state_metric(FAMILIES['requests'])}[{duration(2 * _INTERVAL)}])"
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def rules(engine: AnalyticsEngine) -> Finding:
         )
     now = engine.clock()
     if not engine.client.query(f"group({_STATE})", now).samples:
-        return Finding("fail", "recording rules", "they have no result in the last minutes", advice)
+        detail = f"they have no result in the last minutes (the first takes up to {_INTERVAL.seconds // 60})"
+        return Finding("fail", "recording rules", detail, advice)
     if ours == []:
         detail = "they have results of the last minutes, but this Prometheus evaluates none of them"
         return Finding("warn", "recording rules", detail, f"unless another server evaluates them: {advice}")

@@ -59,8 +59,8 @@ def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
     defaults = tiles.RuleParameters()
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
     for name, text in (
-        ("interval", "between evaluations of money and of what alerts watch by the minute"),
-        ("slow_interval", "between evaluations of everything else"),
+        ("interval", "between totals of money and of what alerts watch by the minute"),
+        ("state_interval", "between evaluations that carry the state of every counter"),
         ("scrape_interval", "the shortest scrape interval of an exporter"),
         ("settle", "how long a scrape may take to be stored"),
         ("lookback", "how old a sample may be"),
@@ -75,7 +75,7 @@ def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
 
 def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
-    names = ("interval", "slow_interval", "scrape_interval", "settle", "lookback", "state_lookback")
+    names = ("interval", "state_interval", "scrape_interval", "settle", "lookback", "state_lookback")
     parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
     return {**recording.rule_files(parameters), **generator.rule_files()}
 

@@ -15,7 +15,7 @@ from asahi_analytics.composer.presence import scraped_bins, spans_of
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, values, work
 from asahi_analytics.composer.runs import Piece, Run, moment
-from asahi_analytics.levels import levels_of
+from asahi_analytics.levels import Level, levels_of
 from asahi_analytics.replies import Matrix, Series
 from asahi_analytics.tiles import PART, SNAPSHOT
 
@@ -103,9 +103,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Reading:
-    """Where totals are read from: ``after`` seconds from a snapshot, ``back`` from then, or ``slack`` more."""
+    """Where totals are read from, of snapshots that are multiples of ``grid`` seconds.
+
+    Asked ``after`` seconds from a snapshot, looking ``back`` from then, or ``slack`` more.
+    """
 
     metric: str
+    grid: float
     after: float
     back: float
     slack: float
@@ -143,7 +147,7 @@ class Bins:
         copies = self._copies(inside) if self._in_rows(inside) else []
         loose = self._edges[[0, -1]]
         if copies:
-            loose = loose[loose % self._question.interval > 0]
+            loose = loose[loose % copies[0].grid > 0]
         return [
             *(self._row(reading, inside) for reading in copies[:1]),
             *(self._question.edge_ahead(float(edge)) for edge in loose),
@@ -151,7 +155,8 @@ class Bins:
 
     def _in_rows(self, inside: Places) -> bool:
         """Whether totals at edges are read as rows of snapshots; two edges are looked up one by one."""
-        return inside.size > 2 and self._step % self._question.interval == 0
+        even = self._step % self._finest == 0
+        return inside.size > 2 and (even or self._step < MAX_EXACT_EDGES * self._question.interval)
 
     def _from_samples(self, first: int, last: int) -> Asking[list[Amounts]]:
         question, edges = self._question, self._edges[first : last + 1].tolist()
@@ -171,14 +176,12 @@ class Bins:
         Few edges that no snapshot lies on are looked up one by one. Of more, in an interruption, what was counted
         late is in the bin at its end: never from samples, which the totals after it hold already.
         """
-        interval = self._question.interval
-        totals = Table(self._edges.size)
+        totals, taken = Table(self._edges.size), np.full(self._edges.size, np.nan)
         late = np.array([], dtype=np.intp)
         if self._in_rows(inside):
-            late = yield from self._recorded(run, inside, totals)
+            late = yield from self._recorded(run, inside, totals, taken)
         outer = inside[[0, -1]]
-        loose = ~totals.known[outer] | (self._edges[outer] % interval > 0) | np.isin(outer, late)
-        exact = [outer[loose]]
+        exact = [outer[taken[outer] != self._edges[outer]]]
         for few in (late, inside[~totals.known[inside]]):
             exact += [few] if few.size <= MAX_EXACT_EDGES else []
         places = np.unique(np.concatenate(exact)).tolist()
@@ -190,71 +193,91 @@ class Bins:
         totals.fill(inside)
         return totals
 
-    def _recorded(self, run: Run, inside: Places, totals: Table) -> Asking[Places]:
+    def _recorded(self, run: Run, inside: Places, totals: Table, taken: Floats) -> Asking[Places]:
         """Find the totals at the snapshots that the edges lie on, or soon after; return the edges of the latter.
 
-        Copies with fewer samples are read first, then the state for what they lack, if it is much.
+        Copies with fewer samples are read first, then the state for what they lack, if it is much. ``taken`` is told
+        which moment the total of each edge is of.
         """
         after = self._question.after
-        state = Reading(run.metric, after, after, 0.0)
+        state = Reading(run.metric, self._question.interval, after, after, 0.0)
         missing = inside
         for reading in (*self._copies(inside), state):
             if missing.size > MAX_EXACT_EDGES or (missing is inside and reading is not state):
-                yield from self._read(reading, missing, totals)
+                yield from self._read(reading, missing, totals, taken)
                 missing = missing[~totals.known[missing]]
         if missing.size <= MAX_EXACT_EDGES and missing.size < inside.size:
             return np.array([], dtype=np.intp)
         slack = min(self._step * 0.75, max(self._step / 10, MIN_SLACK_SECONDS))
-        return (yield from self._read(replace(state, slack=slack), missing, totals))
+        return (yield from self._read(replace(state, slack=slack), missing, totals, taken))
 
-    @property
-    def _snapshots(self) -> Floats:
-        """The snapshot that each edge lies on, or soon after."""
-        interval = self._question.interval
-        snapshots: Floats = np.floor(self._edges / interval + 1e-9) * interval
+    def _snapshots(self, grid: float) -> Floats:
+        """The multiple of ``grid`` that each edge lies on, or soon after."""
+        snapshots: Floats = np.floor(self._edges / grid + 1e-9) * grid
         return snapshots
 
-    def _copies(self, inside: Places) -> list[Reading]:
-        """The copies that hold the snapshots of edges, the one with the fewest samples first."""
+    @property
+    def _levels(self) -> list[Level]:
+        """The copies that hold sums by the labels asked for, the one with the fewest samples first."""
         question = self._question
         labels = (*question.ask.by, *(question.ask.where or ()))
+        return [level for level in levels_of(question.family, question.rules) if level.holds(labels)]
+
+    @property
+    def _finest(self) -> float:
+        """How far apart snapshots lie at the least, in seconds."""
+        return min([self._question.interval, *(level.grid.total_seconds() for level in self._levels)])
+
+    def _copies(self, inside: Places) -> list[Reading]:
+        """The copies that hold the snapshots nearest to edges, the one with the fewest samples first."""
+        nearest = self._snapshots(self._finest)[inside]
+        grids = [(level, level.grid.total_seconds()) for level in self._levels]
         return [
-            Reading(level.metric, level.after.total_seconds(), level.grid.total_seconds(), 0.0)
-            for level in levels_of(question.family, question.rules)
-            if level.holds(labels) and not np.any(self._snapshots[inside] % level.grid.total_seconds())
+            Reading(level.metric, grid, level.after.total_seconds(), grid, 0.0)
+            for level, grid in grids
+            if not np.any(nearest % grid)
         ]
+
+    def _apart(self, reading: Reading) -> float:
+        """How far apart rows of ``reading`` are asked for: as edges are, if snapshots lie on all or on none of them."""
+        return self._step if self._step % reading.grid == 0 else reading.grid
 
     def _row(self, reading: Reading, wanted: Places) -> Asking[Matrix]:
         """Ask for the totals at the snapshots of ``wanted`` edges as ``reading`` holds them."""
-        start, end = (float(self._snapshots[place]) + reading.after for place in wanted[[0, -1]])
+        snapshots = self._snapshots(reading.grid)
+        start, end = (float(snapshots[place]) + reading.after for place in wanted[[0, -1]])
         promql = self._question.totals(reading.metric, reading.back + reading.slack)
-        return values(promql, moment(start), moment(end), timedelta(seconds=self._step))
+        return values(promql, moment(start), moment(end), timedelta(seconds=self._apart(reading)))
 
-    def _read(self, reading: Reading, wanted: Places, totals: Table) -> Asking[Places]:
+    def _read(self, reading: Reading, wanted: Places, totals: Table, taken: Floats) -> Asking[Places]:
         """Find the totals at the snapshots of ``wanted`` edges as ``reading`` holds them; return which came later."""
         recorded = yield from self._row(reading, wanted)
-        snapshots, first = self._snapshots, int(wanted[0])
-        start = snapshots[first] + reading.after
+        snapshots, apart = self._snapshots(reading.grid), self._apart(reading)
+        start = snapshots[wanted[0]]
+        rows = np.rint((snapshots[wanted] - start) / apart).astype(np.intp)
 
         def spread(found: Sequence[Series], absent: float) -> Floats:
             """The values of each series by edge."""
-            table = np.full((len(found), snapshots.size), absent)
+            asked = np.full((len(found), int(rows[-1]) + 1), absent)
             if found:
                 times = np.concatenate([series.times for series in found])
-                rows = np.repeat(np.arange(len(found)), [series.times.size for series in found])
-                places = first + np.rint((times - start) / self._step).astype(np.intp)
-                table[rows, places] = np.concatenate([series.values for series in found])
+                numbers = np.repeat(np.arange(len(found)), [series.times.size for series in found])
+                places = np.rint((times - start - reading.after) / apart).astype(np.intp)
+                asked[numbers, places] = np.concatenate([series.values for series in found])
+            table = np.full((len(found), snapshots.size), absent)
+            table[:, wanted] = asked[:, rows]
             return table
 
         marks = [series for series in recorded.series if series.labels.get(PART) == SNAPSHOT]
         sums = [series for series in recorded.series if series.labels.get(PART) != SNAPSHOT]
-        taken = spread(marks, np.nan)[0] if marks else np.full(snapshots.size, np.nan)
+        marked = spread(marks, np.nan)[0] if marks else np.full(snapshots.size, np.nan)
         usable = np.zeros(snapshots.size, dtype=bool)
-        usable[wanted] = snapshots[wanted] - taken[wanted] <= reading.slack
+        usable[wanted] = snapshots[wanted] - marked[wanted] <= reading.slack
         totals.known |= usable
+        taken[usable] = marked[usable]
         keys = [key_of(series.labels, self._question.ask.by) for series in sums]
         totals.add(keys, np.where(usable, spread(sums, 0.0), 0.0))
-        return np.flatnonzero(usable & (taken < snapshots))
+        return np.flatnonzero(usable & (marked < snapshots))
 
     def _finished(self, amounts: Table, plan: list[Piece]) -> Asking[Binned]:
         keys = sorted(amounts.keys)

@@ -1,58 +1,43 @@
 """The running total at a moment between two evaluations of the rules.
 
-While the same memories are scraped at the moment as at the snapshot of the last base, and none was set back, nothing
-was born, moved or lost in between but label sets, which count from zero: then the total is the base and what the
-counters say, summed at once. Whether it is so is asked first; if not, every counter is followed by itself.
+While the same memories and processes are scraped at the moment as at the snapshot of the last base, and none was set
+back or began anew, nothing was born, moved or lost in between but label sets, which count from zero: then the total is
+the base and what the counters say, summed at once. Both are asked for together with whether it is so; if not, every
+counter is followed by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
-from asahi_analytics.bases import Base
+from asahi_analytics.bases import Base, any_of, memory_set_back, served
 from asahi_analytics.composer.ledger import Amounts, amounts_of
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Run
 from asahi_analytics.promql import by_clause, duration
 from asahi_analytics.replies import Vector
 from asahi_analytics.tiles import (
-    MEMORY,
     PART,
     RUNNING,
     SEEN,
-    SINCE,
     RuleParameters,
     part,
     terms_at_query_time,
 )
-from asahi_exporter.conventions import FAMILIES, STORE, STORE_CREATED, Family
-
-_SIGN: Final = FAMILIES["token_count_count"]
-"""Counts every request in no more than two series of a memory: it falls when the memory is set back."""
+from asahi_exporter.conventions import STORE, STORE_CREATED, Family
 
 
 @dataclass(frozen=True)
-class Signs:
-    """What was scraped at a moment, and what the last base says of itself.
+class Based:
+    """What the last base and the counters come to, and of which run that is the total, by when it began.
 
-    ``now``: memories within reach; ``lately``: how many processes served each memory since the base's snapshot, and
-    for a look-back before it; ``followed_only``: some counters die with their process, a memory was set back, or there
-    are several bases; ``since``: of the run that the base belongs to; ``memories``: those that it knew.
+    ``since`` is ``None`` where they do not lead to a total.
     """
 
-    now: frozenset[str]
-    lately: Mapping[str, float]
-    followed_only: bool
     since: float | None
-    memories: frozenset[str]
-
-    @property
-    def same_memories(self) -> bool:
-        """Whether each memory was known, is there, and was served by one process: none came, went or moved."""
-        return self.now == self.memories and _same(self.lately, self.memories)
+    found: Vector
 
 
 @dataclass(frozen=True)
@@ -63,30 +48,16 @@ class Edge:
     rules: RuleParameters
     where: str
 
-    def signs(self, at: datetime) -> Asking[Signs]:
-        """Find what tells how the total at ``at`` is to be read."""
-        base, back = self._base, self._base.age + self.rules.lookback
-        asked = (
-            base.certificate,
-            _scraped(base.grid),
-            _scraped(back),
-            base.several,
-            *self._to_be_followed(base.age, back),
+    def based(self, by: Sequence[str], at: datetime) -> Asking[Based]:
+        """Find what the last base and the counters come to by ``by`` at ``at``."""
+        base = Base(self.family, self.rules)
+        standing, found = yield from together(
+            [value(base.standing, at), value(base.total(by, self.where), at, by)]
         )
-        certificate, scraped, lately, *followed = yield from together([value(promql, at) for promql in asked])
-        parts = {sample.labels.get(PART): sample.value for sample in certificate.samples}
-        memories = (
-            sample.labels[STORE] for sample in certificate.samples if sample.labels.get(PART) == MEMORY
-        )
-        return Signs(
-            frozenset(_processes(scraped)),
-            _processes(lately),
-            any(sign.samples for sign in followed),
-            parts.get(SINCE),
-            frozenset(memories),
-        )
+        since = standing.samples[0].value if standing.samples else None
+        return Based(since, found)
 
-    def total(self, by: Sequence[str], at: datetime, run: Run, signs: Signs) -> Asking[Amounts | None]:
+    def total(self, by: Sequence[str], at: datetime, run: Run, based: Based) -> Asking[Amounts | None]:
         """Find the running total of ``run`` by ``by`` at ``at``.
 
         ``None`` where totals that were filled in do not lead to it.
@@ -94,30 +65,14 @@ class Edge:
         since = timedelta(seconds=max(round(at.timestamp() - run.snapshot, 3), 0.001))
         if run.backfilled:
             return (yield from self._filled(by, at, run.metric, since))
-        if self._stands(at, run, signs):
-            found = yield from value(self._based(by), at, by)
-        else:
-            terms = terms_at_query_time(self.family, self.rules, run.metric, since, self.where)
-            found = yield from value(terms.total(by), at, by)
+        if based.since == run.since:
+            return amounts_of(based.found.samples, by)
+        terms = terms_at_query_time(self.family, self.rules, run.metric, since, self.where)
+        found = yield from value(terms.total(by), at, by)
         return amounts_of(found.samples, by)
-
-    @property
-    def _base(self) -> Base:
-        return Base(self.family, self.rules)
-
-    def _stands(self, at: datetime, run: Run, signs: Signs) -> bool:
-        """Whether all that was recorded within reach is of ``run``, and leads to ``at``."""
-        settled = run.since <= (at - self._base.grid - self._base.age).timestamp()
-        return settled and signs.since == run.since and signs.same_memories and not signs.followed_only
 
     def _matching(self, *more: str) -> str:
         return ",".join(filter(None, (*more, self.where)))
-
-    def _based(self, by: Sequence[str]) -> str:
-        """The base and the counters; one selector of both is read and summed fastest."""
-        names = f'__name__=~"{self._base.metric}|{self.family.source}"'
-        amounts = self._matching(names, f'{PART}=""')
-        return f"sum {by_clause(by)} (last_over_time({{{amounts}}}[{duration(self._base.grid)}]))"
 
     def _filled(
         self, by: Sequence[str], at: datetime, metric: str, since: timedelta
@@ -129,31 +84,16 @@ class Edge:
         counters = f"last_over_time({self.family.source}{{{stored}}}[{duration(reach)}]"
         seen = part(SEEN, f"{counters}{before})")
         summed = f"sum {by_clause(by)} ({recorded} or {counters}) or -1 * {seen})"
-        asked = (summed, _scraped(reach), _scraped(reach, before), *self._to_be_followed(reach, reach))
-        total, now, then, *followed = yield from together([value(promql, at) for promql in asked])
-        leads = all(_same(_processes(each), _processes(then)) for each in (now, then))
-        leads = leads and not any(sign.samples for sign in followed)
-        return amounts_of(total.samples, by) if leads else None
-
-    def _to_be_followed(self, reach: timedelta, back: timedelta) -> tuple[str, ...]:
-        """Whether there are counters, or processes, without a memory that outlives them, or one was set back."""
-        plain, stored = f'{{{STORE}=""}}[{duration(reach)}]', f'{{{STORE}!=""}}[{duration(back)}]'
-        return (
-            f"count(last_over_time({self.family.source}{plain}))",
-            f"count(last_over_time({STORE_CREATED.name}{plain}))",
-            f"count(resets({_SIGN.source}{stored}) > 0)",
+        now, then, plain = served(reach), served(reach, before), f'{{{STORE}=""}}[{duration(reach)}]'
+        doubts = (
+            f"{now} unless on ({STORE}) {then}",
+            f"{then} unless on ({STORE}) {now}",
+            f"{now} > 1",
+            f"{then} > 1",
+            memory_set_back(reach),
+            f"last_over_time({self.family.source}{plain})",
+            f"last_over_time({STORE_CREATED.name}{plain})",
         )
-
-
-def _scraped(reach: timedelta, before: str = "") -> str:
-    """How many processes serve each memory that was scraped within ``reach``."""
-    created = f'{STORE_CREATED.name}{{{STORE}!=""}}[{duration(reach)}]'
-    return f"count by ({STORE}) (last_over_time({created}{before}))"
-
-
-def _processes(scraped: Vector) -> dict[str, float]:
-    return {sample.labels[STORE]: sample.value for sample in scraped.samples}
-
-
-def _same(processes: Mapping[str, float], known: Iterable[str]) -> bool:
-    return processes.keys() == set(known) and all(count == 1 for count in processes.values())
+        asked = (value(summed, at, by), value(any_of(doubts), at))
+        total, doubted = yield from together(list(asked))
+        return None if doubted.samples else amounts_of(total.samples, by)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import reduce
 from typing import Any
 
-from asahi_analytics.composer.edge import Edge, Signs
+from asahi_analytics.composer.edge import Based, Edge
 from asahi_analytics.composer.ledger import Amounts, add, amounts_of, subtract
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
@@ -44,13 +44,13 @@ class Question:
 
     @property
     def interval(self) -> float:
-        """Seconds between evaluations of the family's rules."""
-        return self.rules.interval_of(self.family).total_seconds()
+        """Seconds between snapshots of the state."""
+        return self.rules.state_interval.total_seconds()
 
     @property
     def rejoin(self) -> float:
         """Seconds from an interruption's end to the run that follows."""
-        return self.rules.rejoin_of(self.family).total_seconds()
+        return self.rules.rejoin.total_seconds()
 
     def plan(self) -> Asking[list[Piece]]:
         """Find which parts of the window recorded totals answer for."""
@@ -109,10 +109,10 @@ class Question:
             found, recorded = yield from self._at_snapshot(run.metric, at)
             if found is not None and found.snapshot == at and found.since == run.since:
                 return amounts_of(recorded.samples, self.ask.by)
-        found, signs = yield from self._recorded_at(at)
+        found, based = yield from self._recorded_at(at)
         if found is None or found.since != run.since:  # its first evaluation is still to come
             return (yield from self._from_samples(run.since, at)) if at > run.since else {}
-        total = yield from self._edge.total(self.ask.by, moment(at), found, signs)
+        total = yield from self._edge.total(self.ask.by, moment(at), found, based)
         if total is not None:
             return total
         then, after = self.running(run, found.snapshot), self._from_samples(found.snapshot, at)
@@ -129,15 +129,15 @@ class Question:
     def _edge(self) -> Edge:
         return Edge(self.family, self.rules, matchers(self.ask.where)[1:-1])
 
-    def _recorded_at(self, at: float) -> Asking[tuple[Run | None, Signs]]:
-        """Find what the rules had recorded last at a moment, and what was scraped then."""
+    def _recorded_at(self, at: float) -> Asking[tuple[Run | None, Based]]:
+        """Find what the rules had recorded last at a moment, and what the last base and the counters come to."""
         look = look_in(state_metric(self.family))
         askings: tuple[Asking[Any], ...] = (
             look(at, self.rules.state_lookback.total_seconds()),
-            self._edge.signs(moment(at)),
+            self._edge.based(self.ask.by, moment(at)),
         )
-        found, signs = yield from together(askings)
-        return found, signs
+        found, based = yield from together(askings)
+        return found, based
 
     def recorded(self, metric: str, back: float) -> str:
         """Return in PromQL the running total that ``metric`` recorded last in ``back`` seconds."""

@@ -35,7 +35,7 @@ def snapshots(family: Family, times_ms: Milliseconds, rules: RuleParameters) -> 
     """
     first, last = int(times_ms[0]), int(times_ms[-1])
     near, recent = max(first, last - _ms(NEAR)), max(first, last - _ms(RECENT))
-    steps = [_multiples(first, near, _ms(OLD_STEP)), _multiples(near, last, _ms(rules.interval_of(family)))]
+    steps = [_multiples(first, near, _ms(OLD_STEP)), _multiples(near, last, _ms(rules.state_interval))]
     if is_histogram(family):
         steps.append(_multiples(recent, near, _ms(JUDGED_STEP)))
     else:

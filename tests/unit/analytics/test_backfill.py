@@ -7,17 +7,24 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.backfill import CounterSamples, recorded_history, recorded_scrapes, snapshot_grid
+from asahi_analytics.backfill import (
+    CounterSamples,
+    recorded_copies,
+    recorded_history,
+    recorded_scrapes,
+    snapshot_grid,
+)
 from asahi_analytics.errors import NotEnoughData, UserInputError
+from asahi_analytics.levels import levels_of
 from asahi_analytics.tiles import RuleParameters
 from asahi_exporter.conventions import FAMILIES
 
 SAVINGS = FAMILIES["savings_dollars"]
-GRID = np.arange(1, 6, dtype=np.int64) * 60_000
+GRID = np.arange(1, 6, dtype=np.int64) * 300_000
 
 
 def counter(values, store="s", phase="routing", times=None):
-    times = np.asarray(times or [60_000 * (1 + number) for number in range(len(values))], dtype=np.int64)
+    times = np.asarray(times or [300_000 * (1 + number) for number in range(len(values))], dtype=np.int64)
     labels = {"phase": phase, "job": "j", "instance": "i", **({"store": store} if store else {})}
     return CounterSamples(labels, times, np.asarray(values, dtype=float), 1.5)
 
@@ -31,7 +38,7 @@ RUNNING = ("asahi:savings_dollars:running", ("phase", "routing"))
 
 
 def test_a_birth_counts_from_zero_and_stores_are_summed():
-    assert recorded(counter([1, 2, 4, 4, 9]), counter([5], store="t", times=[150_000]))[RUNNING] == [
+    assert recorded(counter([1, 2, 4, 4, 9]), counter([5], store="t", times=[750_000]))[RUNNING] == [
         1,
         2,
         9,
@@ -50,31 +57,29 @@ def test_the_last_snapshot_holds_what_the_rules_need_to_go_on():
     name = "asahi:savings_dollars:state"
     assert found[(name, ("part", "seen"), ("phase", "routing"), ("store", "s"))] == [5]
     assert found[(name, ("part", "memory"), ("store", "s"))] == [1.5]
-    assert found[(name, ("part", "since"))] == [60.0] * 5
+    assert found[(name, ("part", "since"))] == [300.0] * 5
     assert (
         found[(name, ("part", "snapshot"))]
         == found[(name, ("part", "backfilled"))]
-        == [60, 120, 180, 240, 300]
+        == [300, 600, 900, 1200, 1500]
     )
 
 
 def test_the_copies_are_of_the_snapshots_on_their_grid_and_add_up():
-    grid = np.array([3540, 3600, 7140, 7200], dtype=np.int64) * 1000
-    counters = [counter([1, 2, 4, 8], times=grid.tolist()), counter([5], phase="cache_1", times=[3_540_000])]
+    grid = np.array([3300, 3600, 6900, 7200], dtype=np.int64) * 1000
+    counters = [counter([1, 2, 4, 8], times=grid.tolist()), counter([5], phase="cache_1", times=[3_300_000])]
     found = {
         (series.name, *sorted(series.labels.items())): series
         for series in recorded_history(SAVINGS, counters, grid, RuleParameters())
     }
-    whole = found[("asahi:savings_dollars:whole", ("part", "running"))]
     hour = found[("asahi:savings_dollars:hour", ("part", "running"), ("phase", "routing"))]
-    assert whole.values.tolist() == [6, 7]
-    assert (whole.times_ms - grid[:2]).tolist() == [90_000] * 2
     assert hour.values.tolist() == [2]
+    assert (hour.times_ms - grid[1]).tolist() == [330_000]
     assert found[("asahi:savings_dollars:hour", ("part", "snapshot"))].values.tolist() == [3600]
 
 
 def test_nothing_is_recorded_later_than_the_last_evaluation():
-    grid = np.array([3540, 3600, 7140, 7200], dtype=np.int64) * 1000
+    grid = np.array([3300, 3600, 6900, 7200], dtype=np.int64) * 1000
     found = recorded_history(SAVINGS, [counter([1, 2, 4, 8], times=grid.tolist())], grid, RuleParameters())
     assert max(series.times_ms[-1] for series in found if series.times_ms.size) == 7_215_000
 
@@ -128,3 +133,13 @@ def test_the_time_that_any_exporter_was_scraped_is_counted_and_an_outage_is_not(
 @pytest.mark.parametrize("times_s", [[], [[]], [[61, 90]]])
 def test_too_few_scrapes_record_nothing(times_s):
     assert scrapes(*times_s) == {}
+
+
+def test_copies_by_the_minute_are_of_moments_between_snapshots():
+    whole = levels_of(SAVINGS, RuleParameters())[0]
+    moments = np.arange(1, 6, dtype=np.int64) * 60_000
+    counters = [counter([1, 2, 4, 8, 16], times=moments.tolist())]
+    found = {one.labels["part"]: one for one in recorded_copies(whole, counters, moments)}
+    assert found["running"].values.tolist() == [1, 2, 4, 8, 16]
+    assert found["snapshot"].values.tolist() == [60, 120, 180, 240, 300]
+    assert (found["running"].times_ms - moments).tolist() == [15_000] * 5

@@ -21,32 +21,32 @@ def test_the_committed_rules_are_those_that_are_generated():
 
 
 @pytest.mark.parametrize(
-    ("interval", "slow", "grid"),
-    [(60, 300, 300), (120, 300, 360), (300, 60, 300)],
+    ("interval", "grid"),
+    [(60, 300), (120, 360), (300, 300)],
     ids=["a multiple", "the next multiple", "the interval itself"],
 )
-def test_a_base_is_of_a_snapshot_that_the_family_has(interval, slow, grid):
-    rules = RuleParameters(interval=timedelta(seconds=interval), slow_interval=timedelta(seconds=slow))
+def test_a_base_is_of_a_snapshot_that_the_family_has(interval, grid):
+    rules = RuleParameters(state_interval=timedelta(seconds=interval))
     assert Base(COST, rules).grid == timedelta(seconds=grid)
     groups = yaml.safe_load(rule_files(rules, {"cost_dollars": COST})["asahi_bases.yml"])["groups"]
     assert [group["interval"] for group in groups] == [f"{grid}s"]
 
 
 def test_no_two_bases_lie_within_the_reach_of_counters():
-    rules = RuleParameters(lookback=timedelta(minutes=11))
-    assert [Base(family, rules).grid for family in (COST, WASTE)] == [
-        timedelta(minutes=11),
-        timedelta(minutes=15),
-    ]
+    assert Base(COST, RuleParameters(lookback=timedelta(minutes=11))).grid == timedelta(minutes=15)
 
 
 def test_a_base_is_at_most_two_grids_the_delay_and_a_missed_evaluation_old():
     base = Base(COST, RuleParameters())
-    assert base.delay == timedelta(seconds=90)
-    assert base.age == timedelta(seconds=750)
+    assert base.delay == timedelta(seconds=330)
+    assert base.age == timedelta(seconds=1230)
 
 
-def test_plain_counters_and_what_floating_point_leaves_are_in_no_base():
-    expression = Base(WASTE, RuleParameters()).expression()
-    assert 'part="seen",store!=""' in expression
-    assert "1e-7) != 0" in expression
+def test_what_floating_point_leaves_is_in_no_base():
+    assert "1e-7) != 0" in Base(WASTE, RuleParameters()).expression()
+
+
+def test_a_filter_reaches_the_base_and_the_counters_at_once():
+    total = Base(COST, RuleParameters()).total(["model"], 'model="a"')
+    assert total.count('model="a"') == 1
+    assert "asahi:cost_dollars:base|asahi_cost_dollars_total" in total

@@ -31,7 +31,7 @@ HEALTHY = {
     "unless on (job, instance) up": [],
     "group by (job, instance)": [one(1, job="asahi", instance="a:1"), one(1, job="asahi", instance="b:1")],
     "iterations_missed": [one(0)],
-    "group(asahi:requests:state)": [one(1)],
+    "group(last_over_time(asahi:requests:state[600s]))": [one(1)],
 }
 PAGES = {
     "status/buildinfo": {"version": "2.53.1"},
@@ -152,7 +152,7 @@ def test_an_exporter_whose_samples_were_written_by_a_replay_is_told_from_one_tha
 
 
 def test_rules_that_are_absent_or_broken_are_told() -> None:
-    absent = doctor.rules(engine({"group(asahi:requests:state)": []}))
+    absent = doctor.rules(engine({"group(last_over_time(asahi:requests:state[600s]))": []}))
     assert (absent.level, "rule_files" in absent.advice) == ("fail", True)
     group = {"name": "asahi_cost", "rules": [{"name": "asahi:cost", "lastError": "many-to-many"}]}
     assert "many-to-many" in doctor.rules(engine(pages={"rules": {"groups": [group]}})).detail

@@ -20,24 +20,10 @@ COST = FAMILIES["cost_dollars"]
 
 
 class Backend:
-    """Answers what an edge asks.
+    """Answers what an edge asks: since when the base stands (``None``: it does not), and whether anything moved."""
 
-    The memories scraped ``now``, their processes, those that were known ``then``, those scraped in ``between`` that
-    are gone, ``plain`` counters, and whether several bases are within reach.
-    """
-
-    def __init__(
-        self,
-        now: dict[str, int],
-        then: dict[str, int],
-        *,
-        plain: int = 0,
-        since: float = LONG_AGO,
-        between: dict[str, int] | None = None,
-        several: bool = False,
-    ) -> None:
-        self.now, self.then, self.plain, self.since = now, then, plain, since
-        self.between, self.several = between or {}, several
+    def __init__(self, stands: float | None = LONG_AGO, *, doubted: bool = False) -> None:
+        self.stands, self.doubted = stands, doubted
         self.asked: list[str] = []
 
     def query_all(self, promql, _at):
@@ -45,83 +31,48 @@ class Backend:
         return [Vector(tuple(self._answer(each))) for each in promql]
 
     def _answer(self, promql: str):
-        if promql.startswith("max by (part, store)"):
-            known = [Sample({"part": "memory", "store": store}, 1.0) for store in self.then]
-            return [*known, Sample({"part": "since"}, self.since)]
-        if promql.startswith("count by (store)"):
-            memories = self.then if "offset" in promql else self.now
-            if "[1050s]" in promql:
-                memories = {**memories, **self.between}
-            return [Sample({"store": store}, count) for store, count in memories.items()]
-        if promql.startswith("count(count_over_time"):
-            return [Sample({}, 1.0)] if self.several else []
+        if promql.startswith("max by ()"):
+            return [] if self.stands is None else [Sample({}, self.stands)]
         if promql.startswith("count("):
-            return [Sample({}, self.plain)] if self.plain else []
+            return [Sample({}, 1.0)] if self.doubted else []
         found = FOLLOWED if "clamp_min" in promql else FILLED if "offset" in promql else BASED
         return [Sample({"model": "a"}, found)]
 
 
-def total(backend: Backend, backfilled: bool = False, since: float = LONG_AGO):
-    recorded = Run("m:state", since, NOON.timestamp() - 40, backfilled)
+def total(backend: Backend, backfilled: bool = False):
+    recorded = Run("m:state", LONG_AGO, NOON.timestamp() - 40, backfilled)
     edge = Edge(COST, RuleParameters(), "")
 
     def asking():
-        signs = yield from edge.signs(NOON)
-        return (yield from edge.total(["model"], NOON, recorded, signs))
+        based = yield from edge.based(["model"], NOON)
+        return (yield from edge.total(["model"], NOON, recorded, based))
 
     return run(asking(), backend)
 
 
-def test_the_same_memories_are_summed_with_the_base_at_once():
-    assert total(Backend({"s": 1, "t": 1}, {"s": 1, "t": 1})) == {("a",): BASED}
-    assert total(Backend({}, {})) == {("a",): BASED}
+def test_where_the_base_stands_one_look_is_enough():
+    backend = Backend()
+    assert total(backend) == {("a",): BASED}
+    assert not [each for each in backend.asked if "clamp_min" in each]
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [
-        Backend({"s": 1, "new": 1}, {"s": 1}),
-        Backend({"s": 1}, {"s": 1, "gone": 1}),
-        Backend({"s": 2}, {"s": 1}),
-        Backend({"s": 1}, {"s": 1}, between={"s": 2}),
-        Backend({"s": 1}, {"s": 1}, between={"brief": 1}),
-        Backend({"s": 1}, {"s": 1}, plain=3),
-        Backend({"s": 1}, {"s": 1}, several=True),
-        Backend({"s": 1}, {"s": 1}, since=LONG_AGO - 60),
-    ],
-    ids=[
-        "a memory came",
-        "a memory went",
-        "a memory moved",
-        "a memory moved before",
-        "a memory came and went",
-        "a counter dies with its process",
-        "a series of an earlier base may not be in the last",
-        "another run",
-    ],
-)
-def test_counters_are_followed_one_by_one_when(backend):
-    assert total(backend) == {("a",): FOLLOWED}
-
-
-def test_a_base_counts_once_all_that_is_within_reach_is_of_its_run():
-    for ago, found in ((300 + 750, BASED), (300 + 749, FOLLOWED)):
-        begun = NOON.timestamp() - ago
-        assert total(Backend({}, {}, since=begun), since=begun) == {("a",): found}
+@pytest.mark.parametrize("stands", [None, LONG_AGO - 60], ids=["it does not stand", "another run"])
+def test_counters_are_followed_one_by_one_where(stands):
+    assert total(Backend(stands)) == {("a",): FOLLOWED}
 
 
 def test_totals_that_were_filled_in_are_led_on_by_samples_or_not_at_all():
-    assert total(Backend({"s": 1}, {"s": 1}), backfilled=True) == {("a",): FILLED}
-    for now, then, plain in (({"s": 1}, {}, 0), ({"s": 1}, {"s": 2}, 0), ({"s": 1}, {"s": 1}, 1)):
-        assert total(Backend(now, then, plain=plain), backfilled=True) is None
+    assert total(Backend(), backfilled=True) == {("a",): FILLED}
+    assert total(Backend(doubted=True), backfilled=True) is None
 
 
 def test_filters_reach_every_term():
-    backend, where = Backend({}, {}), 'model="a"'
+    backend, where = Backend(), 'model="a"'
     edge = Edge(COST, RuleParameters(), where)
-    signs = run(edge.signs(NOON), backend)
-    for filled, terms in ((False, 1), (True, 3)):
-        recorded = Run("m:state", LONG_AGO, NOON.timestamp() - 40, filled)
+    based = run(edge.based([], NOON), backend)
+    assert [each.count(where) for each in backend.asked] == [0, 1]
+    for filled, stands, terms in ((True, LONG_AGO, 3), (False, LONG_AGO - 60, 4)):
+        recorded = Run("m:state", stands, NOON.timestamp() - 40, filled)
         backend.asked.clear()
-        run(edge.total([], NOON, recorded, signs), backend)
-        assert backend.asked[0].count(where) == terms
+        run(edge.total([], NOON, recorded, based), backend)
+        assert backend.asked[0].count(where) >= terms

@@ -10,7 +10,7 @@ import yaml
 from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
 from asahi_analytics.levels import MODEL_FAMILIES, WHOLE_FAMILIES, levels_of, rule_files
-from asahi_analytics.tiles import RuleParameters
+from asahi_analytics.tiles import MINUTE_FAMILIES, RuleParameters
 from asahi_analytics.trends import METRICS
 from asahi_exporter.conventions import FAMILIES, MODEL
 
@@ -48,7 +48,7 @@ def test_a_whole_keeps_the_bounds_of_a_histogram_and_the_hour_keeps_every_label(
 def test_groups_run_at_the_grid_of_their_copies():
     rules = RuleParameters(
         interval=timedelta(seconds=30),
-        slow_interval=timedelta(minutes=10),
+        state_interval=timedelta(minutes=10),
         lookback=timedelta(minutes=20),
     )
     groups = yaml.safe_load(rule_files(rules)["asahi_levels.yml"])["groups"]
@@ -60,11 +60,20 @@ def test_groups_run_at_the_grid_of_their_copies():
 
 
 def test_a_copy_is_read_when_it_is_sure_to_be_there_and_the_next_is_not():
-    whole = levels_of(COST, RuleParameters())[0]
-    assert whole.delay == timedelta(seconds=90)
-    assert whole.after == timedelta(seconds=149, milliseconds=999)
+    whole, model, _ = levels_of(COST, RuleParameters())
+    assert (whole.delay, model.delay) == (timedelta(seconds=15), timedelta(seconds=330))
+    assert whole.after == timedelta(seconds=74, milliseconds=999)
+    assert model.after == timedelta(seconds=929, milliseconds=999)
 
 
 def test_a_grid_that_is_no_multiple_of_the_interval_is_not_kept():
-    rules = RuleParameters(interval=timedelta(minutes=4))
+    rules = RuleParameters(state_interval=timedelta(minutes=4))
     assert [level.name for level in levels_of(COST, rules)] == ["whole", "hour"]
+
+
+def test_a_whole_is_of_every_minute_where_the_family_is_kept_by_the_minute_and_the_state_is_not():
+    by_minute, by_state = timedelta(minutes=1), timedelta(minutes=5)
+    grids = {name: levels_of(FAMILIES[name], RuleParameters())[0].grid for name in WHOLE_FAMILIES}
+    assert grids == {name: by_minute if name in MINUTE_FAMILIES else by_state for name in WHOLE_FAMILIES}
+    often = RuleParameters(state_interval=by_minute)
+    assert "state{" in levels_of(COST, often)[0].held

@@ -251,7 +251,11 @@ const recommendations = {
   uses: [],
   ask: (api) => api.get("analytics/recommendations"),
   empty: () => "No advice: either all is well, or there is too little traffic to judge.",
-  show: ({ recommendations: found }) => found.length > 0 && list(found.map(adviceItem)),
+  show: ({ recommendations: found }) => found.length > 0 && [
+    list(found.map(adviceItem)),
+    found.filter((each) => each.estimated_savings > 0).length > 1
+      && h("p", { class: "note" }, "Each saving is counted by itself; some are of the same dollars: do not add them up."),
+  ],
 };
 
 const adviceItem = (each) => h("li", {},
