@@ -20,13 +20,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from asahi_analytics import latency_bins
 from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
 from asahi_analytics.backfill import CounterSamples, recorded_copies, recorded_history
 from asahi_analytics.bases import Base
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.levels import levels_of
+from asahi_analytics.quantiles import histogram_quantiles
 from asahi_analytics.tiles import (
     MEMORY,
     PART,
@@ -70,6 +73,7 @@ VALUES = {
     names.REASON: ["nan"],
 }
 FIVE_MINUTES_MS = 300_000
+TEN_MINUTES_MS = 600_000
 JUDGED = {source.family for source in sources(AnomalyConfig()).values()}
 JUDGED_DAYS = 16
 READ_BY_NAIVE_QUERIES = {
@@ -154,6 +158,8 @@ def _recorded(
     for level in levels_of(family, rules):
         copied_ms = grid.every(round(level.grid.total_seconds() * 1000))
         yield from recorded_copies(level, counters, copied_ms)
+    if family == latency_bins.FAMILY:
+        yield from _latency_bins(counters, grid, rules)
     snapshots = grid.edges(step_ms)
     for one in recorded_history(family, counters, _judged(family, grid, step_ms, snapshots), rules):
         if one.name == state_metric(family) and one.labels[PART] == RUNNING:
@@ -183,6 +189,37 @@ def _bases(base: Base, counters: list[CounterSamples], grid: Grid) -> Iterator[H
     for part, values in parts.items():
         memory = {names.STORE: STORE} if part == MEMORY else {}
         yield HistorySeries(base.metric, {PART: part, **memory}, times, values)
+
+
+def _latency_bins(
+    counters: list[CounterSamples], grid: Grid, rules: RuleParameters
+) -> Iterator[HistorySeries]:
+    """What the rule records of the latency of the days that are judged."""
+    quantile = AnomalyConfig().latency_quantile
+    ends = grid.every(TEN_MINUTES_MS, JUDGED_DAYS)[1:]
+    edges = np.concatenate([ends[:1] - TEN_MINUTES_MS, ends])
+    added: dict[tuple[str, str], np.ndarray] = {}
+    for one in counters:
+        place = np.searchsorted(one.times_ms, edges, side="right") - 1
+        key = one.labels[names.MODEL], one.labels["le"]
+        added[key] = added.get(key, 0.0) + np.diff(one.values[np.maximum(place, 0)])
+    buckets = pd.DataFrame(added, columns=pd.MultiIndex.from_tuples(added))
+    models = {model: buckets[model] for model in buckets.columns.unique(0)}
+    everything = buckets.T.groupby(level=1).sum().T
+    rows = {(latency_bins.LATENCY, latency_bins.COUNT): models}
+    rows[latency_bins.ALL_LATENCY, latency_bins.ALL_COUNT] = {"": everything}
+    times = ends + round(latency_bins.LatencyBins(quantile, rules).delay.total_seconds() * 1000)
+    common = {latency_bins.QUANTILE: f"{quantile:g}"}
+    for parts, tables in rows.items():
+        for model, table in tables.items():
+            judged = table[[bound for bound in table if bound in latency_bins.BUCKETS]]
+            found = histogram_quantiles(judged, [quantile])[:, 0], table[latency_bins.EVERYTHING].to_numpy()
+            labels = {**common, **({names.MODEL: model} if model else {})}
+            for part, values in zip(parts, found, strict=True):
+                yield HistorySeries(latency_bins.METRIC, {**labels, PART: part}, times, values)
+    certificate = {SNAPSHOT: ends, latency_bins.BEFORE: edges[:-1], SINCE: 0 * ends + grid.start_ms}
+    for part, moments in certificate.items():
+        yield HistorySeries(latency_bins.METRIC, {**common, PART: part}, times, moments / 1000.0)
 
 
 def _certificate(family: Family, snapshots: np.ndarray, rules: RuleParameters) -> Iterator[HistorySeries]:

@@ -89,7 +89,6 @@ class CostSpike(_Kept):
 class LatencySpike(_Kept):
     """Latency far above the usual."""
 
-    interval: Duration
     quantile: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     min_requests: Count
     min_excess_ms: NotNegative
@@ -199,6 +198,7 @@ class Thresholds(_Section):
     usual: Usual
     critical_factor: Spike
     evaluation_interval: Duration
+    slow_evaluation_interval: Duration
     exporter_jobs: Annotated[tuple[JobName, ...], Field(min_length=1)]
     service_job: JobName
     runbook_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")]

@@ -35,11 +35,12 @@ QUALITY: Final = "asahi_model:quality_score"
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     """Return the groups of rules about traffic."""
+    slow = thresholds.slow_evaluation_interval
     return (
-        Group("asahi_alerts_latency", _latency_rules(thresholds), thresholds.latency_spike.interval),
+        Group("asahi_alerts_latency", _latency_rules(thresholds), slow),
         Group("asahi_alerts_requests", (*_silence_rules(thresholds), *_error_rules(thresholds))),
-        Group("asahi_alerts_cache", _cache_rules(thresholds)),
-        Group("asahi_alerts_quality", _quality_rules(thresholds)),
+        Group("asahi_alerts_cache", _cache_rules(thresholds), slow),
+        Group("asahi_alerts_quality", _quality_rules(thresholds), slow),
     )
 
 

@@ -173,15 +173,14 @@ class CacheTraffic:
         return {end: Means.of(_ended(self.latency_ms, end), _ended(self.timed, end)) for end in ends}
 
     def _milliseconds_lost(self, tier: str, served: Amounts, ends: Mapping[str, float]) -> float | None:
-        lost = []
-        for kind, count in served.items():
-            of_model = kind[:1]
+        longer: dict[Key, float] = {}
+        for of_model in dict.fromkeys(kind[:1] for kind in served):
             without = self._expected(self._milliseconds, ends, of_model)
             took = self._expected(self._milliseconds, {tier: 1.0}, of_model)
             if without is None or took is None:
                 return None
-            lost.append(count * (without - took))
-        return math.fsum(lost)
+            longer[of_model] = without - took
+        return math.fsum(count * longer[kind[:1]] for kind, count in served.items())
 
     @staticmethod
     def _expected(means: Mapping[str, Means], ends: Mapping[str, float], kind: Key) -> float | None:

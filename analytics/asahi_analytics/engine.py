@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -233,35 +233,31 @@ class AnalyticsEngine:
         return self.composer.answer(lambda client: self._find_drivers(limit, span, client))
 
     def _find_drivers(self, limit: int, span: Window, client: Listener) -> Asking[CostDrivers]:
-        """Find the dearest first, then what else is told of them."""
-        cost, of_users, before = yield from self.composer.summing(
+        """Find all label sets, of which there are few, and all users; then what else is told of the dearest users."""
+        user, before = (names.USER,), span.previous
+        of_users = [Ask("user_requests", user, span), Ask("user_cost_dollars", user, before, trusted=False)]
+        cost, users_cost, requests, previous = yield from self.composer.summing(
             [
                 Ask("cost_dollars", DRIVER_LABELS, span),
-                Ask("user_cost_dollars", (names.USER,), span),
-                Ask("cost_dollars", (), span.previous, trusted=False),
+                Ask("user_cost_dollars", user, span),
+                Ask("requests", DRIVER_LABELS, span),
+                Ask("cost_dollars", DRIVER_LABELS, before, trusted=False),
             ],
             client,
         )
-        dearest, users = (_dearest(sums, limit) for sums in (cost, of_users))
-        requests, previous, user_requests, user_previous = yield from self.composer.summing(
-            [
-                Ask(family, labels, when, _among(labels, chosen), trusted=when == span)
-                for families, labels, chosen in (
-                    (("requests", "cost_dollars"), DRIVER_LABELS, dearest),
-                    (("user_requests", "user_cost_dollars"), (names.USER,), users),
-                )
-                for family, when in zip(families, (span, span.previous), strict=True)
-            ],
-            client,
+        dearest, users = (_dearest(sums, limit) for sums in (cost, users_cost))
+        named = _among(user, users)
+        user_requests, user_previous = yield from self.composer.summing(
+            [replace(ask, where=named) for ask in of_users], client
         )
         return CostDrivers(
             start=span.start,
             end=span.end,
-            trust=merged([cost.trust, of_users.trust, requests.trust, user_requests.trust]),
+            trust=merged([cost.trust, users_cost.trust, requests.trust, user_requests.trust]),
             total_cost=_total(cost),
-            previous_cost=_total(before),
+            previous_cost=_total(previous),
             drivers=_drivers(DRIVER_LABELS, dearest, _total(cost), requests, previous),
-            users=_drivers((names.USER,), users, _total(of_users), user_requests, user_previous),
+            users=_drivers(user, users, _total(users_cost), user_requests, user_previous),
         )
 
     def cache_performance(self, period: Period = "day", window: Window | None = None) -> CachePerformance:

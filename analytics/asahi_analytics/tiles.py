@@ -236,10 +236,12 @@ class Terms:
         """What each counter counted since it was last seen, never less than nothing; births count from zero.
 
         One sum for each identity of what it is now and of what it was, taken off: a birth has nothing to take off.
+        Nothing counts before the first evaluation is recorded.
         """
-        identity, unknown = by_clause((*self.family.labels, STORE)), self.unknown_memory()
+        identity, since = by_clause((*self.family.labels, STORE)), self.carried(SINCE)
+        unknown = f"{self.unknown_memory()} or {self.memory()} unless on () {since}"
         stored = self.stored(f" unless on ({STORE}) ({unknown})")
-        plain = f"{self.plain()} unless on ({STORE}, {JOB}, {INSTANCE}) ({unknown})"
+        plain = f"{self.plain()} unless on ({STORE}, {JOB}, {INSTANCE}) ({unknown}) and on () {since}"
         seen_stored, seen_plain = (self.carried(SEEN, f'{STORE}{which}""') for which in ("!=", "="))
         return f"""{part("fallen", self._fallen())}
 or
@@ -254,8 +256,7 @@ clamp_min(sum {identity} ({stored} or -{seen_stored}), 0)"""
 
     def total(self, labels: Iterable[str]) -> str:
         """The running total by ``labels``: what was carried and what was counted since."""
-        summed = f"sum {by_clause(tuple(labels))} (\n{self.counted()}\nor\n{self.carried(RUNNING)}\n)"
-        return f"({summed} > scalar({self.carried(SINCE)}) * 0 - Inf)"
+        return f"(sum {by_clause(tuple(labels))} (\n{self.counted()}\nor\n{self.carried(RUNNING)}\n))"
 
 
 def _lives(created: str) -> str:

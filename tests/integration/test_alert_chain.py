@@ -82,7 +82,7 @@ def quick_thresholds() -> thresholds.Thresholds:
     return thresholds.parse(
         {
             "evaluation_interval": "1s",
-            "latency_spike": {"interval": "1s"},
+            "slow_evaluation_interval": "1s",
             "exporter_down": {"for": "1s"},
             "budget": {
                 "monthly_dollars": 1000,

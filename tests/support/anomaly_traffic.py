@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.anomaly.sources import le_text
 from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
+from asahi_analytics.latency_bins import le_text
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 from support.one_by_one import OneByOne

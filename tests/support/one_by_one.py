@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from asahi_analytics.composer import Ask, Asking, SeriesAsk, Sums, SumSeries
+from asahi_analytics.composer import Ask, Asking, Latencies, SeriesAsk, Sums, SumSeries
+from asahi_analytics.windows import Window
 
 
 class OneByOne:
-    """Answers ``all_series`` by ``series``, and ``answer`` by ``totals``."""
+    """Answers ``all_series`` by ``series``, and ``answer`` by ``totals``; no latencies were recorded."""
 
     def all_series(self, asks: Sequence[SeriesAsk]) -> list[SumSeries]:
         return [
             self.series(ask.family, ask.by, ask.window, ask.step, *([ask.where] if ask.where else []))
             for ask in asks
         ]
+
+    def latencies(self, window: Window, _quantile: float) -> Latencies:
+        return Latencies.unknown(window)
 
     def answer(self, asking: Callable[[Any], Asking[Any]]) -> Any:
         steps = asking(None)

@@ -1,4 +1,4 @@
-"""A regular series as an array with the geometry of its bins; and the causal windows over it."""
+"""A regular series, or several of the same bins, as an array with its geometry; and the causal windows over it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ UTC_NAMES: Final = ("UTC", "UTC+00:00", "Etc/UTC", "GMT", "Z", "tzutc()")
 
 @dataclass(frozen=True)
 class Bins:
-    """``values`` of equal bins, ``step`` seconds each; NaN is a bin of which nothing is known."""
+    """``values`` of equal bins along the last axis, ``step`` seconds each; NaN is a bin of which nothing is known."""
 
     values: Floats
     step: float
 
     def __len__(self) -> int:
         """Return the number of bins."""
-        return len(self.values)
+        return int(self.values.shape[-1])
 
     @property
     def per_day(self) -> int:
@@ -78,23 +78,28 @@ How = Literal["mean", "median", "max"] | tuple[Literal["quantile"], float]
 
 def past(values: Floats, bins: int, how: How, at_least: int = 1) -> Floats:
     """Return ``how`` of the ``bins`` values before each one; NaN where fewer than ``at_least`` are known."""
-    rolling = pd.Series(values).rolling(bins, min_periods=min(at_least, bins))
+    rolling = by_bin(values).rolling(bins, min_periods=min(at_least, bins))
     rolled = rolling.quantile(how[1]) if isinstance(how, tuple) else getattr(rolling, how)()
-    return before(rolled.to_numpy())
+    return before(rolled.to_numpy().T)
+
+
+def by_bin(values: Floats) -> pd.Series | pd.DataFrame:
+    """Return ``values`` as pandas with a row for each bin."""
+    return pd.Series(values) if values.ndim == 1 else pd.DataFrame(values.T)
 
 
 def before(values: Floats) -> Floats:
     """Return the value before each one, NaN for the first."""
     shifted = np.empty_like(values)
-    shifted[:1] = np.nan
-    shifted[1:] = values[:-1]
+    shifted[..., :1] = np.nan
+    shifted[..., 1:] = values[..., :-1]
     return shifted
 
 
 def persistent(candidate: Bools) -> Bools:
     """Return where ``candidate`` holds and held in one of the two bins before."""
     once = np.zeros_like(candidate)
-    once[1:] = candidate[:-1]
+    once[..., 1:] = candidate[..., :-1]
     twice = np.zeros_like(candidate)
-    twice[2:] = candidate[:-2]
+    twice[..., 2:] = candidate[..., :-2]
     return candidate & (once | twice)

@@ -9,13 +9,14 @@ from typing import Final, Protocol
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.anomaly import latency
 from asahi_analytics.anomaly.config import AnomalyConfig
 from asahi_analytics.anomaly.evidence import Case, Explanation, explain
 from asahi_analytics.anomaly.explain import clock
 from asahi_analytics.anomaly.incidents import Incident, incidents
 from asahi_analytics.anomaly.models import Anomaly, AnomalyReport, AnomalyType, Finding, identity
 from asahi_analytics.anomaly.sources import NEEDS, Judged, judge, sources, whole
-from asahi_analytics.composer import Composer, SeriesAsk, SumSeries
+from asahi_analytics.composer import Composer, SeriesAsk, Trust
 from asahi_analytics.threads import Threads
 from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
@@ -86,8 +87,7 @@ class AnomalyDetector:
         """Return anomalies of ``types`` and what could not be judged."""
         step = timedelta(minutes=self.config.step_minutes)
         end = _floor(self._engine.clock(), step)
-        fetched = self._fetch(types, end, step)
-        frames = {name: series.frame for name, series in fetched.items()}
+        frames, trust = self._fetch(types, end, step)
         judged = [each for kind in types for each in judge(kind, frames, self.config)]
         cases = self._cases(judged, end)
         told = self._threads.map(lambda case: explain(self._engine.composer, case), cases)
@@ -95,29 +95,49 @@ class AnomalyDetector:
         return AnomalyReport(
             start=end - timedelta(days=self.config.history_days),
             end=end,
-            trust=merged([series.trust for series in fetched.values()]),
+            trust=trust,
             anomalies=sorted(
                 anomalies, key=lambda each: (not each.ongoing, -each.start.timestamp(), each.id)
             ),
             findings=self._findings(frames, end),
         )
 
-    def _fetch(self, types: Sequence[AnomalyType], end: datetime, step: timedelta) -> dict[str, SumSeries]:
-        """Return the series that ``types`` need."""
-        known = sources(self.config)
+    def _fetch(
+        self, types: Sequence[AnomalyType], end: datetime, step: timedelta
+    ) -> tuple[dict[str, pd.DataFrame], Trust]:
+        """Return the frames that ``types`` need, and the trust in all of them."""
+        known, composer = sources(self.config), self._engine.composer
         needed = {name: known[name] for kind in types for name in NEEDS[kind]}
-        asks = [
-            SeriesAsk(each.family, each.by, Window(end - timedelta(days=each.days), end), each.where, step)
-            for each in needed.values()
-        ]
-        return dict(zip(needed, self._engine.composer.all_series(asks), strict=True))
+        asks = {
+            name: SeriesAsk(
+                each.family, each.by, Window(end - timedelta(days=each.days), end), each.where, step
+            )
+            for name, each in needed.items()
+        }
+        buckets = asks.pop(latency.LATENCY, None)
+
+        def sums() -> latency.Fetched:
+            found = composer.all_series(list(asks.values()))
+            frames = {name: series.frame for name, series in zip(asks, found, strict=True)}
+            return latency.Fetched(frames, merged([series.trust for series in found]))
+
+        def latencies() -> latency.Fetched:
+            if buckets is None:
+                return latency.Fetched({}, merged([]))
+            return latency.fetch(composer, buckets, self.config.latency_quantile)
+
+        both = self._threads.map(lambda fetch: fetch(), [sums, latencies])
+        return {name: frame for each in both for name, frame in each.frames.items()}, merged(
+            [each.trust for each in both]
+        )
 
     def _cases(self, judged: Iterable[Judged], now: datetime) -> list[Case]:
         """Return the incidents to report; one in the whole stands for those of its parts."""
         since = now - timedelta(hours=self.config.report_hours)
         cases: list[Case] = []
         for series in judged:
-            for incident in incidents(series.values, series.scores):
+            found = incidents(series.values, series.scores) if series.found.anomalous.any() else []
+            for incident in found:
                 case = _case(series, incident)
                 if incident.end > since and not any(_covers(known, case) for known in cases):
                     cases.append(case)
@@ -144,8 +164,8 @@ def _floor(moment: datetime, step: timedelta) -> datetime:
 def _case(series: Judged, incident: Incident) -> Case:
     """Return the incident with its latest value, and what was expected where it was told."""
     span = slice(incident.first, incident.last + 1)
-    flagged = series.scores["is_anomaly"].to_numpy()[span]
-    expected = series.scores["expected"].to_numpy(np.float64)[span][flagged]
+    flagged = series.found.anomalous[span]
+    expected = series.found.expected[span][flagged]
     return Case(series, incident, float(series.values.iloc[incident.last]), float(np.median(expected)))
 
 
@@ -162,7 +182,7 @@ def _covers(known: Case, case: Case) -> bool:
 
 def _anomaly(case: Case, words: Explanation) -> Anomaly:
     incident, labels = case.incident, dict(case.judged.labels)
-    base = case.expected or float(case.judged.scores["threshold"].iloc[incident.told])
+    base = case.expected or float(case.judged.found.threshold[incident.told])
     return Anomaly(
         id=identity(case.judged.anomaly_type, labels, incident.start),
         anomaly_type=case.judged.anomaly_type,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -78,30 +78,40 @@ def explain(composer: Composer, case: Case) -> Explanation:
 
 
 def _cost(composer: Composer, case: Case) -> Explanation:
-    before = _traffic(composer, case, case.before(REFERENCE))
-    length = REFERENCE
+    length, during = REFERENCE, _traffic(case, case.during)
+    found = _asked(composer, [*_traffic(case, case.before(length)), *during, *_users(case, length)])
+    before, after, users = _table(found[:3]), _table(found[3:6]), found[6:]
     if before["requests"].sum() < ENOUGH_REQUESTS:
-        before, length = _traffic(composer, case, case.before(LONG_REFERENCE)), LONG_REFERENCE
-    after = _traffic(composer, case, case.during)
+        length = LONG_REFERENCE
+        found = _asked(composer, [*_traffic(case, case.before(length)), *_users(case, length)])
+        before, users = _table(found[:3]), found[3:]
     usual = case.expected * ((case.incident.end - case.incident.start) / case.judged.step)
     change = split_cost_change(before, after, usual)
     scale = usual / float(before["cost"].sum()) if before["cost"].sum() > 0 else 0.0
-    users = None if case.judged.labels else _users_change(composer, case, length, scale)
-    causes = cost_causes(change, users)
+    causes = cost_causes(change, users[1].sub(users[0] * scale, fill_value=0.0) if users else None)
     message = cost_message(case.current, case.expected, change, causes, span=case.span, step=case.judged.step)
     if case.judged.labels:
         message = message.replace("Cost at", f"Cost of {case.judged.labels[names.MODEL]} at", 1)
     return Explanation(message, causes, change.parts)
 
 
-def _traffic(composer: Composer, case: Case, window: Window) -> pd.DataFrame:
-    """Return requests, tokens and cost by model, task type and cache tier."""
-    asks = [
+def _asked(composer: Composer, asks: Sequence[Ask]) -> list[pd.Series]:
+    """Return the sums; how far they can be trusted is told of what was judged."""
+    return [sums.values for sums in composer.totals([replace(ask, trusted=False) for ask in asks])]
+
+
+def _traffic(case: Case, window: Window) -> list[Ask]:
+    """Return what to ask for the requests, cost and tokens of the series by model, task type and cache tier."""
+    return [
         Ask("requests", LEAF, window, case.where),
         Ask("cost_dollars", LEAF, window, case.where),
         Ask("tokens", (*LEAF, names.DIRECTION), window, case.where),
     ]
-    requests, cost, tokens = (sums.values for sums in composer.totals(asks))
+
+
+def _table(sums: Sequence[pd.Series]) -> pd.DataFrame:
+    """Return the answers in one table."""
+    requests, cost, tokens = sums
     table = pd.DataFrame({"requests": requests, "cost": cost})
     for direction in (names.INPUT, names.OUTPUT):
         table[f"{direction}_tokens"] = _at(tokens, direction, names.DIRECTION)
@@ -114,23 +124,19 @@ def _at(values: pd.Series, name: str, level: str) -> pd.Series:
     return values.xs(name, level=level)
 
 
-def _users_change(composer: Composer, case: Case, length: timedelta, scale: float) -> pd.Series:
+def _users(case: Case, length: timedelta) -> list[Ask]:
+    """Return what to ask for the spend of users, before and during; nothing of a model, which they are not told by."""
+    if case.judged.labels:
+        return []
     by = (names.USER,)
-    before, after = composer.totals(
-        [Ask("user_cost_dollars", by, case.before(length)), Ask("user_cost_dollars", by, case.during)]
-    )
-    return after.values.sub(before.values * scale, fill_value=0.0)
+    return [Ask("user_cost_dollars", by, window) for window in (case.before(length), case.during)]
 
 
 def _latency(composer: Composer, case: Case) -> Explanation:
     by = (names.MODEL, names.CACHE_TIER, LE)
-    before, after = composer.totals(
-        [
-            Ask("latency_ms_bucket", by, case.before(REFERENCE), case.where),
-            Ask("latency_ms_bucket", by, case.during, case.where),
-        ]
-    )
-    causes = latency_causes(_percentiles(before.values), _percentiles(after.values), case.span)
+    windows = (case.before(REFERENCE), case.during)
+    before, after = _asked(composer, [Ask("latency_ms_bucket", by, window, case.where) for window in windows])
+    causes = latency_causes(_percentiles(before), _percentiles(after), case.span)
     what = f" of {case.judged.labels[names.MODEL]}" if case.judged.labels else ""
     head = (
         f"Latency{what} (p95) at {case.current:,.0f} ms {case.span.tense('is', 'was')} {_times(case)} the usual "
@@ -151,11 +157,10 @@ def _percentiles(buckets: pd.Series) -> pd.DataFrame:
 
 def _errors(composer: Composer, case: Case) -> Explanation:
     by = (names.ERROR_TYPE, names.COMPONENT)
-    before, after = composer.totals(
-        [Ask("errors", by, case.before(REFERENCE)), Ask("errors", by, case.during)]
-    )
+    windows = (case.before(REFERENCE), case.during)
+    before, after = _asked(composer, [Ask("errors", by, window) for window in windows])
     scale = (case.incident.end - case.incident.start) / REFERENCE
-    causes = share_causes("error_type", before.values * scale, after.values, "errors")
+    causes = share_causes("error_type", before * scale, after, "errors")
     fail = case.span.tense("fail", "failed")
     head = f"{case.current:.2%} of requests {fail} (usually {case.expected:.2%}) {case.span.when}"
     return Explanation(_with_causes(head, causes[:3]), causes)
@@ -164,13 +169,9 @@ def _errors(composer: Composer, case: Case) -> Explanation:
 def _cache(composer: Composer, case: Case) -> Explanation:
     by = (names.TIER,)
     windows = (case.before(REFERENCE), case.during)
-    hits0, misses0, hits1, misses1 = (
-        float(sums.values.sum())
-        for window in windows
-        for sums in composer.totals(
-            [Ask("cache_hits", by, window, case.where), Ask("cache_misses", by, window, case.where)]
-        )
-    )
+    families = ("cache_hits", "cache_misses")
+    asks = [Ask(family, by, window, case.where) for window in windows for family in families]
+    hits0, misses0, hits1, misses1 = (float(sums.sum()) for sums in _asked(composer, asks))
     bins0, bins1 = (window.length / case.judged.step for window in windows)
     per = span_words(case.judged.step)
     text = (
@@ -190,7 +191,10 @@ def _cache(composer: Composer, case: Case) -> Explanation:
 def _quality(composer: Composer, case: Case) -> Explanation:
     by = (names.TASK_TYPE,)
     windows = (case.before(LONG_REFERENCE), case.during)
-    before, after = (_scores(composer, Ask("", by, window, case.where)) for window in windows)
+    families = ("quality_points", "quality_samples")
+    asks = [Ask(family, by, window, case.where) for window in windows for family in families]
+    found = _asked(composer, asks)
+    before, after = _scores(*found[:2]), _scores(*found[2:])
     lost = ((before["score"] - after["score"]) * after["samples"]).dropna().sort_values(ascending=False)
     lost = lost[lost > 0]
     causes = [
@@ -209,11 +213,8 @@ def _quality(composer: Composer, case: Case) -> Explanation:
     return Explanation(_with_causes(head, causes[:3]), causes)
 
 
-def _scores(composer: Composer, ask: Ask) -> pd.DataFrame:
-    points, samples = composer.totals(
-        [Ask(family, ask.by, ask.window, ask.where) for family in ("quality_points", "quality_samples")]
-    )
-    table = pd.DataFrame({"points": points.values, "samples": samples.values}, dtype=np.float64)
+def _scores(points: pd.Series, samples: pd.Series) -> pd.DataFrame:
+    table = pd.DataFrame({"points": points, "samples": samples}, dtype=np.float64)
     table["score"] = table["points"] / table["samples"].where(table["samples"] > 0)
     return table
 

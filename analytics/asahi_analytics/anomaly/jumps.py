@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past
+from asahi_analytics.anomaly.usual import nanquantile_rows
 
 LOCAL_BINS: Final = 3
 """The level right before a jump: the median of so many bins."""
@@ -45,7 +46,7 @@ def find_jumps(bins: Bins, width: int) -> Jumps:
     settled = np.full(len(bins), np.nan)
     hold, settling = bins.within(HOLD_HOURS), bins.within(SETTLED_HOURS)
     end = 0
-    for start in map(int, np.flatnonzero(_rare(bins, local))):
+    for start in map(int, np.flatnonzero(rare_steps(bins, local))):
         if start < end:
             continue
         level = local[start]
@@ -58,17 +59,21 @@ def find_jumps(bins: Bins, width: int) -> Jumps:
     return Jumps(raised, np.fmin(_median_without(bins, raised, width), settled))
 
 
-def _rare(bins: Bins, local: Floats) -> Bools:
+def rare_steps(bins: Bins, local: Floats) -> Bools:
     """Return where a bin exceeds the level right before it by more than the series does once or twice a week.
 
-    What was before the series counts as calm.
+    What was before the series counts as calm. Few bins exceed it by enough at all, so the week is looked at before
+    those alone.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.log(bins.values / local)
     week = bins.within(NOISE_HOURS, 6)
     padded = np.concatenate([np.zeros(week), np.where(np.isfinite(step), step, 0.0)])
-    usual = past(padded, week, ("quantile", JUMP_QUANTILE), week)[week:]
-    return np.isfinite(step) & (step > np.maximum(np.log(JUMP_FACTOR), usual))
+    rare: Bools = np.isfinite(step) & (step > np.log(JUMP_FACTOR))
+    large = np.flatnonzero(rare)
+    before_each = np.lib.stride_tricks.sliding_window_view(padded, week)[large]
+    rare[large] = step[large] > nanquantile_rows(before_each.T, JUMP_QUANTILE)
+    return rare
 
 
 def _length(below: Bools) -> int:

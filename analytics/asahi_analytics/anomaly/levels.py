@@ -1,12 +1,13 @@
 """Measures that have a level rather than a flow: latency, error rate, hit rate, quality score.
 
 Their expectation is the usual value of the time of day, moved by how the last day ran against it; their noise is
-the spread of the past week's differences from the expectation. All windows end before the bin that is judged.
+the spread of the past week's differences from the expectation. All windows end before the bin that is judged. Several
+series of the same bins are worked out at once, each as if it were alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -45,9 +46,13 @@ def expected_level(bins: Bins, days: int, min_history_hours: float, scale: Scale
     On the scale ``factor`` levels move by ratios and noise is measured in logarithms, on ``difference`` both by
     differences.
     """
-    first = _level(bins, np.zeros(len(bins), dtype=bool), days, min_history_hours, scale)
+    first = _level(bins, np.zeros(bins.values.shape, dtype=bool), days, min_history_hours, scale)
     far = persistent(_distance(bins.values, first.expected, scale) > 2 * NOISE_SIGMAS * first.sigma)
-    return _level(bins, far, days, min_history_hours, scale) if far.any() else first
+    some = far.any(axis=-1)
+    if some.any():
+        again = _level(replace(bins, values=bins.values[some]), far[some], days, min_history_hours, scale)
+        first.expected[some], first.sigma[some] = again.expected, again.sigma
+    return first
 
 
 def _level(bins: Bins, left_out: Bools, days: int, min_history_hours: float, scale: Scale) -> Level:

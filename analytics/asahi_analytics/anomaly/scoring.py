@@ -1,4 +1,4 @@
-"""Scores of one series: what was expected of each bin, from where on it is an anomaly, and whether it is one."""
+"""Scores of series: what was expected of each bin, from where on it is an anomaly, and whether it is one."""
 
 from __future__ import annotations
 
@@ -22,12 +22,31 @@ BASE_FACTOR: Final = 1.5
 
 @dataclass(frozen=True)
 class Scores:
-    """Arrays over the bins of one series."""
+    """Arrays over the bins of one series, or of several with a row for each."""
 
     expected: Floats
     threshold: Floats
     anomalous: Bools
     critical: Bools
+
+    def row(self, number: int) -> Scores:
+        """Return the scores of one of several series."""
+        return Scores(
+            self.expected[number], self.threshold[number], self.anomalous[number], self.critical[number]
+        )
+
+    def frame(self, index: pd.Index) -> pd.DataFrame:
+        """Return the scores of one series as ``score_series`` does; ``index`` is that of its values."""
+        severity = np.full(len(index), None, dtype=object)
+        severity[self.anomalous] = "warning"
+        severity[self.anomalous & self.critical] = "critical"
+        columns = {
+            "expected": self.expected,
+            "threshold": self.threshold,
+            "is_anomaly": self.anomalous,
+            "severity": pd.Series(severity, index=index, dtype=object),
+        }
+        return pd.DataFrame(columns, index=index)
 
 
 def score_series(
@@ -52,22 +71,30 @@ def score_series(
     """
     if kind not in KINDS:
         raise UserInputError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    bins = bins_of(values)
+    if volume is not None and not volume.index.equals(values.index):
+        raise UserInputError("volume must be indexed like values")
+    counts = None if volume is None else bins_of(volume, "volume").values
+    return scored(bins_of(values), config or AnomalyConfig(), kind, counts).frame(values.index)
+
+
+def scored(bins: Bins, config: AnomalyConfig, kind: Kind, volume: Floats | None = None) -> Scores:
+    """Return what ``score_series`` does of ``bins`` as arrays; but for costs and errors, of several series at once."""
     _check_range(bins.values, kind)
-    counts = None if volume is None else _counts(volume, values.index)
-    scores = _SCORERS[kind](bins, counts, config or AnomalyConfig())
-    return _frame(scores, values.index)
+    return _SCORERS[kind](bins, None if volume is None else _counts(volume), config)
 
 
 def score_outage(requests: pd.Series, config: AnomalyConfig | None = None) -> pd.DataFrame:
-    """Return, in the form of ``score_series``, where ``requests`` fell to nothing while there usually are some.
+    """Return ``outages`` of ``requests`` in the form of ``score_series``."""
+    return outages(bins_of(requests, "requests"), config or AnomalyConfig()).frame(requests.index)
+
+
+def outages(bins: Bins, rule: AnomalyConfig) -> Scores:
+    """Return where the requests of one series fell to nothing while there usually are some.
 
     A bin is an outage when it and one of the two before hold no more than ``outage_ratio`` of what was expected,
     that is at least ``outage_min_requests``, and no such lull was there a week before or now and then in the past
     week. NaN (not scraped) is never an outage.
     """
-    rule = config or AnomalyConfig()
-    bins = bins_of(requests, "requests")
     _check_range(bins.values, "cost_spike")
     level = expected_level(bins, rule.profile_days, rule.min_history_hours, "factor")
     threshold = rule.outage_ratio * level.expected
@@ -79,20 +106,7 @@ def score_outage(requests: pd.Series, config: AnomalyConfig | None = None) -> pd
     idle_last_week = np.zeros(len(bins), dtype=bool)
     idle_last_week[week:] = bins.values[: max(0, len(bins) - week)] <= threshold[week:]
     flagged = persistent(gone & usually_some & ~idle_last_week)
-    return _frame(Scores(level.expected, threshold, flagged, flagged), requests.index)
-
-
-def _frame(scores: Scores, index: pd.Index) -> pd.DataFrame:
-    severity = np.full(len(index), None, dtype=object)
-    severity[scores.anomalous] = "warning"
-    severity[scores.anomalous & scores.critical] = "critical"
-    columns = {
-        "expected": scores.expected,
-        "threshold": scores.threshold,
-        "is_anomaly": scores.anomalous,
-        "severity": pd.Series(severity, index=index, dtype=object),
-    }
-    return pd.DataFrame(columns, index=index)
+    return Scores(level.expected, threshold, flagged, flagged)
 
 
 def _check_range(values: Floats, kind: Kind) -> None:
@@ -103,13 +117,10 @@ def _check_range(values: Floats, kind: Kind) -> None:
         raise UserInputError(f"{kind} needs ratios between 0 and 1, got {high:g}")
 
 
-def _counts(volume: pd.Series, index: pd.Index) -> Floats:
-    counts = bins_of(volume, "volume").values
-    if not volume.index.equals(index):
-        raise UserInputError("volume must be indexed like values")
-    if np.any(counts < 0):
-        raise UserInputError(f"volume must be 0 or more, got {np.nanmin(counts):g}")
-    return np.nan_to_num(counts, nan=0.0)
+def _counts(volume: Floats) -> Floats:
+    if np.any(volume < 0):
+        raise UserInputError(f"volume must be 0 or more, got {np.nanmin(volume):g}")
+    return np.nan_to_num(volume, nan=0.0)
 
 
 def _cost(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:  # noqa: ARG001  (one signature)

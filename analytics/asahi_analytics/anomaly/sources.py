@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.anomaly import latency
+from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.config import AnomalyConfig, Kind
 from asahi_analytics.anomaly.models import AnomalyType
-from asahi_analytics.anomaly.scoring import score_outage, score_series
-from asahi_analytics.quantiles import histogram_quantiles
+from asahi_analytics.anomaly.scoring import Scores, outages, scored
+from asahi_analytics.latency_bins import BUCKETS
 from asahi_exporter import conventions as names
 
 LE: Final = "le"
 
-
-def le_text(bound: float) -> str:
-    """Return a bucket bound as exporters write it: ``1.0``, ``1.26``."""
-    return repr(float(bound))
-
-
-BUCKETS: Final = (*(le_text(bound) for bound in names.LATENCY_MS_BUCKETS[::2]), "+Inf")
-"""Every second bound is enough to judge by, and halves what is fetched."""
 
 Frames = Mapping[str, pd.DataFrame]
 
@@ -67,13 +62,18 @@ NEEDS: Final[Mapping[AnomalyType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """One series with its scores; ``volume`` is what its ratio or quantile was made of."""
+    """One series and what was ``found``; ``volume`` is what its ratio or quantile was made of."""
 
     anomaly_type: AnomalyType
     labels: Mapping[str, str]
     values: pd.Series
-    scores: pd.DataFrame
+    found: Scores
     volume: pd.Series | None = field(default=None)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """What was found, in the form of ``score_series``."""
+        return self.found.frame(self.values.index)
 
     @property
     def step(self) -> timedelta:
@@ -100,25 +100,42 @@ def whole(frame: pd.DataFrame) -> pd.Series:
     return frame.sum(axis=1, min_count=1)
 
 
-def _scored(
+def _alone(
     kind: Kind,
     labels: Mapping[str, str],
     values: pd.Series,
     config: AnomalyConfig,
     volume: pd.Series | None = None,
 ) -> Judged:
-    return Judged(kind, labels, values, score_series(values, config, kind, volume), volume)
+    counts = None if volume is None else bins_of(volume).values
+    return Judged(kind, labels, values, scored(bins_of(values), config, kind, counts), volume)
+
+
+def _together(
+    kind: Kind,
+    labels: Sequence[Mapping[str, str]],
+    values: pd.DataFrame,
+    config: AnomalyConfig,
+    volumes: pd.DataFrame,
+) -> list[Judged]:
+    """Judge every column at once."""
+    bins = replace(bins_of(values.iloc[:, 0]), values=values.to_numpy(np.float64).T)
+    found = scored(bins, config, kind, volumes.to_numpy(np.float64).T)
+    return [
+        Judged(kind, each, values.iloc[:, number], found.row(number), volumes.iloc[:, number])
+        for number, each in enumerate(labels)
+    ]
 
 
 def _cost(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     cost = frames["cost"]
     if cost.empty:
         return []
-    judged = [_scored("cost_spike", {}, whole(cost), config)]
-    parts = _large(cost, config)
+    judged = [_alone("cost_spike", {}, whole(cost), config)]
     if len(cost.columns) < 2:
         return judged
-    return judged + [_scored("cost_spike", {names.MODEL: str(model)}, cost[model], config) for model in parts]
+    parts = _large(cost, config)
+    return judged + [_alone("cost_spike", {names.MODEL: str(model)}, cost[model], config) for model in parts]
 
 
 def _large(frame: pd.DataFrame, config: AnomalyConfig) -> list[str]:
@@ -133,32 +150,22 @@ def _outage(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     if frames["requests"].empty:
         return []
     requests = whole(frames["requests"])
-    return [Judged("outage", {}, requests, score_outage(requests, config))]
+    return [Judged("outage", {}, requests, outages(bins_of(requests), config))]
 
 
 def _latency(frames: Frames, config: AnomalyConfig) -> list[Judged]:
-    buckets = frames["latency"]
-    if buckets.empty:
+    whole = frames[latency.WHOLE]
+    counts, values = ({0: whole[name]} for name in (latency.COUNT, latency.LATENCY))
+    labels: list[dict[str, str]] = [{}]
+    by_model = frames[latency.COUNT]
+    for model in _large(by_model, config) if len(by_model.columns) > 1 else ():
+        counts[len(labels)], values[len(labels)] = by_model[model], frames[latency.LATENCY][model]
+        labels.append({names.MODEL: str(model)})
+    if by_model.empty:
         return []
-    everything = buckets.T.groupby(level=LE).sum(min_count=1).T
-    by_model = {str(model): pd.DataFrame(buckets[model]) for model in buckets.columns.unique(names.MODEL)}
-    tables: list[tuple[dict[str, str], pd.DataFrame]] = [({}, everything)]
-    if len(by_model) > 1:
-        volumes = pd.DataFrame({model: _count(table) for model, table in by_model.items()})
-        tables += [({names.MODEL: str(model)}, by_model[model]) for model in _large(volumes, config)]
-    return [_latency_of(labels, table, config) for labels, table in tables]
-
-
-def _latency_of(labels: Mapping[str, str], table: pd.DataFrame, config: AnomalyConfig) -> Judged:
-    count = _count(table)
-    latency = histogram_quantiles(table, [config.latency_quantile])[:, 0]
-    judgeable = (count >= config.min_requests).to_numpy()
-    values = pd.Series(np.where(judgeable, latency, np.nan), index=table.index)
-    return _scored("latency_spike", labels, values, config, count)
-
-
-def _count(table: pd.DataFrame) -> pd.Series:
-    return table["+Inf"] if "+Inf" in table else table.max(axis=1)
+    volumes = pd.DataFrame(counts)
+    judgeable = pd.DataFrame(values).where(volumes >= config.min_requests)
+    return _together("latency_spike", labels, judgeable, config, volumes)
 
 
 def _errors(frames: Frames, config: AnomalyConfig) -> list[Judged]:
@@ -168,27 +175,27 @@ def _errors(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     requests = whole(frames["requests"]).reindex(errors.index)
     volume = requests.where(~(errors > requests), errors)
     rate = (errors / volume.where(volume > 0)).clip(0.0, 1.0)
-    return [_scored("error_rate", {}, rate, config, volume)]
+    return [_alone("error_rate", {}, rate, config, volume)]
 
 
 def _cache(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     hits, misses = frames["hits"].align(frames["misses"], join="outer", axis=1, fill_value=0.0)
-    return [
-        _ratio("cache_degradation", {names.TIER: str(tier)}, hits[tier], hits[tier] + misses[tier], config)
-        for tier in hits.columns
-    ]
+    return _ratios("cache_degradation", names.TIER, hits, (hits + misses)[hits.columns], config)
 
 
 def _quality(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     samples = frames["samples"]
+    if samples.empty:
+        return []
     points = frames["points"].reindex(columns=samples.columns, fill_value=0.0)
-    return [
-        _ratio("quality_drop", {names.MODEL: str(model)}, points[model], samples[model], config)
-        for model in ([] if samples.empty else _large(samples, config))
-    ]
+    large = _large(samples, config)
+    return _ratios("quality_drop", names.MODEL, points[large], samples[large], config)
 
 
-def _ratio(
-    kind: Kind, labels: Mapping[str, str], part: pd.Series, volume: pd.Series, config: AnomalyConfig
-) -> Judged:
-    return _scored(kind, labels, part / volume.where(volume > 0), config, volume)
+def _ratios(
+    kind: Kind, label: str, parts: pd.DataFrame, volumes: pd.DataFrame, config: AnomalyConfig
+) -> list[Judged]:
+    if volumes.empty:
+        return []
+    labels = [{label: str(name)} for name in volumes.columns]
+    return _together(kind, labels, parts / volumes.where(volumes > 0), config, volumes)

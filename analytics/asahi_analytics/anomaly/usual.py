@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import numpy as np
-import pandas as pd
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, past
+from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, past
 
 SMOOTHING_HOURS: Final = 1.0
 WEEK_HOURS: Final = 168.0
@@ -25,34 +24,34 @@ def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
     width = bins.within(SMOOTHING_HOURS) // 2 * 2 + 1
     if width == 1:
         return values
-    rolling = pd.Series(values).rolling(width, center=True, min_periods=1)
-    middle: Floats = (rolling.mean() if how == "mean" else rolling.median()).to_numpy()
+    rolling = by_bin(values).rolling(width, center=True, min_periods=1)
+    middle: Floats = (rolling.mean() if how == "mean" else rolling.median()).to_numpy().T
     return middle
 
 
 def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
-    """Return the ``quantile`` of each column of ``rows``, of what is known; NaN where nothing is.
+    """Return the ``quantile`` over the first axis of ``rows``, of what is known; NaN where nothing is.
 
     Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
     """
-    ordered = np.sort(rows, axis=0)
-    last = np.maximum(np.sum(~np.isnan(rows), axis=0) - 1, 0)
-    columns = np.arange(rows.shape[1])
+    ordered = np.sort(rows.reshape(len(rows), -1), axis=0)
+    last = np.maximum(np.sum(~np.isnan(ordered), axis=0) - 1, 0)
+    columns = np.arange(ordered.shape[1])
     position = quantile * last
     low = position.astype(np.int64)
     below, above = ordered[low, columns], ordered[np.minimum(low + 1, last), columns]
     found: Floats = below + (above - below) * (position - low)
-    return found
+    return found.reshape(rows.shape[1:])
 
 
 def previous_days(values: Floats, bins: Bins, days: int) -> Floats:
-    """Return the values at the same time of the ``days`` days before, one row a day; NaN before the start."""
-    rows = np.full((days, len(values)), np.nan)
+    """Return the values at the same time of the ``days`` days before, a first axis of days; NaN before the start."""
+    rows = np.full((days, *values.shape), np.nan)
     for day in range(1, days + 1):
         lag = round(day * DAY_SECONDS / bins.step)
-        if lag >= len(values):
+        if lag >= len(bins):
             return rows[: max(1, day - 1)]
-        rows[day - 1, lag:] = values[:-lag]
+        rows[day - 1, ..., lag:] = values[..., :-lag]
     return rows
 
 
@@ -72,7 +71,7 @@ def usual(
     on the first day.
     """
     if bins.per_day < 2:
-        return np.full(len(values), np.nan)
+        return np.full(values.shape, np.nan)
     known = everything = previous_days(smoothed(values, bins, how), bins, days)
     if left_out.any():
         kept = previous_days(smoothed(np.where(left_out, np.nan, values), bins, how), bins, days)
@@ -82,7 +81,7 @@ def usual(
     if today is None:
         return nanquantile_rows(known, 0.5)
     new = np.where(np.isnan(known).all(axis=0), np.nan, today)
-    return nanquantile_rows(np.vstack([known, new]), 0.5)
+    return nanquantile_rows(np.concatenate([known, new[None]]), 0.5)
 
 
 def low_usual(bins: Bins, days: int, quantile: float) -> Floats:

@@ -33,6 +33,7 @@ from asahi_analytics.api.app import create_app
 from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
 from asahi_analytics.cli.options import add_server_options, settings_of
 from asahi_analytics.errors import AnalyticsError
+from asahi_analytics.forecasting import prepare
 from asahi_analytics.settings import Settings
 
 MAX_REQUEST_LINE_BYTES: Final = 8190
@@ -40,6 +41,8 @@ _DRAINED_BYTES: Final = 16 << 20
 _DRAIN_SECONDS: Final = 2.0
 _MAX_WORKERS: Final = 4
 _SPARE_SECONDS: Final = 10
+GARBAGE_OBJECTS: Final = 200_000
+"""New objects that a look for garbage waits for: more than one answer holds at a time."""
 STOPPING: Final = threading.Event()
 """Set when this worker ends."""
 
@@ -105,12 +108,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask:
         """Return the application; called once, before the workers are forked.
 
-        What was loaded by now stays: looking through it for garbage would take a tenth of a second, in the middle of
-        an answer, and unshare the workers' memory.
+        What was loaded and prepared by now stays: looking through it for garbage would take a tenth of a second, in
+        the middle of an answer, and unshare the workers' memory. What answers leave behind is looked through seldom:
+        the points of one long series are more objects than Python lets pass between two looks.
         """
         app = create_app(self.settings)
+        prepare()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GARBAGE_OBJECTS, *gc.get_threshold()[1:])
         return app
 
 

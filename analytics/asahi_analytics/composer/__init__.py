@@ -1,6 +1,7 @@
 """Sums of any family, by any of its labels, over any window, each with its trust."""
 
 from asahi_analytics.composer.composer import Composer
+from asahi_analytics.composer.latencies import Latencies
 from asahi_analytics.composer.listener import Listener
 from asahi_analytics.composer.rounds import Asking
 from asahi_analytics.composer.values import (
@@ -23,6 +24,7 @@ __all__ = [
     "Asking",
     "Composer",
     "Gap",
+    "Latencies",
     "Listener",
     "RuleParameters",
     "SeriesAsk",

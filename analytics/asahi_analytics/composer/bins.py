@@ -11,18 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from asahi_analytics.composer.ledger import Amounts, Key, key_of
-from asahi_analytics.composer.presence import scraped_bins, spans_of
+from asahi_analytics.composer.presence import scraped_bins, scraped_seconds, spans_of
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, values, work
 from asahi_analytics.composer.runs import Piece, Run, moment
 from asahi_analytics.levels import Level, levels_of
 from asahi_analytics.replies import Matrix, Series
-from asahi_analytics.tiles import PART, SNAPSHOT
+from asahi_analytics.tiles import PART, SNAPSHOT, state_metric
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 MIN_SLACK_SECONDS: Final = 600.0
 """How old a snapshot may be and still stand for an edge in long bins; three quarters of a bin in short ones."""
+SHORT_SECONDS: Final = 3600.0
+"""Bins of this length are idle now and then; longer ones hardly ever."""
 MAX_EXACT_EDGES: Final = 12
 """Edges that no snapshot lies on and that are still looked up one by one, for each run."""
 
@@ -142,16 +144,21 @@ class Bins:
         return (yield from self._finished(amounts, plan))
 
     def _ahead(self) -> list[Asking[Any]]:
-        """Ask what a window in one run is going to need: of the copies, and of the edges that they do not hold."""
+        """Ask what a window in one run is going to need: rows of totals, and the edges that they do not hold.
+
+        Some of many short bins are idle: then it is going to need to know which of them were scraped.
+        """
         inside = np.arange(self._edges.size)
-        copies = self._copies(inside) if self._in_rows(inside) else []
         loose = self._edges[[0, -1]]
-        if copies:
-            loose = loose[loose % copies[0].grid > 0]
-        return [
-            *(self._row(reading, inside) for reading in copies[:1]),
-            *(self._question.edge_ahead(float(edge)) for edge in loose),
-        ]
+        if not self._in_rows(inside):
+            return [self._question.edge_ahead(float(edge)) for edge in loose]
+        reading = (*self._copies(inside), self._state(state_metric(self._question.family)))[0]
+        loose = loose[loose % reading.grid > 0]
+        askings: list[Asking[Any]] = [self._row(reading, inside)]
+        askings += [self._question.edge_ahead(float(edge)) for edge in loose]
+        if self._step <= SHORT_SECONDS:
+            askings.append(scraped_seconds(self._question.rules, self._edges[1:], self._step))
+        return askings
 
     def _in_rows(self, inside: Places) -> bool:
         """Whether totals at edges are read as rows of snapshots; two edges are looked up one by one."""
@@ -199,8 +206,7 @@ class Bins:
         Copies with fewer samples are read first, then the state for what they lack, if it is much. ``taken`` is told
         which moment the total of each edge is of.
         """
-        after = self._question.after
-        state = Reading(run.metric, self._question.interval, after, after, 0.0)
+        state = self._state(run.metric)
         missing = inside
         for reading in (*self._copies(inside), state):
             if missing.size > MAX_EXACT_EDGES or (missing is inside and reading is not state):
@@ -215,6 +221,11 @@ class Bins:
         """The multiple of ``grid`` that each edge lies on, or soon after."""
         snapshots: Floats = np.floor(self._edges / grid + 1e-9) * grid
         return snapshots
+
+    def _state(self, metric: str) -> Reading:
+        """Every snapshot, as ``metric`` recorded it."""
+        question = self._question
+        return Reading(metric, question.interval, question.after, question.after, 0.0)
 
     @property
     def _levels(self) -> list[Level]:

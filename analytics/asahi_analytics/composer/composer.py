@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 
 from asahi_analytics.composer.bins import Binned, Bins
-from asahi_analytics.composer.context import PRICED, Context
+from asahi_analytics.composer.context import Context, looks_at_prices
+from asahi_analytics.composer.latencies import Latencies, recorded
 from asahi_analytics.composer.ledger import index_of, series_of
 from asahi_analytics.composer.listener import Client, Listener
 from asahi_analytics.composer.question import Question
@@ -18,6 +19,7 @@ from asahi_analytics.composer.rounds import Asking, run, together
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.values import Ask, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.latency_bins import LatencyBins
 from asahi_analytics.threads import Threads
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
@@ -91,6 +93,14 @@ class Composer:
             for ask, binned, trust in zip(asks, found, trusts, strict=True)
         ]
 
+    def latencies(self, window: Window, quantile: float) -> Latencies:
+        """Return what the rules recorded of the ``quantile`` of latency, 0-1, in bins of ten minutes.
+
+        Not every bin need be known: in others, and of other quantiles, it is worked out from sums of the buckets.
+        """
+        bins = LatencyBins(quantile, self.rules)
+        return self.answer(lambda client: recorded(bins, window, client))
+
 
 def _with_trust(
     client: Listener, questions: Sequence[Question], askings: Sequence[Asking[Result]]
@@ -118,4 +128,4 @@ def _frame(binned: Binned, ask: SeriesAsk) -> pd.DataFrame:
 
 
 def _about(question: Question) -> tuple[Window, bool]:
-    return question.ask.window, question.family.name in PRICED
+    return question.ask.window, looks_at_prices(question)

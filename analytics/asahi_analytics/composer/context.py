@@ -41,7 +41,7 @@ class Context:
         """Ask about the window of ``question``."""
         window = question.ask.window
         askings: list[Asking[Any]] = [coverage(question.rules, window)]
-        if question.family.name in PRICED:
+        if looks_at_prices(question):
             askings.append(_unpriced(question))
         covered, *ratio = yield from together(askings)
         return cls(window, covered, ratio[0] if ratio else None)
@@ -70,6 +70,11 @@ class Context:
         gaps = ((gap.start.timestamp(), gap.end.timestamp()) for gap in self.coverage.gaps)
         missing = sum(max(0.0, min(piece.end, end) - max(piece.start, start)) for start, end in gaps)
         return max(0.0, piece.end - piece.start - missing)
+
+
+def looks_at_prices(question: Question) -> bool:
+    """Tell whether the trust in the answer says which requests had no price."""
+    return question.ask.priced and question.family.name in PRICED
 
 
 def _source(piece: Piece) -> str:

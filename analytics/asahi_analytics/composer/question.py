@@ -16,6 +16,7 @@ from asahi_analytics.composer.rounds import Asking, together, value, work
 from asahi_analytics.composer.runs import Piece, Run, look_in, moment, pieces
 from asahi_analytics.composer.values import Ask
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.levels import levels_of
 from asahi_analytics.promql import by_clause, duration, matchers
 from asahi_analytics.replies import Vector
 from asahi_analytics.tiles import PART, RUNNING, SNAPSHOT, RuleParameters, state_metric
@@ -144,7 +145,7 @@ class Question:
         where = matchers(self.ask.where)[1:-1]
         matching = ",".join(filter(None, (f'{PART}="{RUNNING}"', where)))
         looked = duration(timedelta(seconds=back))
-        return f"sum {by_clause(self.ask.by)} (last_over_time({metric}{{{matching}}}[{looked}]))"
+        return self._summed((), f"last_over_time({metric}{{{matching}}}[{looked}])", metric)
 
     def totals(self, metric: str, back: float) -> str:
         """Return the same with the snapshot that it is of beside it, told apart by the label ``part``."""
@@ -153,4 +154,15 @@ class Question:
             mark = f'max by ({PART}) (last_over_time({metric}{{{PART}="{SNAPSHOT}"}}[{looked}]))'
             return f"{self.recorded(metric, back)} or {mark}"
         both = f'last_over_time({metric}{{{PART}=~"{RUNNING}|{SNAPSHOT}"}}[{looked}])'
-        return f"sum {by_clause((PART, *self.ask.by))} ({both})"
+        return self._summed((PART,), both, metric)
+
+    def _summed(self, more: Sequence[str], read: str, metric: str) -> str:
+        """Return the sum of what is ``read`` of ``metric``, by the labels asked for and ``more``.
+
+        What no other label tells apart is not summed: over thousands of points that costs more than reading them.
+        """
+        copies = {level.metric: level.labels for level in levels_of(self.family, self.rules)}
+        alike = {label for label, values in (self.ask.where or {}).items() if len(values) == 1}
+        if {*self.ask.by, *alike} >= set(copies.get(metric, self.family.labels)):
+            return read
+        return f"sum {by_clause((*more, *self.ask.by))} ({read})"

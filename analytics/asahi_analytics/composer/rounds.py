@@ -6,17 +6,21 @@ order. ``together`` advances several of them in step; ``run`` asks Prometheus, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
+import numpy as np
+
 from asahi_analytics.composer.listener import Client
-from asahi_analytics.replies import Matrix, Vector
+from asahi_analytics.replies import Matrix, Series, Vector
 from asahi_analytics.threads import Threads
 from asahi_exporter.conventions import USER
 
 Result = TypeVar("Result")
+SLACK: Final = 0.0005
+"""Times in answers are whole milliseconds, so half of one tells neighbours apart."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,28 @@ class Over:
     start: datetime
     end: datetime
     step: timedelta
+
+    def holds(self, other: Over) -> bool:
+        """Tell whether the points of ``other`` are among those of this range."""
+        return (
+            (self.promql, self.step) == (other.promql, other.step)
+            and self.start <= other.start
+            and other.end <= self.end
+            and not (other.start - self.start) % self.step
+        )
+
+    def cut(self, longer: Matrix) -> Matrix:
+        """Return what ``longer``, the answer to a range that holds this one, says of it."""
+        start, end = (at.timestamp() + slack for at, slack in ((self.start, -SLACK), (self.end, SLACK)))
+        spans = [np.searchsorted(series.times, (start, end)) for series in longer.series]
+        return Matrix(
+            tuple(
+                Series(series.labels, series.times[first:last], series.values[first:last])
+                for series, (first, last) in zip(longer.series, spans, strict=True)
+                if last > first
+            ),
+            longer.warnings,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,29 +100,44 @@ def work(do: Callable[[Client], Result]) -> Asking[Result]:
 
 
 def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
-    """Advance ``askings`` in step and return their results in order."""
+    """Advance ``askings`` in step and return their results in order.
+
+    One that asks only what was answered here before goes on at once: it does not fall a round behind.
+    """
     results: dict[int, Result] = {}
     waiting: dict[int, tuple[Request, ...]] = {}
+    known: dict[Request, Any] = {}
 
     def advance(number: int, answers: tuple[Any, ...] | None) -> None:
         try:
-            waiting[number] = askings[number].send(answers)  # type: ignore[arg-type]  # None starts a generator
+            while True:
+                requests = askings[number].send(answers)  # type: ignore[arg-type]  # None starts a generator
+                if not all(request in known for request in requests):
+                    break
+                answers = tuple(known[request] for request in requests)
         except StopIteration as done:
             waiting.pop(number, None)
             results[number] = done.value
+        else:
+            waiting[number] = requests
 
     for number in range(len(askings)):
         advance(number, None)
     while waiting:
-        turn = list(waiting)
-        answers = iter((yield tuple(request for number in turn for request in waiting[number])))
-        for number in turn:
-            advance(number, tuple(next(answers) for _ in waiting[number]))
+        turn = {number: waiting[number] for number in waiting}
+        asked = tuple(request for requests in turn.values() for request in requests)
+        answers = yield asked
+        known.update(zip(asked, answers, strict=True))
+        for number, requests in turn.items():
+            advance(number, tuple(known[request] for request in requests))
     return [results[number] for number in range(len(askings))]
 
 
 def run(asking: Asking[Result], client: Client, threads: Threads | None = None) -> Result:
-    """Ask ``client`` round by round; no request twice. With ``threads`` those of one round are under way together."""
+    """Ask ``client`` round by round; no request twice. With ``threads`` those of one round are under way together.
+
+    A range that lies on the grid of a longer one of the same expression is cut from its answer.
+    """
     known: dict[Request, Any] = {}
     answers: tuple[Any, ...] | None = None
     while True:
@@ -104,13 +145,34 @@ def run(asking: Asking[Result], client: Client, threads: Threads | None = None) 
             requests = asking.send(answers)  # type: ignore[arg-type]  # None starts a generator
         except StopIteration as done:
             return cast(Result, done.value)
-        jobs = _jobs([request for request in dict.fromkeys(requests) if request not in known])
+        new = [request for request in dict.fromkeys(requests) if request not in known]
+        parts = _parts(new, known)
+        jobs = _jobs([request for request in new if request not in parts])
         asked = (
             map(_ask(client), jobs) if threads is None or len(jobs) < 2 else threads.map(_ask(client), jobs)
         )
         for found in asked:
             known.update(found)
+        known.update({part: part.cut(known[longer]) for part, longer in parts.items()})
         answers = tuple(known[request] for request in requests)
+
+
+def _parts(new: Iterable[Request], known: Iterable[Request]) -> dict[Over, Over]:
+    """Return the ranges of ``new`` that lie within others, each with the longest that holds it."""
+    asked = [request for request in new if isinstance(request, Over)]
+    ranges = sorted(
+        {*asked, *(request for request in known if isinstance(request, Over))}, key=_length, reverse=True
+    )
+    parts: dict[Over, Over] = {}
+    for request in asked:
+        longer = next((other for other in ranges if other.holds(request)), request)
+        if longer != request:
+            parts[request] = longer
+    return parts
+
+
+def _length(request: Over) -> timedelta:
+    return request.end - request.start
 
 
 Job = Callable[[Client], dict[Request, Any]]

@@ -68,7 +68,8 @@ def joined(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
 class Ask:
     """How much of ``family`` by ``by`` in ``window``, of the label sets that ``where`` lets through.
 
-    Without ``trusted`` nobody looks how completely the window was scraped and priced, and the trust does not tell.
+    Without ``trusted`` nobody looks how completely the window was scraped and priced, and the trust does not tell;
+    without ``priced`` nobody looks at the prices alone.
     """
 
     family: str
@@ -76,6 +77,7 @@ class Ask:
     window: Window
     where: Mapping[str, Sequence[str]] | None = field(default=None)
     trusted: bool = field(default=True, kw_only=True)
+    priced: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)

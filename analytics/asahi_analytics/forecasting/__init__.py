@@ -9,6 +9,7 @@ from asahi_analytics.forecasting.answers import (
 )
 from asahi_analytics.forecasting.history import BadInput, TooShort
 from asahi_analytics.forecasting.model import ForecastingModel
+from asahi_analytics.forecasting.ready import prepare
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan
 from asahi_analytics.forecasting.series import METHODS, Method, SeriesForecast, forecast_series
 
@@ -27,4 +28,5 @@ __all__ = [
     "SeriesForecast",
     "TooShort",
     "forecast_series",
+    "prepare",
 ]

@@ -46,9 +46,9 @@ class Asked:
     where: Mapping[str, Sequence[str]] | None = None
 
     def over(self, window: Window) -> SeriesAsk:
-        """Return what to ask of the composer."""
+        """Return what to ask of the composer; rules look at requests without a price themselves."""
         step = DAY if self.daily else window.length
-        return SeriesAsk(self.family, self.by, window, self.where, step)
+        return SeriesAsk(self.family, self.by, window, self.where, step, priced=False)
 
 
 def _daily(family: str, *by: str) -> Asked:

@@ -168,12 +168,13 @@ def test_names_that_are_recorded_are_used() -> None:
 
 
 def test_groups_have_unique_names_and_the_interval_of_the_thresholds() -> None:
-    limits = thresholds.parse({"evaluation_interval": "5s", "latency_spike": {"interval": "7s"}})
+    limits = thresholds.parse({"evaluation_interval": "5s", "slow_evaluation_interval": "7s"})
     groups = [
         group for text in generator.rule_files(limits).values() for group in yaml.safe_load(text)["groups"]
     ]
     intervals = {group["name"]: group["interval"] for group in groups}
-    assert intervals.pop("asahi_alerts_latency") == "7s"
+    slow = [intervals.pop(f"asahi_alerts_{name}") for name in ("latency", "cache", "quality")]
+    assert slow == ["7s"] * 3
     assert set(intervals.values()) == {"5s"}
     assert len({group["name"] for group in groups}) == len(groups)
 

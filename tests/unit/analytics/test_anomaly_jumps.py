@@ -8,7 +8,14 @@ import pytest
 
 from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
-from asahi_analytics.anomaly.jumps import JUMP_FACTOR, STAY_FACTOR, Jumps, find_jumps
+from asahi_analytics.anomaly.jumps import (
+    JUMP_FACTOR,
+    JUMP_QUANTILE,
+    STAY_FACTOR,
+    Jumps,
+    find_jumps,
+    rare_steps,
+)
 from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, times
 
 START = 10 * PER_DAY + 40
@@ -30,6 +37,20 @@ def flags(values: pd.Series) -> pd.Series:
 @pytest.mark.parametrize(("factor", "found"), [(JUMP_FACTOR + 0.01, True), (JUMP_FACTOR - 0.01, False)])
 def test_a_jump_is_so_many_times_the_level_right_before_it(factor, found):
     assert jumps(raised(level(), START, 6, factor)).raised[START : START + 6].all() == found
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3, 0.9])
+def test_a_jump_is_higher_than_the_rolling_quantile_of_the_week_before(noise):
+    rng = np.random.default_rng(7)
+    values = level().mul(np.exp(rng.normal(0, noise, 14 * PER_DAY)))
+    values[rng.random(values.size) < 0.02] = np.nan
+    local = values.rolling(3, min_periods=1).median().shift()
+    step = np.log(values / local)
+    calm = pd.Series(np.concatenate([np.zeros(7 * PER_DAY), step.fillna(0.0)]))
+    usual = calm.rolling(7 * PER_DAY).quantile(JUMP_QUANTILE).shift()[7 * PER_DAY :].to_numpy()
+    rare = step.to_numpy() > np.maximum(np.log(JUMP_FACTOR), usual)
+    assert rare_steps(bins_of(values), local.to_numpy()).tolist() == rare.tolist()
+    assert rare.any() == (noise > 0.2)
 
 
 @pytest.mark.parametrize(("factor", "stays"), [(STAY_FACTOR + 0.01, True), (STAY_FACTOR - 0.01, False)])

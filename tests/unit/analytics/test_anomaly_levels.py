@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.counts import rate_threshold
+from asahi_analytics.anomaly.scoring import scored
 from support.anomaly_series import PER_DAY, counts, flat, groups, rates, seasonal
 
 CONFIG = AnomalyConfig()
@@ -129,3 +132,29 @@ def test_the_threshold_of_a_rate_falls_with_more_requests_and_with_errors_just_s
     assert small > large > 0.01
     after_errors = bins_of(pd.Series([0.0] * 47 + [0.1] * 3, index=index))
     assert rate_threshold(after_errors, np.full(50, 30.0), limit, 4.0)[-1] < small
+
+
+@pytest.mark.parametrize("kind", ["latency_spike", "cache_degradation", "quality_drop"])
+def test_several_series_are_scored_as_if_each_were_alone(kind):
+    config = CONFIG.model_copy(update={"min_history_hours": 6.0})
+    pairs = [healthy(kind, seed, mean, days=12) for seed, mean in enumerate((60, 300, 2000, 5))]
+    size = {"latency_spike": 5.0, "cache_degradation": 0.05, "quality_drop": 1.5}[kind]
+    alone = [
+        (faulty(kind, values, volume, size) if seed == 1 else values, volume)
+        for seed, (values, volume) in enumerate(pairs)
+    ]
+    for seed, (values, volume) in enumerate(alone):
+        holes = np.random.default_rng(seed).random(len(values)) < 0.05
+        values[holes] = np.nan
+        volume[np.roll(holes, 3)] = 0.0
+    bins = bins_of(alone[0][0])
+    together = scored(
+        replace(bins, values=np.array([values for values, _ in alone])),
+        config,
+        kind,
+        np.array([volume for _, volume in alone], dtype=float),
+    )
+    for number, (values, volume) in enumerate(alone):
+        expected = score_series(values, config, kind=kind, volume=volume)
+        pd.testing.assert_frame_equal(together.row(number).frame(values.index), expected, check_exact=True)
+    assert together.anomalous.any()

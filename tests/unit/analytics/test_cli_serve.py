@@ -31,8 +31,10 @@ def arguments(*argv: str) -> argparse.Namespace:
 
 @pytest.fixture(autouse=True)
 def thawed():
+    threshold = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*threshold)
 
 
 @pytest.fixture
@@ -223,4 +225,5 @@ def test_the_server_runs_until_it_is_stopped(monkeypatch) -> None:
 def test_what_was_loaded_before_the_fork_is_never_looked_through_for_garbage():
     server.Server(Settings()).load()
     assert gc.get_freeze_count() > 10_000
+    assert gc.get_threshold()[0] == server.GARBAGE_OBJECTS
     assert len(gc.get_objects()) < gc.get_freeze_count()

@@ -1,13 +1,21 @@
-"""Amounts by place and key: what is known, what is filled in, and what was added between neighbours."""
+"""Amounts by place and key: what is known, what is filled in, what was added between neighbours, and what is asked."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from asahi_analytics.composer.bins import Table
+from asahi_analytics.composer import Ask
+from asahi_analytics.composer.bins import Bins, Table
+from asahi_analytics.composer.question import Question
+from asahi_analytics.composer.rounds import Over
+from asahi_analytics.tiles import RuleParameters
+from asahi_analytics.windows import Window
 
 A, B = ("a",), ("b",)
+END = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 def table(known: list[bool], rows: dict[tuple[str, ...], list[float]]) -> Table:
@@ -73,3 +81,37 @@ def test_a_table_without_keys_has_no_amounts() -> None:
     made.fill(np.array([0]))
     assert made.differences(np.arange(3)).amounts.shape == (0, 2)
     assert made.keys == []
+
+
+def first_round(family: str, by: tuple[str, ...], step: timedelta) -> list[str]:
+    """What bins of two days ask first of all as ranges: the expression of each."""
+    window = Window(END - timedelta(days=2), END)
+    question = Question.of(Ask(family, by, window), RuleParameters())
+    requests = next(Bins(question, round(window.length / step)).answer())
+    return sorted(request.promql for request in requests if isinstance(request, Over))
+
+
+SCRAPED = 'max by (part) (last_over_time(asahi:scrapes:state{part=~"scraped|snapshot"}[1200s]))'
+
+
+@pytest.mark.parametrize(
+    ("family", "by", "read"),
+    [
+        ("cost_dollars", ("model",), "asahi:cost_dollars:model"),
+        ("errors", (), "asahi:errors:whole"),
+        ("cache_hits", ("tier",), "asahi:cache_hits:state"),
+    ],
+)
+def test_short_bins_ask_first_for_totals_and_for_which_of_them_were_scraped(family, by, read) -> None:
+    totals, scraped = first_round(family, by, timedelta(minutes=10))
+    assert totals.startswith(f"last_over_time({read}{{")
+    assert scraped == SCRAPED
+
+
+def test_long_bins_ask_which_were_scraped_only_when_some_are_idle() -> None:
+    (totals,) = first_round("cost_dollars", (), timedelta(days=1))
+    assert totals.startswith("last_over_time(asahi:cost_dollars:whole{")
+
+
+def test_a_single_bin_asks_for_no_range() -> None:
+    assert first_round("cost_dollars", (), timedelta(days=2)) == []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from asahi_analytics.composer.rounds import run, together, value, values, work
 from asahi_analytics.errors import PrometheusTimeout
-from asahi_analytics.replies import Matrix, Sample, Vector
+from asahi_analytics.replies import Matrix, Sample, Series, Vector
 from asahi_analytics.threads import Threads
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -63,6 +64,59 @@ def test_nothing_is_asked_twice_whether_in_one_round_or_later():
     client = Client()
     assert run(together([chain("a", "bb"), chain("a", "a")]), client) == [3, 2]
     assert [queries for _, queries in client.asked] == [["a"], ["bb"]]
+
+
+def test_who_asks_what_is_known_falls_no_round_behind():
+    client = Client()
+    assert run(together([chain("a", "a", "bb"), chain("a", "ccc")]), client) == [4, 4]
+    assert [sorted(queries) for _, queries in client.asked] == [["a"], ["bb", "ccc"]]
+
+
+class Minutes(Client):
+    """Answers a range with the minute of each point; ``late`` is a series that begins after eleven minutes."""
+
+    def query_range(self, promql, start, end, step):
+        self.asked.append((start, [promql]))
+        times = np.arange(start.timestamp(), end.timestamp() + 1, step.total_seconds())
+        minutes = (times - NOON.timestamp()) / 60
+        late = minutes > 11
+        return Matrix(
+            (Series({}, times, minutes), Series({"late": ""}, times[late], minutes[late])), ("slow",)
+        )
+
+
+def minutes_of(first: float, last: float, step: float, promql: str = "x"):
+    span = (NOON + timedelta(minutes=each) for each in (first, last))
+    answer = yield from values(promql, *span, timedelta(minutes=step))
+    return [series.values.tolist() for series in answer.series], answer.warnings
+
+
+def test_a_range_within_a_longer_one_is_cut_from_its_answer():
+    client = Minutes()
+    longer, shorter = run(together([minutes_of(0, 20, 2), minutes_of(4, 10, 2)]), client, Threads(4, "test"))
+    assert len(client.asked) == 1
+    assert longer == ([[0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20], [12, 14, 16, 18, 20]], ("slow",))
+    assert shorter == ([[4, 6, 8, 10]], ("slow",))
+
+
+def test_a_range_is_cut_from_what_was_answered_before_too():
+    client = Minutes()
+
+    def twice():
+        yield from minutes_of(0, 20, 2)
+        return (yield from minutes_of(18, 20, 2))
+
+    assert run(twice(), client) == ([[18, 20], [18, 20]], ("slow",))
+    assert len(client.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "other", [(1, 9, 2), (4, 22, 2), (-2, 10, 2), (4, 10, 1), (4, 10, 4), (4, 10, 2, "y")]
+)
+def test_a_range_that_is_on_no_longer_ones_grid_is_asked(other):
+    client = Minutes()
+    run(together([minutes_of(0, 20, 2), minutes_of(*other)]), client)
+    assert len(client.asked) == 2
 
 
 def test_moments_are_asked_apart_and_so_is_each_range():

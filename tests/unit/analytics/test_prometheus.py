@@ -86,6 +86,35 @@ def test_a_range_is_read_into_arrays() -> None:
     assert asked(made)[0][2]["step"] == "1.000"
 
 
+def test_values_are_read_as_precisely_as_python_does_whatever_labels_say():
+    texts = [
+        "0.1",
+        "123456.78901234567",
+        "1e-07",
+        "1.7976931348623157e+308",
+        "18446744073709551617",
+        "5",
+    ]
+    rows = {"plain": texts, "odd": ["NaN", "+Inf", "-Inf", *texts[3:]]}
+    labels = {name: {"name": name, "text": 'a"values":[[1,"2"]]b\\'} for name in rows}
+    result = [
+        {"metric": labels[name], "values": [[1790000000.125 + at, text] for at, text in enumerate(row)]}
+        for name, row in rows.items()
+    ]
+    made = client(lambda _p, _f: success(result, "matrix"))
+    found = made.query_range("up", AT, AT + timedelta(seconds=6), timedelta(seconds=1)).series
+    assert [series.labels for series in found] == list(labels.values())
+    for series, row in zip(found, rows.values(), strict=True):
+        assert [repr(value) for value in series.values.tolist()] == [repr(float(text)) for text in row]
+        assert series.times.tolist() == [1790000000.125 + at for at in range(len(row))]
+
+
+def test_values_that_only_look_like_numbers_are_read_as_they_stand():
+    made = client(lambda _p, _f: success([{"metric": {}, "values": [[1, "+1.5"], [2, ".5"]]}], "matrix"))
+    matrix = made.query_range("up", AT, AT + timedelta(seconds=1), timedelta(seconds=1))
+    assert matrix.series[0].values.tolist() == [1.5, 0.5]
+
+
 def test_raw_samples_come_from_an_instant_query_of_a_range() -> None:
     made = client(lambda _p, _f: success([{"metric": {}, "values": [[1, "1"]]}], "matrix"))
     assert made.query_raw("up[1h]", AT).series[0].values.tolist() == [1.0]

@@ -1,0 +1,70 @@
+"""What is asked of recorded totals: summed only where a label that is not asked for tells series apart."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from asahi_analytics.composer import Ask
+from asahi_analytics.composer.context import looks_at_prices
+from asahi_analytics.composer.question import Question
+from asahi_analytics.recommendations.observed import ASKED
+from asahi_analytics.tiles import RuleParameters
+from asahi_analytics.windows import Window
+
+DAY = Window(datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 3, 11, tzinfo=UTC))
+LEAF = ("model", "task_type", "cache_tier")
+UNCACHED = {"cache_tier": ("none",)}
+
+
+def totals(family: str, by: tuple[str, ...], level: str, where=None) -> str:
+    question = Question.of(Ask(family, by, DAY, where), RuleParameters())
+    return question.totals(f"asahi:{family}:{level}", 600.0)
+
+
+@pytest.mark.parametrize(
+    ("family", "by", "level"),
+    [
+        ("cost_dollars", (), "whole"),
+        ("cost_dollars", ("model",), "model"),
+        ("cost_dollars", LEAF, "hour"),
+        ("cost_dollars", LEAF[::-1], "state"),
+        ("cache_hits", ("tier",), "state"),
+    ],
+)
+def test_what_has_the_labels_asked_for_is_read_as_it_stands(family, by, level):
+    assert totals(family, by, level) == (
+        f'last_over_time(asahi:{family}:{level}{{part=~"running|snapshot"}}[600s])'
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "level"), [((), "model"), (("model",), "hour"), (("model",), "state"), (LEAF[:2], "state")]
+)
+def test_what_has_more_labels_is_summed(by, level):
+    assert totals("cost_dollars", by, level) == (
+        f"sum by ({', '.join(('part', *by))}) "
+        f'(last_over_time(asahi:cost_dollars:{level}{{part=~"running|snapshot"}}[600s]))'
+    )
+
+
+def test_a_label_that_a_filter_leaves_one_value_of_tells_nothing_apart():
+    mark = 'max by (part) (last_over_time(asahi:cost_dollars:hour{part="snapshot"}[600s]))'
+    one = 'last_over_time(asahi:cost_dollars:hour{part="running",cache_tier="none"}[600s])'
+    two = 'last_over_time(asahi:cost_dollars:hour{part="running",cache_tier=~"1|none"}[600s])'
+    both = {"cache_tier": ("1", "none")}
+    assert totals("cost_dollars", LEAF[:2], "hour", UNCACHED) == f"{one} or {mark}"
+    assert totals("cost_dollars", LEAF[:1], "hour", UNCACHED) == f"sum by (model) ({one}) or {mark}"
+    assert totals("cost_dollars", LEAF[:2], "hour", both) == f"sum by (model, task_type) ({two}) or {mark}"
+
+
+@pytest.mark.parametrize(("family", "looked"), [("cost_dollars", True), ("requests", False)])
+def test_prices_are_looked_at_for_dollars_alone_and_not_where_nobody_wants_to_know(family, looked):
+    rules = RuleParameters()
+    assert looks_at_prices(Question.of(Ask(family, (), DAY), rules)) == looked
+    assert not looks_at_prices(Question.of(Ask(family, (), DAY, priced=False), rules))
+
+
+def test_advice_does_not_ask_which_requests_had_no_price():
+    assert not any(asked.over(DAY).priced for asked in ASKED.values())
