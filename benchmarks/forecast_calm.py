@@ -1,7 +1,7 @@
 """The collections of public daily series that ``forecast.py`` shows as *calm*.
 
-They were forecast four times before constants were tuned on them, too. They come from packages on PyPI like those of ``forecast_data.py``; of large collections
-every second or third series (by name) is taken.
+They were forecast four times before constants were tuned on them, too. They come from packages on PyPI like those of
+``forecast_data.py``; of large collections every second or third series (by name) is taken.
 """
 
 from __future__ import annotations

