@@ -23,6 +23,8 @@ OPENING: Final = 0.025
 """Variance of a level that was seen for only part of a week."""
 YOUNG: Final = replace(DAILY, tail_drop=0.0)
 """The constants for a young series: its middle is flat."""
+FEW: Final = 1.2
+"""What the variance of a young series' total is scaled by: with it the intervals hold as often as they say."""
 
 
 def flat(values: Array, horizon: int) -> LogOutlook:
@@ -36,7 +38,7 @@ def flat(values: Array, horizon: int) -> LogOutlook:
     rest = np.log(np.maximum(x, 0.05 * level) / level)
     noise = (PRIOR_VALUES * PRIOR_SPREAD**2 + float(rest @ rest)) / (PRIOR_VALUES + len(x) - 1.0)
     mixture = level_mixture(noise, len(x), horizon, np.log(level) - 0.5 * noise)
-    return LogOutlook(mixture, 0.0, options=YOUNG)
+    return LogOutlook(mixture, 0.0, scarce=FEW, options=YOUNG)
 
 
 def level_mixture(noise: float, count: int, horizon: int, location: float) -> Mixture:

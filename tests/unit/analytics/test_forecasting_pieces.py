@@ -215,10 +215,10 @@ def tail_weight(quantiles: np.ndarray) -> np.ndarray:
     return np.asarray((high - low) / (third - first))
 
 
-def test_the_tails_of_a_forecast_are_heavier_than_the_models_say() -> None:
-    outlook = forecast_series(series(weekly(90)), 30).outlook
-    assert isinstance(outlook, LogOutlook)
-    plain = replace(outlook, options=replace(DAILY, vary=1.0))
+def test_a_forecast_that_may_be_more_and_less_uncertain_has_heavier_tails() -> None:
+    plain = forecast_series(series(weekly(90)), 30).outlook
+    assert isinstance(plain, LogOutlook)
+    outlook = replace(plain, options=replace(DAILY, vary=2.0))
     asked = [0.025, 0.25, 0.75, 0.975]
     assert tail_weight(outlook.total(asked)) > 1.05 * tail_weight(plain.total(asked))
     assert (tail_weight(outlook.steps(asked)) > 1.05 * tail_weight(plain.steps(asked))).all()
