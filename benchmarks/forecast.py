@@ -5,8 +5,8 @@
 Daily series (money, page views, counters) come from packages on PyPI, see ``forecast_data.py``: 90 days of history
 are forecast 30 and 7 days ahead from ``--origins`` places, as they are (*plain*) and with a growth of 2 or 4 % a week,
 up or down, laid on (*growing*). Hourly cost in total and by model comes from TRACE: 7 days of history, 3 days ahead.
-Constants were set on series that are neither *held back* nor *fresh*. ``--parts`` and ``--methods`` run some only,
-``--by-source`` adds how ours did on each collection.
+Constants were set on series that are not *held back*. ``--parts`` and ``--methods`` run
+some only, ``--by-source`` adds how ours did on each collection.
 
 MAPE       mean error of the total in percent of what came; one error counts 100 at most, so that no peer is
            condemned for one explosion; the plain mean stands beside it
@@ -164,7 +164,7 @@ def main() -> None:
         "--packages", type=Path, default=Path(".bench/packages"), help="where downloads are kept"
     )
     parser.add_argument("--horizons", type=int, nargs="*", default=[30, 7], help="days ahead")
-    parser.add_argument("--parts", nargs="*", help="some tables only, such as fresh")
+    parser.add_argument("--parts", nargs="*", help="some tables only, such as 'held back'")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), help="some of them only")
     parser.add_argument("--by-source", action="store_true", help="ours on each collection, too")
     arguments = parser.parse_args()

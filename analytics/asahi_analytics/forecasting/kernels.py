@@ -28,8 +28,8 @@ LEVEL_VARIANCE: Final = 400.0
 WALK_MEMORY: Final = 400.0
 """Steps after which the walk is pulled back: far beyond any horizon, yet its variance stays finite."""
 KEPT_HORIZON: Final = 100
-"""Steps ahead beyond which factors are not kept: eight sets of them take about 100 MB at most for days, 250 MB for
-two weeks of hours."""
+"""Steps ahead beyond which factors are not kept: sixteen sets of them, half of them of a few weeks, take about 110 MB
+for days; as many of two weeks of hours 500 MB."""
 LONG_PERIOD: Final = 12
 """Periods beyond this are smooth: neighbouring hours resemble each other, neighbouring weekdays need not."""
 SMOOTHNESS: Final = 0.6
@@ -162,7 +162,7 @@ def factors(grid: Grid, layout: Layout) -> Factors:
     return _kept(grid, layout) if layout.horizon <= KEPT_HORIZON else _build(grid, layout)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _kept(grid: Grid, layout: Layout) -> Factors:
     return _build(grid, layout)
 

@@ -83,6 +83,21 @@ class Mixture:
         return up, float(self.weight @ ndtr((-least - self.slope) / spread))
 
 
+def joined(first: Mixture, second: Mixture, share: float) -> Mixture:
+    """Return both mixtures as one, of which the ``second`` has the weight ``share`` (0-1)."""
+    both = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("location", "noise", "spread", "slope")
+    }
+    return Mixture(
+        weight=np.concatenate([(1.0 - share) * first.weight, share * second.weight]),
+        kernel=np.concatenate([first.kernel, len(first.spread) + second.kernel]),
+        trend=np.concatenate([first.trend, second.trend], axis=1),
+        trend_covariance=np.concatenate([first.trend_covariance, second.trend_covariance], axis=2),
+        **both,
+    )
+
+
 @dataclass(frozen=True)
 class _Terms:
     """The closed-form pieces for each model, slope size, step and noise size."""

@@ -14,8 +14,8 @@ from asahi_analytics.forecasting.kernels import Array
 from asahi_analytics.forecasting.posterior import Mixture, mixture_quantiles
 from asahi_analytics.forecasting.series import FEW
 from asahi_analytics.forecasting.sparse import level_mixture
-from asahi_analytics.forecasting.structural import DAILY, LogOutlook, structural_mixture
-from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
+from asahi_analytics.forecasting.structural import DAILY, structural_mixture
+from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_in
 
 PRIOR_SPREAD: Final = 0.3
 """Standard deviation of the logit from day to day before the data say otherwise, worth three days."""
@@ -46,13 +46,13 @@ def forecast_ratio(hits: pd.Series, misses: pd.Series, horizon: int, confidence:
     rates = rates[int(np.argmax(np.isfinite(rates))) :]
     if seen < FEW:
         mixture, centre = _flat(rates[np.isfinite(rates)], horizon)
-        method = f"flat: only {seen} days with look-ups"
+        method, trend = f"flat: only {seen} days with look-ups", STABLE
     else:
         mixture, centre = structural_mixture(rates, horizon, DAILY)
-        method = "structural average on the logit scale"
+        method, trend = "structural average on the logit scale", trend_in(mixture)
     tail = (1.0 - confidence) / 2.0
     low, middle, high = _mean_quantiles(mixture, centre, np.array([tail, 0.5, 1.0 - tail]))
-    return RatioForecast(middle, low, high, method, trend_of(LogOutlook(mixture, centre)))
+    return RatioForecast(middle, low, high, method, trend)
 
 
 def _flat(rates: Array, horizon: int) -> tuple[Mixture, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from asahi_analytics.forecasting.kernels import Array
 from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.forecasting.posterior import Mixture
-from asahi_analytics.forecasting.structural import LogOutlook
+from asahi_analytics.forecasting.structural import DAILY, LogOutlook
 
 PRIOR_SPREAD: Final = 0.35
 """Standard deviation of log spend from day to day before the data say otherwise."""
@@ -21,7 +21,9 @@ DRIFT: Final = 0.003
 """Variance that the level of a young series gains per step."""
 OPENING: Final = 0.025
 """Variance of a level that was seen for only part of a week."""
-YOUNG: Final = 1.2
+YOUNG: Final = replace(DAILY, tail_drop=0.0)
+"""The constants for a young series: its middle is flat."""
+FEW: Final = 1.2
 """What the variance of a young series' total is scaled by: with it the intervals hold as often as they say."""
 
 
@@ -36,7 +38,7 @@ def flat(values: Array, horizon: int) -> LogOutlook:
     rest = np.log(np.maximum(x, 0.05 * level) / level)
     noise = (PRIOR_VALUES * PRIOR_SPREAD**2 + float(rest @ rest)) / (PRIOR_VALUES + len(x) - 1.0)
     mixture = level_mixture(noise, len(x), horizon, np.log(level) - 0.5 * noise)
-    return LogOutlook(mixture, 0.0, scarce=YOUNG)
+    return LogOutlook(mixture, 0.0, scarce=FEW, options=YOUNG)
 
 
 def level_mixture(noise: float, count: int, horizon: int, location: float) -> Mixture:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from asahi_analytics.forecasting.festive import Festive, festive_effects
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
 from asahi_analytics.forecasting.pattern import (
     closed_phases,
@@ -20,7 +21,7 @@ from asahi_analytics.forecasting.pattern import (
     pattern_of,
     spikes,
 )
-from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, mixture_quantiles
+from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, joined, mixture_quantiles
 
 
 def _grid(
@@ -44,13 +45,14 @@ class Options:
     ``max_history`` in steps; a step of the level may come ``step_every`` so many steps; ``damping`` of the slope a
     step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that changed
     counts half after ``fade`` values. The variance of a total is that of the level, scaled by ``inflate``, plus
-    spikes that last ``spike_length`` steps, plus ``common`` for what no history shows, plus ``doubt`` of the squared
-    distance to the mean of the last ``usual`` steps. Each step moves to that mean by ``pull`` of the way, ``reach`` at
-    most, the less the surer it is that spend grows or falls; of how days of the last week differ (for hours) the mean
-    there has the part ``daily``. A festive day comes ``festive_dip`` of the way down to the quietest
-    phase, give or take ``festive_spread`` (log units). With ``tail_probability`` the future is as uncertain as
-    ``tail_scale`` times that, around ``tail_drop`` standard deviations less: what upsets spend (a closure, an
-    outage, the end of a campaign) mostly lowers it.
+    ``noise_part`` of the noise's (a high day is made up for in part), plus spikes that last ``spike_length`` steps,
+    plus ``common`` for what no history shows, plus ``doubt`` of the squared distance to the mean of the last ``usual``
+    steps. One future in six is ``vary`` times as uncertain (standard deviation) as that says, one so much less; with
+    ``tail_probability`` it is as uncertain as ``tail_scale`` times that, around ``tail_drop`` standard deviations less:
+    what upsets spend (a closure, an outage, the end of a campaign) mostly lowers it. The last ``lately`` steps are
+    looked at alone, too, and what they say counts ``trust_lately``; each step then moves to the mean of the last
+    ``usual`` by ``pull`` of the way, ``reach`` at most; both the less, the surer it is that spend grows or falls. Of
+    how days of the last week differ (for hours) that mean has the part ``daily``.
     """
 
     grid: Grid
@@ -60,6 +62,8 @@ class Options:
     damping: float
     floor: float
     inflate: float
+    noise_part: float
+    vary: float
     spike_length: float
     common: float
     doubt: float
@@ -71,9 +75,9 @@ class Options:
     step_every: int
     pull: float
     reach: float
+    lately: int
+    trust_lately: float
     daily: float = 0.0
-    festive_dip: float = 0.5
-    festive_spread: float = 0.4
     clip: float = 3.5
 
 
@@ -90,6 +94,8 @@ DAILY: Final = Options(
     damping=0.99,
     floor=0.3,
     inflate=0.5,
+    noise_part=1.0,
+    vary=1.0,
     spike_length=1.5,
     common=0.02**2,
     doubt=0.1,
@@ -99,8 +105,10 @@ DAILY: Final = Options(
     tail_scale=2.0,
     tail_drop=2.0,
     step_every=1,
-    pull=0.5,
-    reach=0.2,
+    pull=0.3,
+    reach=0.15,
+    lately=42,
+    trust_lately=0.5,
 )
 HOURLY: Final = Options(
     grid=_grid(24, (0.0, 0.001, 0.02), (1.0, 30.0), ((0.0, 1.0), (3.0, 12.0)), weeks=(1.0, 30.0)),
@@ -111,7 +119,9 @@ HOURLY: Final = Options(
     slope_unit=168,
     damping=0.999,
     floor=0.1,
-    inflate=0.8,
+    inflate=0.6,
+    noise_part=0.6,
+    vary=2.0,
     spike_length=2.0,
     common=0.05**2,
     doubt=0.2,
@@ -123,12 +133,20 @@ HOURLY: Final = Options(
     step_every=6,
     pull=0.4,
     reach=1.0,
+    lately=168,
+    trust_lately=0.0,
     daily=0.8,
 )
 FAR: Final = 3.0
 """Log distance from the usual level beyond which doubt grows no more."""
 SCARCE: Final = 10.0
 """How many values it takes until a total's variance is no more than doubled for their fewness."""
+VARYING: Final = np.array([1.0, 4.0, 1.0]) / 6.0
+"""How likely the future is to be less uncertain than the models say, as they say, and more; the three-point rule for a
+normal distribution of the logarithm of that (Gauss and Hermite)."""
+LONGER: Final = 1.4
+"""How many times as long as its recent part a history is at least, for that part to be looked at alone; and how many
+times as many steps that part has at most as it has values."""
 STEP_MODELS: Final = 24
 """How many models the intervals of single steps are made from."""
 MOST_VARIANCE: Final = 4.0
@@ -141,8 +159,9 @@ class LogOutlook:
 
     ``spikes`` is the relative variance of a step beyond the noise, ``usual`` (h,) where log spend would be, without
     ``centre``, if it went on as in the last weeks, and ``opens`` (h,) 0 for the steps that never spend, else 1;
-    ``unsure`` (h,) is the standard deviation that festive days have in common, 0 on others;
-    ``scarce`` scales the variance of a total up where few values tell about the models.
+    ``festive`` is what days may be like that are unlike others, its mean contained in the locations;
+    ``scarce`` scales the variance of a total up where few values tell about the models. ``long`` is what the whole
+    history says of growth; None: nothing.
     """
 
     mixture: Mixture
@@ -152,7 +171,8 @@ class LogOutlook:
     usual: Array | None = None
     opens: Array | None = None
     scarce: float = 1.0
-    unsure: Array | None = None
+    festive: Festive | None = None
+    long: Mixture | None = None
 
     def steps(self, probabilities: Sequence[float]) -> Array:
         """Return the quantiles (p, horizon) of each step."""
@@ -160,13 +180,15 @@ class LogOutlook:
         best = np.argsort(mixture.weight)[::-1][:STEP_MODELS]
         weight = mixture.weight[best] / mixture.weight[best].sum()
         variance = options.inflate * mixture.own[best] + mixture.noise[best, None] + self.spikes
-        variance += 0.0 if self.unsure is None else self.unsure**2
-        logs = mixture_quantiles(
-            np.asarray(probabilities, dtype=float),
-            weight,
-            mixture.location[best],
-            np.sqrt(variance + options.common),
+        weight, location, scale = _varied(
+            weight, mixture.location[best], np.sqrt(variance + options.common), options
         )
+        wanted = np.asarray(probabilities, dtype=float)
+        logs = mixture_quantiles(wanted, weight, location, scale)
+        if self.festive is not None:
+            days = np.asarray(self.festive.spread > 0.0)
+            kinds = self.festive.of(days).around(weight, location[:, days], scale[:, days])
+            logs[:, days] = mixture_quantiles(wanted, *kinds)
         return np.asarray(np.exp(logs + self.centre) * self._open(mixture.location.shape[1]))
 
     def total(self, probabilities: Sequence[float], shares: Sequence[float] | None = None) -> Array:
@@ -203,8 +225,7 @@ class LogOutlook:
         return self._sum(self._counted(None))
 
     def _sum(self, counted: Array) -> tuple[Array, Array, Array]:
-        """Return weight, location and scale (m,) of the log-normals of the total (Fenton 1960), twice over:
-        as the models say and, for a few futures in a hundred, wider and lower."""
+        """Return weight, location and scale of the log-normals of the total (Fenton 1960)."""
         mixture, options, first = self.mixture, self.options, len(counted)
         with np.errstate(divide="ignore"):
             location = mixture.location[:, :first] + self.centre + np.log(counted)
@@ -216,21 +237,17 @@ class LogOutlook:
         share = means / total[:, None]
         typical = mixture.weight @ share
         alone = (share**2).sum(axis=1) * (
-            np.expm1(np.minimum(mixture.noise, MOST_VARIANCE)) + options.spike_length * self.spikes
+            options.noise_part * np.expm1(np.minimum(mixture.noise, MOST_VARIANCE))
+            + options.spike_length * self.spikes
         )
         variance = options.inflate * mixture.variance(typical) + alone
         middle = np.log(total) + peak - 0.5 * np.minimum(variance, MOST_VARIANCE)
-        variance = self.scarce * (variance + options.common + self._doubt(typical) + self._festive(typical))
-        scale, p = np.sqrt(variance), options.tail_probability
-        return (
-            np.concatenate([(1.0 - p) * mixture.weight, p * mixture.weight]),
-            np.concatenate([middle, middle - options.tail_drop * scale]),
-            np.concatenate([scale, options.tail_scale * scale]),
-        )
+        variance = self.scarce * (variance + options.common + self._doubt(typical) + self._unlike(typical))
+        return _varied(mixture.weight, middle, np.sqrt(variance), options)
 
-    def _festive(self, typical: Array) -> float:
+    def _unlike(self, typical: Array) -> float:
         """Return the variance that festive days bring, all of them unlike others in the same way."""
-        return 0.0 if self.unsure is None else float(typical @ self.unsure[: len(typical)]) ** 2
+        return 0.0 if self.festive is None else float(typical @ self.festive.spread[: len(typical)]) ** 2
 
     def _doubt(self, typical: Array) -> float:
         """Return the variance that comes with leaving the usual level; ``typical`` (h,) are the steps' shares."""
@@ -239,6 +256,18 @@ class LogOutlook:
         first = len(typical)
         away = typical @ (self.mixture.weight @ self.mixture.location[:, :first] - self.usual[:first])
         return self.options.doubt * float(np.clip(away, -FAR, FAR)) ** 2
+
+
+def _varied(weight: Array, middle: Array, scale: Array, options: Options) -> tuple[Array, Array, Array]:
+    """Return weight (4m,), location and scale (4m, ...) of ``m`` log-normals four times over: narrower than the models
+    say, as they say, wider and, for a few futures in a hundred, wider and lower."""
+    times = (1.0 / options.vary, 1.0, options.vary, options.tail_scale)
+    likely = np.append((1.0 - options.tail_probability) * VARYING, options.tail_probability)
+    return (
+        np.outer(likely, weight).ravel(),
+        np.concatenate([middle, middle, middle, middle - options.tail_drop * scale]),
+        np.concatenate([factor * scale for factor in times]),
+    )
 
 
 def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> LogOutlook:
@@ -255,16 +284,19 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
     pattern = pattern_of(x, np.flatnonzero(seen), period, options.floor, options.clip)
     logs = np.full(count, np.nan)
     logs[seen] = pattern.held
-    mixture, middle = structural_mixture(logs, horizon, options)
+    long, middle = structural_mixture(logs, horizon, options)
+    up, down = long.moving(0.0)
+    unsettled = 1.0 - abs(up - down)
+    mixture = _with_lately(long, middle, logs, options, options.trust_lately * unsettled)
     ahead = (count + np.arange(horizon)) % period
     opens = (~closed[ahead]).astype(float)
     recent, ever = (lost(x, pattern.held, half) for half in (options.fade, np.inf))
     usual = pattern.usual(options.usual) + pattern.season[ahead] - middle + ever - recent
     usual += options.daily * pattern.days_apart(np.flatnonzero(seen) - count, horizon)
-    mixture = _pulled(mixture, usual, options)
+    mixture = _pulled(mixture, usual, unsettled * options.pull, options.reach)
     quietest = min(float(pattern.season.min()), np.log(options.floor) if closed.any() else 0.0)
-    dip = options.festive_dip * festive * (quietest - pattern.season[ahead])
-    mixture, usual = replace(mixture, location=mixture.location + dip), usual + dip
+    effects = festive_effects(festive, quietest - pattern.season[ahead])
+    mixture, usual = replace(mixture, location=mixture.location + effects.mean), usual + effects.mean
     centre = middle + recent + closed_share(float(x.sum()), float(np.nansum(values)))
     return LogOutlook(
         mixture,
@@ -274,15 +306,29 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
         usual=usual,
         opens=opens,
         scarce=1.0 + SCARCE / len(x),
-        unsure=np.where(festive, options.festive_spread, 0.0),
+        festive=effects if festive.any() else None,
+        long=long,
     )
 
 
-def _pulled(mixture: Mixture, usual: Array, options: Options) -> Mixture:
-    """Return the mixture with each step moved towards ``usual`` (h,), log spend as in the last weeks."""
-    away = np.clip(usual - mixture.weight @ mixture.location, -options.reach, options.reach)
-    up, down = mixture.moving(0.0)
-    return replace(mixture, location=mixture.location + options.pull * (1.0 - abs(up - down)) * away)
+def _with_lately(long: Mixture, middle: float, logs: Array, options: Options, share: float) -> Mixture:
+    """Return the mixture ``long`` of all ``logs`` with the ``share`` given to what the last steps say alone.
+
+    What holds for all of a history need not hold for its end. Histories that are not much longer stay as they are.
+    """
+    recent = logs[-options.lately :]
+    if len(logs) < LONGER * options.lately or np.isfinite(recent).sum() < options.lately / LONGER:
+        return long
+    short, its_middle = structural_mixture(recent, long.location.shape[1], options)
+    short = replace(short, location=short.location + its_middle - middle)
+    return joined(long, short, share)
+
+
+def _pulled(mixture: Mixture, usual: Array, pull: float, reach: float) -> Mixture:
+    """Return the mixture with each step moved by ``pull`` of the way to ``usual`` (h,), log spend as in the last weeks,
+    of ``reach`` at most."""
+    away = np.clip(usual - mixture.weight @ mixture.location, -reach, reach)
+    return replace(mixture, location=mixture.location + pull * away)
 
 
 def structural_mixture(logs: Array, horizon: int, options: Options) -> tuple[Mixture, float]:

