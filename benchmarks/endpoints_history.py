@@ -180,7 +180,7 @@ def _recorded(
 def _bases(base: Base, counters: list[CounterSamples], grid: Grid) -> Iterator[HistorySeries]:
     """What the memory that is gone had counted, with the certificate."""
     snapshots = grid.edges(round(base.grid.total_seconds() * 1000))
-    times = snapshots + round(base.delay.total_seconds() * 1000)
+    times = snapshots + round(base.rules.stored.total_seconds() * 1000)
     for one in (each for each in counters if each.labels[names.STORE] == GONE):
         labels = {name: one.labels[name] for name in base.family.labels}
         yield HistorySeries(base.metric, labels, times, np.full(times.shape, one.values[-1]))
@@ -208,7 +208,7 @@ def _latency_bins(
     everything = buckets.T.groupby(level=1).sum().T
     rows = {(latency_bins.LATENCY, latency_bins.COUNT): models}
     rows[latency_bins.ALL_LATENCY, latency_bins.ALL_COUNT] = {"": everything}
-    times = ends + round(latency_bins.LatencyBins(quantile, rules).delay.total_seconds() * 1000)
+    times = ends + round(rules.stored.total_seconds() * 1000)
     common = {latency_bins.QUANTILE: f"{quantile:g}"}
     for parts, tables in rows.items():
         for model, table in tables.items():

@@ -63,22 +63,12 @@ class Base:
         return interval * math.ceil(self.rules.lookback / interval)
 
     @property
-    def _kept(self) -> timedelta:
-        """How long after a snapshot its evaluation was at the latest."""
-        return self.rules.state_interval + self.rules.settle
-
-    @property
-    def delay(self) -> timedelta:
-        """How old a snapshot is at least when its base is recorded: its state is sure to be stored."""
-        return self._kept + self.rules.settle
-
-    @property
     def age(self) -> timedelta:
         """How old the snapshot of the base that was recorded last is at most.
 
         Its state is of the snapshot before where an evaluation was missed.
         """
-        return 2 * self.grid + self.delay + self.rules.state_interval
+        return 2 * self.grid + self.rules.stored + self.rules.state_interval
 
     @property
     def standing(self) -> str:
@@ -145,7 +135,7 @@ class Base:
 
     def expression(self) -> str:
         """Return the recording rule."""
-        state, kept = state_metric(self.family), self._kept - MILLISECOND
+        state, kept = state_metric(self.family), self.rules.kept - MILLISECOND
 
         def held(matching: str) -> str:
             return of_snapshot(f"{state}{{{matching}}}", kept)
@@ -153,7 +143,7 @@ class Base:
         running, seen, memories = (held(f'{PART}="{name}"') for name in (RUNNING, SEEN, MEMORY))
         base = f"round(sum {by_clause(self.family.labels)} ({running} or -1 * {seen}), {LEAST}) != 0"
         certificate = held(f'{PART}=~"{SINCE}|{SNAPSHOT}"')
-        return at_grid(f"{base} or {certificate} or {memories}", self.grid, self.delay)
+        return at_grid(f"{base} or {certificate} or {memories}", self.grid, self.rules.stored)
 
 
 def any_of(doubts: Iterable[str]) -> str:

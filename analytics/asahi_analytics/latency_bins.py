@@ -23,7 +23,7 @@ from asahi_alerts import thresholds
 from asahi_analytics.levels import BOUND, TEN_MINUTES
 from asahi_analytics.promql import MILLISECOND, at_grid, by_clause, duration, matcher
 from asahi_analytics.rule_text import grids_text
-from asahi_analytics.tiles import PART, RUNNING, SINCE, SNAPSHOT, RuleParameters, state_metric
+from asahi_analytics.tiles import PART, RUNNING, SINCE, SNAPSHOT, RuleParameters, part, state_metric
 from asahi_exporter.conventions import FAMILIES, LATENCY_MS_BUCKETS, MODEL
 
 METRIC: Final = "asahi:latency_ms:bins"
@@ -56,19 +56,9 @@ class LatencyBins:
         return not GRID % self.rules.state_interval
 
     @property
-    def _kept(self) -> timedelta:
-        """How long after a snapshot its evaluation was at the latest."""
-        return self.rules.state_interval + self.rules.settle
-
-    @property
-    def delay(self) -> timedelta:
-        """How old the end of a bin is at least when it is recorded: its state is sure to be stored."""
-        return self._kept + self.rules.settle
-
-    @property
     def after(self) -> timedelta:
         """How long after the end of a bin it is sure to be there, and no later one: read ``GRID`` back from then."""
-        return self.delay + GRID - MILLISECOND
+        return self.rules.stored + GRID - MILLISECOND
 
     @property
     def selector(self) -> str:
@@ -81,14 +71,14 @@ class LatencyBins:
         buckets, observations = matcher(BOUND, BUCKETS), matcher(BOUND, (EVERYTHING,))
         ends, begins = self._held(f'{PART}=~"{SINCE}|{SNAPSHOT}"'), self._held(f'{PART}="{SNAPSHOT}"', GRID)
         terms = (
-            _as(LATENCY, f"histogram_quantile({self.quantile:g}, {self._added((MODEL, BOUND), buckets)})"),
-            _as(COUNT, self._added((MODEL,), observations)),
-            _as(ALL_LATENCY, f"histogram_quantile({self.quantile:g}, {self._added((BOUND,), buckets)})"),
-            _as(ALL_COUNT, self._added((), observations)),
+            part(LATENCY, f"histogram_quantile({self.quantile:g}, {self._added((MODEL, BOUND), buckets)})"),
+            part(COUNT, self._added((MODEL,), observations)),
+            part(ALL_LATENCY, f"histogram_quantile({self.quantile:g}, {self._added((BOUND,), buckets)})"),
+            part(ALL_COUNT, self._added((), observations)),
             f"max {by_clause((PART,))} ({ends})",
-            _as(BEFORE, f"max {by_clause(())} ({begins})"),
+            part(BEFORE, f"max {by_clause(())} ({begins})"),
         )
-        recorded = at_grid(" or ".join(terms), GRID, self.delay)
+        recorded = at_grid(" or ".join(terms), GRID, self.rules.stored)
         return f'label_replace({recorded}, "{QUANTILE}", "{self.quantile:g}", "", "")'
 
     def _added(self, by: Sequence[str], matching: str) -> str:
@@ -101,13 +91,9 @@ class LatencyBins:
 
     def _held(self, matching: str, ago: timedelta = timedelta(0)) -> str:
         """What the state held of the snapshot that was taken so long ago."""
-        kept = self._kept - MILLISECOND
+        kept = self.rules.kept - MILLISECOND
         offset = duration(ago - kept) if ago > kept else f"-{duration(kept - ago)}"
         return f"last_over_time({state_metric(FAMILY)}{{{matching}}}[{duration(kept)}] offset {offset})"
-
-
-def _as(part: str, expression: str) -> str:
-    return f'label_replace({expression}, "{PART}", "{part}", "", "")'
 
 
 def rule_files(rules: RuleParameters | None = None) -> dict[str, str]:

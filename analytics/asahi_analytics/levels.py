@@ -124,10 +124,10 @@ def _of_state(
     name: str, family: Family, labels: tuple[str, ...], grid: timedelta, rules: RuleParameters
 ) -> Level:
     """A copy of what the state held of the grid point, which was recorded ``kept`` after it at the latest."""
-    kept, parts = rules.state_interval + rules.settle, "|".join((RUNNING, SINCE, SNAPSHOT, BACKFILLED))
-    state = of_snapshot(f'{state_metric(family)}{{{PART}=~"{parts}"}}', kept - MILLISECOND)
+    parts = "|".join((RUNNING, SINCE, SNAPSHOT, BACKFILLED))
+    state = of_snapshot(f'{state_metric(family)}{{{PART}=~"{parts}"}}', rules.kept - MILLISECOND)
     held = f"sum {by_clause((PART, *labels))} ({state})"
-    return Level(name, family, labels, grid, kept + rules.settle, held)
+    return Level(name, family, labels, grid, rules.stored, held)
 
 
 def _of_counters(family: Family, rules: RuleParameters) -> Level:

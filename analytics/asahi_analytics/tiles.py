@@ -105,6 +105,16 @@ class RuleParameters:
         return self.scrape_interval / 2
 
     @property
+    def kept(self) -> timedelta:
+        """How long after a snapshot its evaluation was at the latest."""
+        return self.state_interval + self.settle
+
+    @property
+    def stored(self) -> timedelta:
+        """How old a snapshot is at least when its state is sure to be stored."""
+        return self.kept + self.settle
+
+    @property
     def rejoin(self) -> timedelta:
         """How long after an interruption a run begins anew: every exporter is scraped again by then."""
         interval = self.state_interval

@@ -38,7 +38,7 @@ def test_no_two_bases_lie_within_the_reach_of_counters():
 
 def test_a_base_is_at_most_two_grids_the_delay_and_a_missed_evaluation_old():
     base = Base(COST, RuleParameters())
-    assert base.delay == timedelta(seconds=330)
+    assert base.rules.stored == timedelta(seconds=330)
     assert base.age == timedelta(seconds=1230)
 
 
