@@ -19,10 +19,10 @@ from typing import Final
 from asahi_analytics.promql import MILLISECOND, at_grid, by_clause, duration, of_snapshot
 from asahi_analytics.rule_text import grids_text
 from asahi_analytics.tiles import (
-    INSTANCE,
-    JOB,
     MEMORY,
     PART,
+    PLAIN_CREATED,
+    PROCESS,
     RUNNING,
     SEEN,
     SINCE,
@@ -37,8 +37,6 @@ LEAST: Final = "1e-7"
 GROUP: Final = "asahi_bases"
 _SIGN: Final = f'{FAMILIES["token_count_count"].source}{{{DIRECTION}="{INPUT}",{STORE}!=""}}'
 """Counts every request in one series of a memory: it falls when the memory is set back."""
-_PLAIN_CREATED: Final = f'{STORE_CREATED.name}{{{STORE}=""}}'
-_PROCESS: Final = f"({JOB}, {INSTANCE})"
 
 
 @dataclass(frozen=True)
@@ -79,15 +77,15 @@ class Base:
         """
         there, begun = served(self.grid), _begun(self.grid)
         known = {store: self._recorded(f'{PART}="{MEMORY}",{STORE}{store}""') for store in ("!=", "=")}
-        kept, lives = f"max by ({STORE}) ({known['!=']})", f"max by {_PROCESS} ({known['=']})"
+        kept, lives = f"max by ({STORE}) ({known['!=']})", f"max by {PROCESS} ({known['=']})"
         plain = f'{self.family.source}{{{STORE}=""}}[{duration(self.age)}]'
         several = f'count_over_time({self.metric}{{{PART}="{SNAPSHOT}"}}[{duration(self.grid)}])'
         doubts = (
             f"{there} unless on ({STORE}) {kept}",
             f"{kept} unless on ({STORE}) {there}",
-            f"{begun} unless on {_PROCESS} ({begun} == on {_PROCESS} {lives})",
-            f"{lives} unless on {_PROCESS} {begun}",
-            f"last_over_time({plain}) unless on {_PROCESS} {_begun(self._back)}",
+            f"{begun} unless on {PROCESS} ({begun} == on {PROCESS} {lives})",
+            f"{lives} unless on {PROCESS} {begun}",
+            f"last_over_time({plain}) unless on {PROCESS} {_begun(self._back)}",
             f"{several} > 1",
         )
         certificate = self._recorded(f'{PART}="{SINCE}"')
@@ -106,8 +104,8 @@ class Base:
             f"{serving} unless on ({STORE}) {served(self.grid)}",
             f"{serving} > 1",
             memory_set_back(self._back),
-            f"{begun} unless on {_PROCESS} {_begun(self.grid)}",
-            f"changes({_PLAIN_CREATED}[{duration(self._back)}]) > 0",
+            f"{begun} unless on {PROCESS} {_begun(self.grid)}",
+            f"changes({PLAIN_CREATED}[{duration(self._back)}]) > 0",
         )
         return any_of(doubts)
 
@@ -164,7 +162,7 @@ def served(back: timedelta, offset: str = "") -> str:
 
 def _begun(back: timedelta) -> str:
     """When each process that was scraped within ``back`` and has no memory but its own began."""
-    return f"max by {_PROCESS} (last_over_time({_PLAIN_CREATED}[{duration(back)}]))"
+    return f"max by {PROCESS} (last_over_time({PLAIN_CREATED}[{duration(back)}]))"
 
 
 def rule_files(

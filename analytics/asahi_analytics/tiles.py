@@ -25,7 +25,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.promql import MILLISECOND, at_grid, by_clause, duration
 from asahi_exporter.conventions import REQUESTS, STORE, STORE_CREATED, Family
 
 PART: Final = "part"
@@ -49,9 +49,8 @@ INSTANCE: Final = "instance"
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
 DISCOVERY: Final = timedelta(seconds=10)
 """Prometheus takes up to half of this after its start until it scrapes."""
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_PLAIN_CREATED: Final = f'{STORE_CREATED.name}{{{STORE}=""}}'
-_PROCESS: Final = f"({JOB}, {INSTANCE})"
+PLAIN_CREATED: Final = f'{STORE_CREATED.name}{{{STORE}=""}}'
+PROCESS: Final = f"({JOB}, {INSTANCE})"
 MINUTE_FAMILIES: Final = frozenset(
     {
         "requests",
@@ -192,23 +191,23 @@ class Terms:
     def _steady(self) -> str:
         """Plain counters of processes that did not start anew since the snapshot before."""
         back = duration(self.reach.before)
-        created = f"{_PLAIN_CREATED}[{back}]"
-        lives = f"{_lives(f'last_over_time({created})')} unless on {_PROCESS} changes({created}) > 0"
-        return f"last_over_time({self._raw('=')}[{back}]) * on {_PROCESS} group_left ({LIFE}) ({lives})"
+        created = f"{PLAIN_CREATED}[{back}]"
+        lives = f"{_lives(f'last_over_time({created})')} unless on {PROCESS} changes({created}) > 0"
+        return f"last_over_time({self._raw('=')}[{back}]) * on {PROCESS} group_left ({LIFE}) ({lives})"
 
     def _restarted(self) -> str:
         """Plain counters of processes that started anew about now, by the life that the latest scrape saw."""
         back = duration(self.reach.before)
-        anew = f"changes({_PLAIN_CREATED}[{duration(2 * self.reach.before)}] offset -{back}) > 0"
-        lives = _lives(self._fresh(_PLAIN_CREATED))
-        counters = f"({self._fresh(self._raw('='))} and on {_PROCESS} {anew})"
-        return f"({counters} * on {_PROCESS} group_left ({LIFE}) {lives})"
+        anew = f"changes({PLAIN_CREATED}[{duration(2 * self.reach.before)}] offset -{back}) > 0"
+        lives = _lives(self._fresh(PLAIN_CREATED))
+        counters = f"({self._fresh(self._raw('='))} and on {PROCESS} {anew})"
+        return f"({counters} * on {PROCESS} group_left ({LIFE}) {lives})"
 
     def _foreign(self) -> str:
         """Plain counters of processes that do not say when they were created."""
         back = duration(self.reach.before)
-        created = f"last_over_time({_PLAIN_CREATED}[{back}])"
-        return f"last_over_time({self._raw('=')}[{back}]) unless on {_PROCESS} {created}"
+        created = f"last_over_time({PLAIN_CREATED}[{back}])"
+        return f"last_over_time({self._raw('=')}[{back}]) unless on {PROCESS} {created}"
 
     def plain(self) -> str:
         """Counters that die with their process: every scraped label and the process's life are the identity.
@@ -271,7 +270,7 @@ clamp_min(sum {identity} ({stored} or -{seen_stored}), 0)"""
 
 def _lives(created: str) -> str:
     """Each process's life, told apart by when its memory was created: a restart begins another. Every value is 1."""
-    return f'count_values by {_PROCESS} ("{LIFE}", max by {_PROCESS} ({created}))'
+    return f'count_values by {PROCESS} ("{LIFE}", max by {PROCESS} ({created}))'
 
 
 def part(name: str, expression: str) -> str:
@@ -282,13 +281,13 @@ def part(name: str, expression: str) -> str:
 def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
     """Return the terms as the rules evaluate them: at the last grid point that is old enough."""
     interval, settle = rules.state_interval, rules.settle
-    step, settled = duration(interval), f"(time() - {settle.total_seconds():g})"
+    settled = f"(time() - {settle.total_seconds():g})"
 
     def snap(expression: str) -> str:
-        return f"last_over_time(({expression})[{step}:{step}] offset {duration(settle)})"
+        return at_grid(expression, interval, settle)
 
     def through(expression: str) -> str:
-        grid = f"[{duration(interval - _MILLISECOND)}:{duration(rules.grid)}]"
+        grid = f"[{duration(interval - MILLISECOND)}:{duration(rules.grid)}]"
         return snap(f"last_over_time({expression}{grid})")
 
     reach = Reach(
@@ -296,8 +295,8 @@ def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
         rules.state_lookback,
         rules.state_lookback - rules.lookback,
         rules.lookback,
-        interval - _MILLISECOND,
-        rules.scrape_interval - _MILLISECOND,
+        interval - MILLISECOND,
+        rules.scrape_interval - MILLISECOND,
     )
     counted_to = f"({settled} - {settled} % {interval.total_seconds():g})"
     due = f"({counted_to} - {interval.total_seconds():g})"
@@ -315,7 +314,7 @@ def terms_at_query_time(
         rules.state_lookback - rules.lookback,
         max(rules.lookback, since_snapshot),
         since_snapshot,
-        rules.scrape_interval - _MILLISECOND,
+        rules.scrape_interval - MILLISECOND,
     )
     grid = f"[{duration(since_snapshot)}:{duration(rules.grid)}]"
 
@@ -347,16 +346,16 @@ def recorded_total(family: Family, rules: RuleParameters) -> str:
 
 def scrapes_expression(rules: RuleParameters) -> str:
     """Return the rule that counts the seconds in which any exporter was scraped, and the restarts seen."""
-    interval, settle = rules.interval, duration(rules.settle)
+    interval = rules.interval
     step, seconds = duration(interval), f"{interval.total_seconds():g}"
     terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 6), SCRAPES_STATE, str, str, "")
     settled = f"(time() - {rules.settle.total_seconds():g})"
     now = f"vector({settled} - {settled} % {seconds})"
 
     def snap(expression: str) -> str:
-        return f"last_over_time(({expression})[{step}:{step}] offset {settle})"
+        return at_grid(expression, interval, rules.settle)
 
-    fresh = duration(interval - _MILLISECOND)
+    fresh = duration(interval - MILLISECOND)
     samples = " or ".join(f"count(last_over_time({name}[{fresh}]))" for name in SCRAPE_SIGNS)
     scraped = f"({snap(samples)}) * 0 + {seconds}"
     created = f'last_over_time({STORE_CREATED.name}{{{STORE}=""}}[{duration(rules.lookback)}]'
