@@ -80,7 +80,7 @@ class Options:
     reach: float
     lately: int
     trust_lately: float
-    trust_swings: float = 0.3
+    trust_swings: float = 0.0
     daily: float = 0.0
     clip: float = 3.5
 
@@ -113,6 +113,7 @@ DAILY: Final = Options(
     reach=0.15,
     lately=42,
     trust_lately=0.5,
+    trust_swings=0.3,
 )
 HOURLY: Final = Options(
     grid=_grid(24, (0.0, 0.001, 0.02), (1.0, 30.0), ((0.0, 1.0), (3.0, 12.0)), weeks=(1.0, 30.0)),
@@ -123,12 +124,12 @@ HOURLY: Final = Options(
     slope_unit=168,
     damping=0.999,
     floor=0.1,
-    inflate=0.4,
+    inflate=0.6,
     noise_part=0.6,
-    vary=1.7,
+    vary=2.0,
     spike_length=2.0,
-    common=0.03**2,
-    doubt=0.1,
+    common=0.05**2,
+    doubt=0.2,
     usual=168,
     fade=96.0,
     tail_probability=0.1,
