@@ -8,15 +8,15 @@ counter is followed by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from asahi_analytics.bases import Base, any_of, memory_set_back, served
+from asahi_analytics.bases import any_of, base_of, memory_set_back, served
 from asahi_analytics.composer.ledger import Amounts, amounts_of
-from asahi_analytics.composer.rounds import Asking, together, value
+from asahi_analytics.composer.rounds import Asking, At, Named, Summed, is_wide, together, value
 from asahi_analytics.composer.runs import Run
-from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.promql import by_clause, duration, matchers
 from asahi_analytics.replies import Vector
 from asahi_analytics.tiles import (
     PART,
@@ -42,20 +42,25 @@ class Based:
 
 @dataclass(frozen=True)
 class Edge:
-    """The edge of a sum of ``family``; ``where`` holds matchers on the family's labels."""
+    """The edge of a sum of ``family``, of the label sets that ``where`` lets through."""
 
     family: Family
     rules: RuleParameters
-    where: str
+    where: Mapping[str, Sequence[str]] | None = None
 
     def based(self, by: Sequence[str], at: datetime) -> Asking[Based]:
         """Find what the last base and the counters come to by ``by`` at ``at``."""
-        base = Base(self.family, self.rules)
-        standing, moved, found = yield from together(
-            [value(base.standing, at), value(base.moved, at), value(base.total(by, self.where), at, by)]
+        base, signs = base_of(self.family, self.rules)
+        shared, known, stray, several, found = yield (
+            At(signs.of_all, at),
+            Named(signs.of_base, base.metric, at),
+            Named(signs.of_counters, self.family.source, at),
+            At(base.several, at),
+            Summed(base.amounts(self._matching()), tuple(by), at, is_wide(by, self.where)),
         )
-        since = standing.samples[0].value if standing.samples and not moved.samples else None
-        return Based(since, found)
+        told = {sample.labels[PART]: sample.value for sample in (*shared.samples, *known.samples)}
+        alone = not stray.samples and all(sample.value <= 1 for sample in several.samples)
+        return Based(signs.since(told, at.timestamp()) if alone else None, found)
 
     def total(self, by: Sequence[str], at: datetime, run: Run, based: Based) -> Asking[Amounts | None]:
         """Find the running total of ``run`` by ``by`` at ``at``.
@@ -67,12 +72,12 @@ class Edge:
             return (yield from self._filled(by, at, run.metric, since))
         if based.since == run.since:
             return amounts_of(based.found.samples, by)
-        terms = terms_at_query_time(self.family, self.rules, run.metric, since, self.where)
+        terms = terms_at_query_time(self.family, self.rules, run.metric, since, self._matching())
         found = yield from value(terms.total(by), at, by)
         return amounts_of(found.samples, by)
 
     def _matching(self, *more: str) -> str:
-        return ",".join(filter(None, (*more, self.where)))
+        return ",".join(filter(None, (*more, matchers(self.where)[1:-1])))
 
     def _filled(
         self, by: Sequence[str], at: datetime, metric: str, since: timedelta

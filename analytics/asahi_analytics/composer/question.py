@@ -128,7 +128,7 @@ class Question:
 
     @property
     def _edge(self) -> Edge:
-        return Edge(self.family, self.rules, matchers(self.ask.where)[1:-1])
+        return Edge(self.family, self.rules, self.ask.where)
 
     def _recorded_at(self, at: float) -> Asking[tuple[Run | None, Based]]:
         """Find what the rules had recorded last at a moment, and what the last base and the counters come to."""
