@@ -88,8 +88,10 @@ class Composer:
         counts = [_bins_in(ask) for ask in asks]
         bins = [Bins(question, count).answer() for question, count in zip(questions, counts, strict=True)]
         found, trusts = self.answer(lambda client: _with_trust(client, questions, bins))
+        spans = {(ask.window, ask.step): ask for ask in asks}
+        starts = {span: _starts(ask) for span, ask in spans.items()}
         return [
-            SumSeries(_frame(binned, ask), ask.window, trust(binned.plan))
+            SumSeries(_frame(binned, ask, starts[ask.window, ask.step]), ask.window, trust(binned.plan))
             for ask, binned, trust in zip(asks, found, trusts, strict=True)
         ]
 
@@ -121,9 +123,12 @@ def _bins_in(ask: SeriesAsk) -> int:
     return count
 
 
-def _frame(binned: Binned, ask: SeriesAsk) -> pd.DataFrame:
+def _starts(ask: SeriesAsk) -> pd.DatetimeIndex:
+    return pd.date_range(ask.window.start, periods=_bins_in(ask), freq=ask.step)
+
+
+def _frame(binned: Binned, ask: SeriesAsk, starts: pd.DatetimeIndex) -> pd.DataFrame:
     columns = index_of(binned.keys, ask.by) if binned.keys else series_of({}, ask.by).index
-    starts = pd.date_range(ask.window.start, periods=len(binned.values), freq=ask.step)
     return pd.DataFrame(binned.values, index=starts, columns=columns)
 
 

@@ -33,7 +33,7 @@ def low_hit_rate(observed: Observed) -> list[Finding]:
     Counterfactual: on each day, as many more requests of the uncached ones as bring the share to 50 % would have
     cost what cached ones cost. The share is the larger of requests answered from a tier and look-ups that hit.
     """
-    lookups = _lookups(observed)
+    lookups = observed.lookups
     if lookups.to_numpy().sum() < MIN_LOOKUPS or observed.requests <= 0:
         return []
     by_tier = observed.by("requests", names.CACHE_TIER).sum()
@@ -78,7 +78,7 @@ def low_semantic_hit_rate(observed: Observed) -> list[Finding]:
     Counterfactual: look-ups of tier 2 that bring its rate to 20 % become hits, each of which saves what an uncached
     request costs over a cached one.
     """
-    lookups, hits = _lookups(observed), observed.frames["cache_hits"]
+    lookups, hits = observed.lookups, observed.frames["cache_hits"]
     if SEMANTIC_TIER not in lookups or lookups[SEMANTIC_TIER].sum() < MIN_LOOKUPS:
         return []
     rate = float(hits[SEMANTIC_TIER].sum() if SEMANTIC_TIER in hits else 0.0) / float(
@@ -127,7 +127,7 @@ def slow_tiers(observed: Observed) -> list[Finding]:
     The dollars given are zero: the gain is time, and what the tier's hits save is lost if it goes; the action says how
     much that is.
     """
-    lookups, traffic = _lookups(observed).sum(), _cache_traffic(observed)
+    lookups, traffic = observed.lookups.sum(), _cache_traffic(observed)
     found = []
     for tier in lookups.index[lookups >= MIN_LOOKUPS]:
         value = traffic.value(str(tier))
@@ -157,7 +157,7 @@ def _cache_traffic(observed: Observed) -> CacheTraffic:
 
 
 def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) -> Finding:
-    lookups, where = _lookups(observed)[tier].sum(), {names.TIER: tier}
+    lookups, where = observed.lookups[tier].sum(), {names.TIER: tier}
     hits = float(observed.frames["cache_hits"].sum().get(tier, 0.0))
     monthly = (value.marginal_dollars or 0.0) / observed.days * MONTH_DAYS
     return Finding(
@@ -183,11 +183,6 @@ def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) 
             _hit_share(f"tier {tier}", hits / float(lookups), where),
         ),
     )
-
-
-def _lookups(observed: Observed) -> pd.DataFrame:
-    """Return the daily look-ups by tier: hits and misses."""
-    return observed.frames["cache_hits"].add(observed.frames["cache_misses"], fill_value=0.0)
 
 
 def _dollars_of_extra_hits(observed: Observed, extra_hits: pd.Series) -> pd.Series:
