@@ -62,10 +62,15 @@ class Composer:
         client = Listener(self._client)
         return run(asking(client), client, self._threads)
 
-    def summing(self, asks: Sequence[Ask], client: Listener) -> Asking[list[Sums]]:
-        """Find the answer to each ask, in order; ``client`` is the one of ``answer``."""
+    def summing(self, asks: Sequence[Ask], client: Listener, ahead: Sequence[Ask] = ()) -> Asking[list[Sums]]:
+        """Find the answer to each ask, in order; ``client`` is the one of ``answer``.
+
+        ``ahead``: what is going to be asked of label sets that are not known yet; what certifies it is asked now.
+        """
         questions = [Question.of(ask, self.rules) for ask in asks]
-        found, trusts = yield from _with_trust(client, questions, [each.planned() for each in questions])
+        later = [Question.of(ask, self.rules).certificates_ahead() for ask in ahead]
+        askings: list[Asking[Any]] = [_with_trust(client, questions, [each.planned() for each in questions])]
+        found, trusts = (yield from together([*askings, *later]))[0]
         return [
             Sums(series_of(amounts, question.ask.by), question.ask.window, trust(plan))
             for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)

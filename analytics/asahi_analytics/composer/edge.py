@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from asahi_analytics.bases import any_of, base_of, memory_set_back, served
 from asahi_analytics.composer.ledger import Amounts, amounts_of
-from asahi_analytics.composer.rounds import Asking, At, Named, Summed, is_wide, together, value
+from asahi_analytics.composer.rounds import Asking, At, Named, is_wide, summed, together, value
 from asahi_analytics.composer.runs import Run
 from asahi_analytics.promql import by_clause, duration, matchers
 from asahi_analytics.replies import Vector
@@ -50,17 +51,23 @@ class Edge:
 
     def based(self, by: Sequence[str], at: datetime) -> Asking[Based]:
         """Find what the last base and the counters come to by ``by`` at ``at``."""
+        amounts = base_of(self.family, self.rules)[0].amounts(self._matching())
+        askings: list[Asking[Any]] = [self.standing(at), summed(amounts, by, at, is_wide(by, self.where))]
+        since, found = yield from together(askings)
+        return Based(since, found)
+
+    def standing(self, at: datetime) -> Asking[float | None]:
+        """Find since when the run goes on whose base stands at ``at``; ``None`` where none does."""
         base, signs = base_of(self.family, self.rules)
-        shared, known, stray, several, found = yield (
+        shared, known, stray, several = yield (
             At(signs.of_all, at),
             Named(signs.of_base, base.metric, at),
             Named(signs.of_counters, self.family.source, at),
             At(base.several, at),
-            Summed(base.amounts(self._matching()), tuple(by), at, is_wide(by, self.where)),
         )
         told = {sample.labels[PART]: sample.value for sample in (*shared.samples, *known.samples)}
         alone = not stray.samples and all(sample.value <= 1 for sample in several.samples)
-        return Based(signs.since(told, at.timestamp()) if alone else None, found)
+        return signs.since(told, at.timestamp()) if alone else None
 
     def total(self, by: Sequence[str], at: datetime, run: Run, based: Based) -> Asking[Amounts | None]:
         """Find the running total of ``run`` by ``by`` at ``at``.

@@ -145,6 +145,12 @@ def values(promql: str, start: datetime, end: datetime, step: timedelta) -> Aski
     return cast(Matrix, answer)
 
 
+def summed(read: str, by: Sequence[str], moment: datetime, wide: bool) -> Asking[Vector]:
+    """Ask for the sum by ``by`` of what is ``read`` at ``moment``."""
+    (answer,) = yield (Summed(read, tuple(by), moment, wide),)
+    return cast(Vector, answer)
+
+
 def of_name(template: str, name: str, moment: datetime) -> Asking[Vector]:
     """Ask for ``template`` of the metric ``name`` at ``moment``, together with others that ask it of theirs."""
     (answer,) = yield (Named(template, name, moment),)
