@@ -72,7 +72,7 @@ class Composer:
         askings: list[Asking[Any]] = [_with_trust(client, questions, [each.planned() for each in questions])]
         found, trusts = (yield from together([*askings, *later]))[0]
         return [
-            Sums(series_of(amounts, question.ask.by), question.ask.window, trust(plan))
+            Sums(amounts, question.ask.by, question.ask.window, trust(plan))
             for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from asahi_analytics.cache_value import CacheTraffic, TierValue
@@ -11,6 +12,7 @@ from asahi_analytics.recommendations.dollars import MONTH_DAYS
 from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
+from asahi_analytics.recommendations.uncached import Floats
 from asahi_exporter import conventions as names
 
 HIT_RATE_GOAL: Final = 0.50
@@ -187,14 +189,12 @@ def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) 
 
 def _dollars_of_extra_hits(observed: Observed, extra_hits: pd.Series) -> pd.Series:
     """Return what ``extra_hits`` a day would save: the mean uncached cost less the mean cached cost of that day."""
-    uncached_cost, uncached_requests = (
-        pd.Series(total, index=observed.uncached.days)
-        for total in (observed.uncached.total_cost(), observed.uncached.total_requests())
-    )
-    cached_cost = observed.total("cost_dollars") - uncached_cost
-    cached_requests = observed.total("requests") - uncached_requests
-    saved_each = _ratio(uncached_cost, uncached_requests) - _ratio(cached_cost, cached_requests)
-    return extra_hits.clip(upper=uncached_requests) * saved_each
+    uncached_cost, uncached_requests = observed.uncached.total_cost(), observed.uncached.total_requests()
+    cost, requests = (observed.total(family).to_numpy() for family in ("cost_dollars", "requests"))
+    cached_each = _ratio(cost - uncached_cost, requests - uncached_requests)
+    saved_each = _ratio(uncached_cost, uncached_requests) - cached_each
+    hits = np.minimum(extra_hits.to_numpy(), uncached_requests)
+    return pd.Series(hits * saved_each, index=extra_hits.index)
 
 
 def _dearest_uncached_task_type(observed: Observed) -> str:
@@ -205,6 +205,6 @@ def _dearest_uncached_task_type(observed: Observed) -> str:
     return max(sorted(cost), key=lambda task_type: cost[task_type], default="any")
 
 
-def _ratio(numerator: pd.Series, denominator: pd.Series) -> pd.Series:
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Return the quotient, 0 where the denominator is 0."""
-    return (numerator / denominator.where(denominator > 0)).fillna(0.0)
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
