@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, NamedTuple, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +29,7 @@ _BRACKETS: Final = b"[]"
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One series at one moment."""
 
     labels: Mapping[str, str]
@@ -46,8 +45,7 @@ class Vector:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """One series over time: ``times`` in seconds since 1970, ascending, and as many ``values``."""
 
     labels: Mapping[str, str]

@@ -23,9 +23,9 @@ def key_of(labels: Mapping[str, str], by: Sequence[str]) -> Key:
 def amounts_of(samples: Iterable[Sample], by: Sequence[str]) -> Amounts:
     """Return the sum of ``samples`` by ``by``."""
     amounts: Amounts = {}
-    for sample in samples:
-        key = key_of(sample.labels, by)
-        amounts[key] = amounts.get(key, 0.0) + sample.value
+    for labels, amount in samples:
+        key = tuple([labels.get(name, "") for name in by])
+        amounts[key] = amounts.get(key, 0.0) + amount
     return amounts
 
 

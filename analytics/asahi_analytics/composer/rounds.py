@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
+from asahi_analytics.composer.ledger import amounts_of
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.promql import NAME, by_clause, of_names
 from asahi_analytics.replies import Matrix, Sample, Series, Vector
@@ -68,10 +69,7 @@ class Summed:
 
     def cut(self, finer: Vector) -> Vector:
         """Return this sum of ``finer``, the answer to one that holds it."""
-        amounts: dict[tuple[str, ...], float] = {}
-        for sample in finer.samples:
-            key = tuple([sample.labels.get(name, "") for name in self.by])
-            amounts[key] = amounts.get(key, 0.0) + sample.value
+        amounts = amounts_of(finer.samples, self.by)
         samples = (Sample(dict(zip(self.by, key, strict=True)), amount) for key, amount in amounts.items())
         return Vector(tuple(samples), finer.warnings)
 

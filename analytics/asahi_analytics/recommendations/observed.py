@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -176,7 +176,8 @@ def observe(composer: Composer, now: datetime) -> Observed:
     """Ask for four weeks of days that end at the last full hour before ``now``."""
     end = now.replace(minute=0, second=0, microsecond=0)
     window, recent = (Window(end - days * DAY, end) for days in (WINDOW_DAYS, RECENT_DAYS))
-    asks = [*(asked.over(window) for asked in ASKED.values()), USERS.over(recent)]
+    of_recent = replace(USERS.over(recent), trusted=False)  # the whole window tells what was scraped of it
+    asks = [*(asked.over(window) for asked in ASKED.values()), of_recent]
     *found, users = composer.all_series(asks)
     answers = dict(zip(ASKED, found, strict=True))
     scraped = answers["requests"].frame
