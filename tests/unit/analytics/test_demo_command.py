@@ -93,6 +93,7 @@ def test_a_check_of_a_healthy_demo_ends_well(
             },
             "not up: asahi",
         ),
+        ({"/api/v1/targets": {"data": {"activeTargets": []}}}, "not up: there are no targets"),
         (
             {
                 "/api/v1/rules": {
