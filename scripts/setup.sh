@@ -9,7 +9,7 @@ python=${PYTHON:-python3}
 venv=.venv
 case $kind in
     run) extras=analytics; programs="prometheus promtool alertmanager" ;;
-    test) extras=test; programs="prometheus promtool alertmanager amtool victoria-metrics chromium docker-compose" ;;
+    test) extras=test; programs="prometheus promtool alertmanager amtool victoria-metrics chromium libatomic docker-compose" ;;
     bench) extras=bench; programs="prometheus promtool" ;;
     *) echo "setup: '$kind' is not known; say run, test or bench" >&2; exit 2 ;;
 esac
@@ -23,6 +23,7 @@ have() {
         alertmanager) command -v alertmanager || command -v prometheus-alertmanager ;;
         victoria-metrics) command -v victoria-metrics || command -v victoria-metrics-prod ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+        libatomic) "$python" -c 'import ctypes; ctypes.CDLL("libatomic.so.1")' ;; # what drives the browser needs it
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
@@ -31,6 +32,7 @@ package_of() {
     case $1 in
         prometheus | promtool) echo prometheus ;;
         alertmanager | amtool) echo prometheus-alertmanager ;;
+        libatomic) echo libatomic1 ;;
         python) echo python3 python3-venv ;;
         *) echo "$1" ;;
     esac
