@@ -77,7 +77,7 @@ fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "Python 3.11 or newer is needed, but $python is $("$python" -V 2>&1); name another: PYTHON=python3.12 make $kind"
-if [ ! -x "$venv/bin/python" ]; then
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then # none yet, or one whose making was interrupted
     say "Making the virtual environment $venv"
     "$python" -m venv "$venv"
 fi
