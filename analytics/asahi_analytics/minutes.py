@@ -17,6 +17,8 @@ from asahi_analytics.rule_text import rules_text
 from asahi_analytics.tiles import MINUTE_FAMILIES, RuleParameters, recorded_total
 from asahi_exporter.conventions import FAMILIES, Family
 
+LEVEL: Final = "level"
+"""Tells totals of different origin apart until the highest is taken; no recorded total has it."""
 HELD: Final = 2
 """For how many intervals of the state a total holds while evaluations are missed."""
 
@@ -37,20 +39,19 @@ class Minutes:
     def step(self) -> dict[str, Any]:
         """The recording rule of these, to be evaluated after the state."""
         stands = at_grid(self._base.certified, self.rules.interval, self.rules.settle)
-        return {
-            "record": self.steps,
-            "expr": recorded_total(self.family, self.rules, f" unless on () {stands}"),
-        }
+        total = recorded_total(self.family, self.rules, f" unless on () {stands}")
+        return {"record": self.steps, "expr": total, "labels": {LEVEL: "steps"}}
 
     @property
     def running(self) -> dict[str, Any]:
-        """The recording rule of the totals: the highest of three, which their names tell apart."""
+        """The recording rule of the totals."""
         labels, interval = by_clause(self.family.labels), self.rules.state_interval
-        now = f"{self._base.total(self.family.labels)} and on () {self._base.certified}"
-        settled = at_grid(now, self.rules.interval, self.rules.settle)
+        stands = f'label_replace({self._base.certified} * 0 + 1, "{LEVEL}", "now", "", "")'
+        total = f"{self._base.total(self.family.labels)} * on () group_left ({LEVEL}) {stands}"
+        now = at_grid(total, self.rules.interval, self.rules.settle)
         before = f"last_over_time({self.family.running}[{duration(HELD * interval)}])"
         steps = f"last_over_time({self.steps}[{duration(interval)}])"
-        highest = f"max {labels} ({settled} or on (__name__) {before} or on (__name__) {steps})"
+        highest = f"max {labels} ({now} or on ({LEVEL}) {before} or on ({LEVEL}) {steps})"
         return {"record": self.family.running, "expr": highest}
 
     @property
