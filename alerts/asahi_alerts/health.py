@@ -35,6 +35,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
         Group(
             "asahi_alerts_rules",
             (_missed_alert(thresholds), _failed_alert(thresholds), _totals_alert(thresholds)),
+            thresholds.slow_evaluation_interval,
         ),
     )
 

@@ -133,8 +133,8 @@ def _of_state(
 def _of_counters(family: Family, rules: RuleParameters) -> Level:
     """The whole at every minute for which the base stands; the state knows every fifth only."""
     base = Base(family, rules)
-    total, mark = f"{base.total(())} and on () {base.certified}", f"{base.certified} * 0 + time()"
-    held = f"{part(RUNNING, total)} or {part(SNAPSHOT, mark)}"
+    total, mark = part(RUNNING, base.total(())), part(SNAPSHOT, "vector(time())")
+    held = f"({total} or on ({PART}) {mark}) and on () {base.certified}"
     return Level(WHOLE, family, (), rules.interval, rules.settle, held)
 
 

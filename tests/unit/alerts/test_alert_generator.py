@@ -173,7 +173,7 @@ def test_groups_have_unique_names_and_the_interval_of_the_thresholds() -> None:
         group for text in generator.rule_files(limits).values() for group in yaml.safe_load(text)["groups"]
     ]
     intervals = {group["name"]: group["interval"] for group in groups}
-    names = ("latency", "cache", "quality", "savings", "records")
+    names = ("latency", "cache", "quality", "savings", "records", "rules")
     slow = [intervals.pop(f"asahi_alerts_{name}") for name in names]
     assert slow == ["7s"] * len(names)
     assert set(intervals.values()) == {"5s"}
