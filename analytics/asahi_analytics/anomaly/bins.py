@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from asahi_analytics.errors import UserInputError
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Number = TypeVar("Number", np.float64, np.int64)
 
 DAY_SECONDS: Final = 86_400.0
 UNIX_WEEKDAY: Final = 3
@@ -88,13 +89,62 @@ def _step_seconds(index: pd.Index, name: str) -> float:
 
 
 How = Literal["mean", "median", "max"] | tuple[Literal["quantile"], float]
+NARROW: Final = 40
+"""Windows of so many bins are sorted one by one; in wider ones each sorted window is made from the one before."""
 
 
 def past(values: Floats, bins: int, how: How, at_least: int = 1) -> Floats:
-    """Return ``how`` of the ``bins`` values before each one; NaN where fewer than ``at_least`` are known."""
-    rolling = by_bin(values).rolling(bins, min_periods=min(at_least, bins))
+    """Return ``how`` of the ``bins`` values before each one; NaN where fewer than ``at_least`` are known.
+
+    Infinite values count as unknown.
+    """
+    at_least = min(at_least, bins)
+    if bins <= NARROW and how not in ("mean", "max"):
+        return _past_sorted(values, bins, how[1] if isinstance(how, tuple) else 0.5, at_least)
+    rolling = by_bin(values).rolling(bins, min_periods=at_least)
     rolled = rolling.quantile(how[1]) if isinstance(how, tuple) else getattr(rolling, how)()
     return before(rolled.to_numpy().T)
+
+
+def _past_sorted(values: Floats, bins: int, quantile: float, at_least: int) -> Floats:
+    padded = np.concatenate([np.full((*values.shape[:-1], bins), np.nan), values[..., :-1]], axis=-1)
+    finite = np.isfinite(padded)
+    padded[~finite] = np.nan
+    windows = np.lib.stride_tricks.sliding_window_view(padded, bins, axis=-1)[..., : values.shape[-1], :]
+    known = summed(finite.astype(np.int64), bins)[..., bins - 1 :][..., : values.shape[-1]]
+    found = _of_sorted(np.sort(windows, axis=-1), known, quantile)
+    found[known < at_least] = np.nan
+    return found
+
+
+def nanquantile(values: Floats, quantile: float) -> Floats:
+    """Return the ``quantile`` over the last axis, of what is known; NaN where nothing is.
+
+    Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
+    """
+    return _of_sorted(np.sort(values, axis=-1), np.sum(~np.isnan(values), axis=-1), quantile)
+
+
+def _of_sorted(ordered: Floats, known: npt.NDArray[np.int64], quantile: float) -> Floats:
+    last = np.maximum(known - 1, 0)
+    position = quantile * last
+    low = position.astype(np.int64)
+    pair = np.stack([low, np.minimum(low + 1, last)], axis=-1)
+    below, above = np.moveaxis(np.take_along_axis(ordered, pair, axis=-1), -1, 0)
+    found: Floats = below + (above - below) * (position - low)
+    return found
+
+
+def share_of(flags: Bools, bins: int) -> Floats:
+    """Return for each bin which share of the ``bins`` before it ``flags`` holds in; what was before counts as not."""
+    return before(summed(flags.astype(np.float64), bins)) / bins
+
+
+def summed(values: npt.NDArray[Number], bins: int) -> npt.NDArray[Number]:
+    """Return the sum over the ``bins`` that end with each one."""
+    total = np.cumsum(values, axis=-1)
+    total[..., bins:] -= total[..., :-bins].copy()
+    return total
 
 
 def by_bin(values: Floats) -> pd.Series | pd.DataFrame:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past
-from asahi_analytics.anomaly.usual import nanquantile_rows
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, by_bin, nanquantile, past
 
 LOCAL_BINS: Final = 3
 """The level right before a jump: the median of so many bins."""
@@ -44,22 +42,32 @@ def find_jumps(bins: Bins, width: int, course: Floats) -> Jumps:
     The median is NaN where the series has not jumped at all. Both look back only: whether a bin belongs to a jump
     depends on the bins up to it. NaN neither makes nor ends one.
     """
-    local = before(pd.Series(bins.values).rolling(LOCAL_BINS, min_periods=1).median().to_numpy())
-    raised = np.zeros(len(bins), dtype=bool)
-    settled = np.full(len(bins), np.nan)
+    local = past(bins.values, LOCAL_BINS, "median")
+    raised = np.zeros(bins.values.shape, dtype=bool)
+    settled = np.full(bins.values.shape, np.nan)
+    rare = rare_steps(bins, local)
+    for row in map(tuple, np.argwhere(rare.any(axis=-1))):
+        _stay(bins, (bins.values[row], local[row], course[row], rare[row]), raised[row], settled[row])
+    some = raised.any(axis=-1)
+    if some.any():
+        median = _median_without(replace(bins, values=bins.values[some]), raised[some], width)
+        settled[some] = np.fmin(median, settled[some])
+    return Jumps(raised, settled)
+
+
+def _stay(bins: Bins, series: tuple[Floats, Floats, Floats, Bools], raised: Bools, settled: Floats) -> None:
+    """Fill in where one series stays ``raised`` after its jumps, and what it is held against once it has settled."""
+    values, local, course, rare = series
     hold, settling = bins.within(HOLD_HOURS), bins.within(SETTLED_HOURS)
     end = 0
-    for start in map(int, np.flatnonzero(rare_steps(bins, local))):
+    for start in map(int, np.flatnonzero(rare)):
         if start < end:
             continue
-        run = bins.values[start : start + hold]
+        run = values[start : start + hold]
         level = local[start] * moved(course[start : start + hold])
         end = start + length_until(run <= STAY_FACTOR * level)
-        raised[start:end] = bins.values[start:end] > STAY_FACTOR * level[: end - start]
+        raised[start:end] = values[start:end] > STAY_FACTOR * level[: end - start]
         settled[start + settling : end] = level[settling : end - start]
-    if not raised.any():
-        return Jumps(raised, settled)
-    return Jumps(raised, np.fmin(_median_without(bins, raised, width), settled))
 
 
 def moved(course: Floats) -> Floats:
@@ -79,11 +87,12 @@ def rare_steps(bins: Bins, local: Floats) -> Bools:
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.log(bins.values / local)
     week = bins.within(NOISE_HOURS, 6)
-    padded = np.concatenate([np.zeros(week), np.where(np.isfinite(step), step, 0.0)])
+    calm = np.zeros((*step.shape[:-1], week))
+    padded = np.concatenate([calm, np.where(np.isfinite(step), step, 0.0)], axis=-1)
     rare: Bools = np.isfinite(step) & (step > np.log(JUMP_FACTOR))
-    large = np.flatnonzero(rare)
-    before_each = np.lib.stride_tricks.sliding_window_view(padded, week)[large]
-    rare[large] = step[large] > nanquantile_rows(before_each.T, JUMP_QUANTILE)
+    large = np.nonzero(rare)
+    before_each = np.lib.stride_tricks.sliding_window_view(padded, week, axis=-1)[large]
+    rare[large] = step[large] > nanquantile(before_each, JUMP_QUANTILE)
     return rare
 
 
@@ -97,4 +106,4 @@ def _median_without(bins: Bins, raised: Bools, width: int) -> Floats:
     """Return the median over ``width`` bins of what is not ``raised``, the last known where all is."""
     known = np.where(raised, np.nan, bins.values)
     median = past(known, width, "median", min(MEDIAN_MIN_BINS, width // 3))
-    return np.asarray(pd.Series(median).ffill(), dtype=np.float64)
+    return np.asarray(by_bin(median).ffill().to_numpy().T, dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
@@ -62,13 +62,12 @@ NEEDS: Final[Mapping[AnomalyType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """One series and what was ``found``; ``volume`` is what its ratio or quantile was made of."""
+    """One series and what was ``found``."""
 
     anomaly_type: AnomalyType
     labels: Mapping[str, str]
     values: pd.Series
     found: Scores
-    volume: pd.Series | None = field(default=None)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -108,7 +107,7 @@ def _alone(
     volume: pd.Series | None = None,
 ) -> Judged:
     counts = None if volume is None else bins_of(volume).values
-    return Judged(kind, labels, values, scored(bins_of(values), config, kind, counts), volume)
+    return Judged(kind, labels, values, scored(bins_of(values), config, kind, counts))
 
 
 def _together(
@@ -116,13 +115,14 @@ def _together(
     labels: Sequence[Mapping[str, str]],
     values: pd.DataFrame,
     config: AnomalyConfig,
-    volumes: pd.DataFrame,
+    volumes: pd.DataFrame | None = None,
 ) -> list[Judged]:
     """Judge every column at once."""
     bins = replace(bins_of(values.iloc[:, 0]), values=values.to_numpy(np.float64).T)
-    found = scored(bins, config, kind, volumes.to_numpy(np.float64).T)
+    counts = None if volumes is None else volumes.to_numpy(np.float64).T
+    found = scored(bins, config, kind, counts)
     return [
-        Judged(kind, each, values.iloc[:, number], found.row(number), volumes.iloc[:, number])
+        Judged(kind, each, values.iloc[:, number], found.row(number))
         for number, each in enumerate(labels)
     ]
 
@@ -131,11 +131,10 @@ def _cost(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     cost = frames["cost"]
     if cost.empty:
         return []
-    judged = [_alone("cost_spike", {}, whole(cost), config)]
-    if len(cost.columns) < 2:
-        return judged
-    parts = _large(cost, config)
-    return judged + [_alone("cost_spike", {names.MODEL: str(model)}, cost[model], config) for model in parts]
+    parts = _large(cost, config) if len(cost.columns) > 1 else []
+    labels = [{}, *({names.MODEL: str(model)} for model in parts)]
+    values = pd.concat([whole(cost), *(cost[model] for model in parts)], axis=1)
+    return _together("cost_spike", labels, values, config)
 
 
 def _large(frame: pd.DataFrame, config: AnomalyConfig) -> list[str]:

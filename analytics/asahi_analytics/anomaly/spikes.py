@@ -9,12 +9,22 @@ before the bin that is judged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, lagged, past, persistent
+from asahi_analytics.anomaly.bins import (
+    Bins,
+    Bools,
+    Floats,
+    before,
+    lagged,
+    past,
+    persistent,
+    share_of,
+    summed,
+)
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
 from asahi_analytics.anomaly.usual import (
     FOLLOWED,
@@ -103,6 +113,15 @@ class Spikes:
     flagged: Bools
     settled: Bools
 
+    def put(self, some: Bools, others: Spikes) -> None:
+        """Put those of ``some`` series in the place of what was found of them."""
+        for name in _names(self):
+            getattr(self, name)[some] = getattr(others, name)
+
+
+def _names(arrays: Spikes | _Past) -> list[str]:
+    return [field.name for field in fields(arrays)]
+
 
 @dataclass(frozen=True)
 class _Reference:
@@ -154,14 +173,22 @@ class _Past:
     low_profile: Floats
     low_recent: Floats
 
+    def of(self, some: Bools) -> _Past:
+        """Return that of ``some`` series."""
+        return _Past(*(getattr(self, name)[some] for name in _names(self)))
+
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
     known = _past(bins, rule)
-    none = np.zeros(len(bins), dtype=bool)
-    first = _judge(bins, rule, known, none, none)
-    unusual = first.flagged & (np.arange(len(bins)) >= bins.per_day)
-    return _judge(bins, rule, known, unusual, first.settled) if unusual.any() else first
+    none = np.zeros(bins.values.shape, dtype=bool)
+    found = _judge(bins, rule, known, none, none)
+    unusual = found.flagged & (np.arange(len(bins)) >= bins.per_day)
+    some = unusual.any(axis=-1)
+    if some.any():
+        again = replace(bins, values=bins.values[some])
+        found.put(some, _judge(again, rule, known.of(some), unusual[some], found.settled[some]))
+    return found
 
 
 def _past(bins: Bins, rule: SpikeRule) -> _Past:
@@ -212,18 +239,21 @@ def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tu
 
     It is held against what was expected at its beginning, moved by the usual course of the day, for ``HOLD_HOURS``.
     """
-    lowered, end = threshold.copy(), 0
-    settled = np.zeros(len(bins), dtype=bool)
-    hold = bins.within(HOLD_HOURS)
-    for start in map(int, np.flatnonzero(persistent(bins.values > threshold))):
-        if start < end:
+    lowered = threshold.copy()
+    settled = np.zeros(threshold.shape, dtype=bool)
+    flagged = persistent(bins.values > threshold)
+    hold, row, end = bins.within(HOLD_HOURS), (), 0
+    for *place, start in np.argwhere(flagged).tolist():
+        if tuple(place) == row and start < end:
             continue
+        row = tuple(place)
         span = slice(start, start + hold)
-        keep = KEEP_FACTOR * expected[start] * moved(course[span])
-        end = start + length_until(bins.values[span] <= keep)
-        lowered[start + 1 : end] = np.fmin(threshold[start + 1 : end], keep[1 : end - start])
+        keep = KEEP_FACTOR * expected[*row, start] * moved(course[*row, span])
+        end = start + length_until(bins.values[*row, span] <= keep)
+        inside = slice(start + 1, end)
+        lowered[*row, inside] = np.fmin(threshold[*row, inside], keep[1 : end - start])
         if end == start + hold:
-            settled[end : end + bins.per_day] = True
+            settled[*row, end : end + bins.per_day] = True
     return lowered, settled
 
 
@@ -233,7 +263,7 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settl
     profile = np.fmax(profile, known.habit)
     base = profile * weekly_factor(bins, profile)
     ratio = _share(bins.values, base)
-    ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
+    ratio[ratio < OUTAGE_RATIO] = np.nan
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     return _Reference(
         sure_regime=_sure_regime(
@@ -249,8 +279,11 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settl
 
 
 def _share(values: Floats, of: Floats) -> Floats:
+    """Return ``values`` for each of the others; NaN where there is nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return values / of
+        share = values / of
+    share[~np.isfinite(share)] = np.nan
+    return share
 
 
 def _sure_regime(bins: Bins, ratio: Floats, confirmed: Floats, settled: Bools) -> Floats:
@@ -277,11 +310,17 @@ def _doubted(bins: Bins, profile: Floats, recent: Floats, rose: Bools) -> Floats
 
     Not in the hours after that day ``rose`` as a working day does, where today follows.
     """
+    young = slice(2 * bins.per_day)
+    values, first, level = bins.values[..., young], profile[..., young], recent[..., young]
     hour = bins.within(SMOOTHING_HOURS, 3)
-    follows = past(bins.values, hour, "median") >= FOLLOWED * past(profile, hour, "median")
-    risen = past(rose.astype(np.float64), bins.within(HOLD_HOURS), "max") > 0
-    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~(risen & follows)
-    return np.where(doubtful, profile**YOUNG_JUMP_TRUST * recent ** (1 - YOUNG_JUMP_TRUST), profile)
+    follows = past(values, hour, "median") >= FOLLOWED * past(first, hour, "median")
+    risen = share_of(rose[..., young], bins.within(HOLD_HOURS)) > 0
+    doubtful = (level < first) & ~(risen & follows)
+    doubted = profile.copy()
+    doubted[..., young] = np.where(
+        doubtful, first**YOUNG_JUMP_TRUST * level ** (1 - YOUNG_JUMP_TRUST), first
+    )
+    return doubted
 
 
 def _expected(bins: Bins, reference: _Reference) -> Floats:
@@ -328,13 +367,11 @@ def _spikes_of_week(bins: Bins, exceeds: Bools) -> Floats:
 
     What comes again within an hour is the same spike; those of the first day do not count.
     """
-    persists = persistent(exceeds).astype(np.float64)
-    begins = (persists > 0) & ~(past(persists, bins.within(1.0), "max") > 0)
-    begins[: bins.per_day] = False
-    count = np.concatenate([np.zeros(1), np.cumsum(begins, dtype=np.float64)])
-    end = np.maximum(np.arange(len(bins)) - bins.within(RECENT_HOURS, 3), 0)
-    week: Floats = count[end] - count[np.maximum(end - bins.within(NOISE_HOURS, 6), 0)]
-    return week
+    persists = persistent(exceeds)
+    begins = persists & ~(share_of(persists, bins.within(1.0)) > 0)
+    begins[..., : bins.per_day] = False
+    week = summed(begins.astype(np.float64), bins.within(NOISE_HOURS, 6))
+    return lagged(week, bins.within(RECENT_HOURS, 3) + 1)
 
 
 def _erratic(bins: Bins, sigma: Floats, reference: _Reference, spikes: Floats) -> Bools:
@@ -348,8 +385,7 @@ def _erratic(bins: Bins, sigma: Floats, reference: _Reference, spikes: Floats) -
     strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
     noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
     erratic: Bools = (noise > EVERYDAY_SIGMA) | (unset & (noise > ERRATIC_SIGMA)) | strays
-    idle = (bins.values <= IDLE_SHARE * reference.day_mean).astype(np.float64)
-    idles = past(idle, week, "mean") * _filled(len(bins), week) > EVERYDAY_IDLE
+    idles = share_of(bins.values <= IDLE_SHARE * reference.day_mean, week) > EVERYDAY_IDLE
     erratic |= (spikes >= EVERYDAY_SPIKES) & idles & (noise > ERRATIC_SIGMA)
     return erratic
 
@@ -364,12 +400,7 @@ def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floa
     yesterday = lagged(now.astype(np.float64), bins.per_day) == 1.0
     known = np.isfinite(bins.values + reference.profile)
     astray = (now != usually) & (now != yesterday) & known
-    return past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week)
-
-
-def _filled(count: int, window: int) -> Floats:
-    """Return how much of a window of the bins before each one lies within the series."""
-    return np.minimum(np.arange(count), window) / window
+    return share_of(astray, week)
 
 
 def _peaks(bins: Bins) -> Floats:

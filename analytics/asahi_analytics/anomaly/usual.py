@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, lagged, past
+from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, lagged, nanquantile, past
 
 SMOOTHING_HOURS: Final = 1.0
 WEEK_HOURS: Final = 168.0
@@ -54,30 +54,15 @@ def _hourly(values: Floats, bins: Bins) -> Floats:
     return hourly
 
 
-def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
-    """Return the ``quantile`` over the first axis of ``rows``, of what is known; NaN where nothing is.
-
-    Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
-    """
-    ordered = np.sort(rows.reshape(len(rows), -1), axis=0)
-    last = np.maximum(np.sum(~np.isnan(ordered), axis=0) - 1, 0)
-    columns = np.arange(ordered.shape[1])
-    position = quantile * last
-    low = position.astype(np.int64)
-    below, above = ordered[low, columns], ordered[np.minimum(low + 1, last), columns]
-    found: Floats = below + (above - below) * (position - low)
-    return found.reshape(rows.shape[1:])
-
-
 def previous_days(values: Floats, bins: Bins, days: int) -> Floats:
-    """Return the values at the same time of the ``days`` days before, a first axis of days; NaN before the start."""
-    rows = np.full((days, *values.shape), np.nan)
+    """Return the values at the same time of the ``days`` days before, a last axis of days; NaN before the start."""
+    found = np.full((*values.shape, days), np.nan)
     for day in range(1, days + 1):
         lag = round(day * DAY_SECONDS / bins.step)
         if lag >= len(bins):
-            return rows[: max(1, day - 1)]
-        rows[day - 1, ..., lag:] = values[..., :-lag]
-    return rows
+            return found[..., : max(1, day - 1)]
+        found[..., lag:, day - 1] = values[..., :-lag]
+    return found
 
 
 def usual(
@@ -100,14 +85,14 @@ def usual(
     known = everything = previous_days(smoothed(values, bins, how), bins, days)
     if left_out.any():
         kept = previous_days(smoothed(np.where(left_out, np.nan, values), bins, how), bins, days)
-        missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=0)
-        habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=0))
-        known = np.where(habit, everything, kept)
+        missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=-1)
+        habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=-1))
+        known = np.where(habit[..., None], everything, kept)
     if today is None:
-        return nanquantile_rows(known, 0.5)
+        return nanquantile(known, 0.5)
     known = _of_working_days(known, bins)
-    new = np.where(np.isnan(known).all(axis=0), np.nan, today)
-    return nanquantile_rows(np.concatenate([known, new[None]]), 0.5)
+    new = np.where(np.isnan(known).all(axis=-1), np.nan, today)
+    return nanquantile(np.concatenate([known, new[..., None]], axis=-1), 0.5)
 
 
 def rose_yesterday(bins: Bins) -> Bools:
@@ -115,33 +100,33 @@ def rose_yesterday(bins: Bins) -> Bools:
 
     That is where one day alone is known, and not where the second has not followed in the hour before.
     """
-    young = replace(bins, values=bins.values[: 2 * bins.per_day])
+    young = replace(bins, values=bins.values[..., : 2 * bins.per_day])
     hours, values = bins.within(STEEP_HOURS), smoothed(young.values, young, "mean")
-    earlier, later = past(values, hours, "median"), past(values[::-1], hours, "median")[::-1]
+    earlier, later = past(values, hours, "median"), past(values[..., ::-1], hours, "median")[..., ::-1]
     rose = ~(values <= STEEP * earlier) & (values <= STEEP * later)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = young.values / lagged(values, bins.per_day)
     followed = ~(past(share, bins.within(SMOOTHING_HOURS, 3), "median") < FOLLOWED)
-    found = np.zeros(len(bins), dtype=bool)
-    found[: len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & followed
+    found = np.zeros(bins.values.shape, dtype=bool)
+    found[..., : len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & followed
     return found
 
 
-def _of_working_days(rows: Floats, bins: Bins) -> Floats:
-    """Return ``rows`` (one a previous day) without weekends where a bin is of a working day and another is known."""
-    weekdays = bins.weekdays
-    ago = (weekdays - np.arange(1, len(rows) + 1)[:, None]) % 7
+def _of_working_days(days: Floats, bins: Bins) -> Floats:
+    """Return ``previous_days`` without weekends where a bin is of a working day and another is known."""
+    weekdays = bins.weekdays[:, None]
+    ago = (weekdays - np.arange(1, days.shape[-1] + 1)) % 7
     unlike = (ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY)
-    other = np.where(unlike, np.nan, rows)
-    return np.where(np.isnan(other).all(axis=0), rows, other)
+    other = np.where(unlike, np.nan, days)
+    return np.where(np.isnan(other).all(axis=-1, keepdims=True), days, other)
 
 
 def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
     """Return a lower ``quantile`` than the median of the previous days, incidents or not. NaN on the first day."""
     if bins.per_day < 2:
-        return np.full(len(bins), np.nan)
-    rows = previous_days(smoothed(bins.values, bins, "mean"), bins, days)
-    return nanquantile_rows(_of_working_days(rows, bins), quantile)
+        return np.full(bins.values.shape, np.nan)
+    known = previous_days(smoothed(bins.values, bins, "mean"), bins, days)
+    return nanquantile(_of_working_days(known, bins), quantile)
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:
@@ -149,7 +134,7 @@ def weekly_factor(bins: Bins, profile: Floats) -> Floats:
 
     It is read from the same hours one and two weeks before; where they disagree, the one closer to 1 counts.
     """
-    one = np.ones(len(bins))
+    one = np.ones(bins.values.shape)
     week = bins.within(WEEK_HOURS)
     around = bins.within(WEEKDAY_HOURS)
     if len(bins) <= 2 * week or bins.per_day < 2:
