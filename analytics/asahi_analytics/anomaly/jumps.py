@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, by_bin, nanquantile, past
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, each_row, nanquantile, past
 
 LOCAL_BINS: Final = 3
 """The level right before a jump: the median of so many bins."""
@@ -46,28 +46,23 @@ def find_jumps(bins: Bins, width: int, course: Floats) -> Jumps:
     raised = np.zeros(bins.values.shape, dtype=bool)
     settled = np.full(bins.values.shape, np.nan)
     rare = rare_steps(bins, local)
-    for row in map(tuple, np.argwhere(rare.any(axis=-1))):
-        _stay(bins, (bins.values[row], local[row], course[row], rare[row]), raised[row], settled[row])
-    some = raised.any(axis=-1)
+    hold, settling = bins.within(HOLD_HOURS), bins.within(SETTLED_HOURS)
+    for starts, series in each_row(rare, bins.values, local, course, raised, settled):
+        values, right_before, usually, stays, against = series
+        end = 0
+        for start in starts:
+            if start < end:
+                continue
+            run = values[start : start + hold]
+            level = right_before[start] * moved(usually[start : start + hold])
+            end = start + length_until(run <= STAY_FACTOR * level)
+            stays[start:end] = values[start:end] > STAY_FACTOR * level[: end - start]
+            against[start + settling : end] = level[settling : end - start]
+    some: Bools = np.asarray(raised.any(axis=-1))
     if some.any():
         median = _median_without(replace(bins, values=bins.values[some]), raised[some], width)
         settled[some] = np.fmin(median, settled[some])
     return Jumps(raised, settled)
-
-
-def _stay(bins: Bins, series: tuple[Floats, Floats, Floats, Bools], raised: Bools, settled: Floats) -> None:
-    """Fill in where one series stays ``raised`` after its jumps, and what it is held against once it has settled."""
-    values, local, course, rare = series
-    hold, settling = bins.within(HOLD_HOURS), bins.within(SETTLED_HOURS)
-    end = 0
-    for start in map(int, np.flatnonzero(rare)):
-        if start < end:
-            continue
-        run = values[start : start + hold]
-        level = local[start] * moved(course[start : start + hold])
-        end = start + length_until(run <= STAY_FACTOR * level)
-        raised[start:end] = values[start:end] > STAY_FACTOR * level[: end - start]
-        settled[start + settling : end] = level[settling : end - start]
 
 
 def moved(course: Floats) -> Floats:
@@ -106,4 +101,5 @@ def _median_without(bins: Bins, raised: Bools, width: int) -> Floats:
     """Return the median over ``width`` bins of what is not ``raised``, the last known where all is."""
     known = np.where(raised, np.nan, bins.values)
     median = past(known, width, "median", min(MEDIAN_MIN_BINS, width // 3))
-    return np.asarray(by_bin(median).ffill().to_numpy().T, dtype=np.float64)
+    last = np.maximum.accumulate(np.where(np.isnan(median), 0, np.arange(len(bins))), axis=-1)
+    return np.take_along_axis(median, last, axis=-1)

@@ -122,8 +122,7 @@ def _together(
     counts = None if volumes is None else volumes.to_numpy(np.float64).T
     found = scored(bins, config, kind, counts)
     return [
-        Judged(kind, each, values.iloc[:, number], found.row(number))
-        for number, each in enumerate(labels)
+        Judged(kind, each, values.iloc[:, number], found.row(number)) for number, each in enumerate(labels)
     ]
 
 

@@ -17,8 +17,10 @@ import numpy as np
 from asahi_analytics.anomaly.bins import (
     Bins,
     Bools,
+    Counts,
     Floats,
     before,
+    each_row,
     lagged,
     past,
     persistent,
@@ -30,11 +32,12 @@ from asahi_analytics.anomaly.usual import (
     FOLLOWED,
     HABIT_DAYS,
     SMOOTHING_HOURS,
-    low_usual,
+    Days,
+    previous_days,
     rose_yesterday,
     smoothed,
-    usual,
     weekly_factor,
+    without,
 )
 
 LEVEL_HOURS: Final = 1.5
@@ -159,6 +162,8 @@ class _Reference:
 class _Past:
     """What does not depend on the anomalies found: each the same length as the series.
 
+    ``everything`` is what the previous days had, ``ordered`` and ``count`` the same as ``Days``.
+
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
     the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
@@ -166,6 +171,9 @@ class _Past:
 
     recent: Floats
     today: Floats
+    everything: Floats
+    ordered: Floats
+    count: Counts
     yesterday: Floats
     day_mean: Floats
     habit: Floats
@@ -184,7 +192,7 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     none = np.zeros(bins.values.shape, dtype=bool)
     found = _judge(bins, rule, known, none, none)
     unusual = found.flagged & (np.arange(len(bins)) >= bins.per_day)
-    some = unusual.any(axis=-1)
+    some: Bools = np.asarray(unusual.any(axis=-1))
     if some.any():
         again = replace(bins, values=bins.values[some])
         found.put(some, _judge(again, rule, known.of(some), unusual[some], found.settled[some]))
@@ -192,14 +200,22 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
 
 
 def _past(bins: Bins, rule: SpikeRule) -> _Past:
-    low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
+    around = smoothed(bins.values, bins, "mean")
+    everything = np.full((*around.shape, 1), np.nan)
+    if bins.per_day > 1:
+        everything = previous_days(around, bins, rule.profile_days)
+    days = Days.of(everything, bins)
+    low = days.quantile(LOW_QUANTILE)
     jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
     recent, rose = _recent(bins), rose_yesterday(bins)
     return _Past(
         recent=recent,
         today=np.where(rose, np.nan, recent),
-        yesterday=lagged(smoothed(bins.values, bins, "mean"), bins.per_day),
+        everything=everything,
+        ordered=days.ordered,
+        count=days.count,
+        yesterday=lagged(around, bins.per_day),
         day_mean=past(bins.values, day, "mean", at_least),
         habit=np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan),
         jumped=jumps.raised,
@@ -209,7 +225,7 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
 
 
 def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> Spikes:
-    reference = _reference(bins, rule, known, left_out, settled)
+    reference = _reference(bins, known, left_out, settled)
     likely = _expected(bins, reference)
     sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
@@ -242,25 +258,27 @@ def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tu
     lowered = threshold.copy()
     settled = np.zeros(threshold.shape, dtype=bool)
     flagged = persistent(bins.values > threshold)
-    hold, row, end = bins.within(HOLD_HOURS), (), 0
-    for *place, start in np.argwhere(flagged).tolist():
-        if tuple(place) == row and start < end:
-            continue
-        row = tuple(place)
-        span = slice(start, start + hold)
-        keep = KEEP_FACTOR * expected[*row, start] * moved(course[*row, span])
-        end = start + length_until(bins.values[*row, span] <= keep)
-        inside = slice(start + 1, end)
-        lowered[*row, inside] = np.fmin(threshold[*row, inside], keep[1 : end - start])
-        if end == start + hold:
-            settled[*row, end : end + bins.per_day] = True
+    hold = bins.within(HOLD_HOURS)
+    for starts, series in each_row(flagged, bins.values, course, expected, threshold, lowered, settled):
+        values, usually, likely, limit, lower, new_level = series
+        end = 0
+        for start in starts:
+            if start < end:
+                continue
+            span = slice(start, start + hold)
+            keep = KEEP_FACTOR * likely[start] * moved(usually[span])
+            end = start + length_until(values[span] <= keep)
+            lower[start + 1 : end] = np.fmin(limit[start + 1 : end], keep[1 : end - start])
+            if end == start + hold:
+                new_level[end : end + bins.per_day] = True
     return lowered, settled
 
 
-def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> _Reference:
-    days = rule.profile_days
-    profile = usual(bins.values, left_out, bins, days, how="mean", today=known.today)
-    profile = np.fmax(profile, known.habit)
+def _reference(bins: Bins, known: _Past, left_out: Bools, settled: Bools) -> _Reference:
+    days = Days(known.ordered, known.count)
+    if left_out.any() and bins.per_day > 1:
+        days = Days.of(without(left_out, known.everything, bins.values, bins, "mean"), bins)
+    profile = np.fmax(days.median_with(known.today), known.habit)
     base = profile * weekly_factor(bins, profile)
     ratio = _share(bins.values, base)
     ratio[ratio < OUTAGE_RATIO] = np.nan
@@ -317,9 +335,7 @@ def _doubted(bins: Bins, profile: Floats, recent: Floats, rose: Bools) -> Floats
     risen = share_of(rose[..., young], bins.within(HOLD_HOURS)) > 0
     doubtful = (level < first) & ~(risen & follows)
     doubted = profile.copy()
-    doubted[..., young] = np.where(
-        doubtful, first**YOUNG_JUMP_TRUST * level ** (1 - YOUNG_JUMP_TRUST), first
-    )
+    doubted[..., young] = np.where(doubtful, first**YOUNG_JUMP_TRUST * level ** (1 - YOUNG_JUMP_TRUST), first)
     return doubted
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, lagged, nanquantile, past
+from asahi_analytics.anomaly.bins import (
+    DAY_SECONDS,
+    Bins,
+    Bools,
+    Counts,
+    Floats,
+    lagged,
+    nanquantile,
+    of_sorted,
+    past,
+    windowed,
+)
 
 SMOOTHING_HOURS: Final = 1.0
 WEEK_HOURS: Final = 168.0
@@ -35,10 +46,8 @@ def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
     width = bins.within(SMOOTHING_HOURS) // 2 * 2 + 1
     if width == 1 or not values.size:
         return values
-    rolling = by_bin(values).rolling(width, center=True, min_periods=1)
-    if how == "median":
-        return np.asarray(rolling.median().to_numpy().T, dtype=np.float64)
-    return np.fmax(np.asarray(rolling.mean().to_numpy().T, dtype=np.float64), _hourly(values, bins))
+    middle = windowed(values, width, how, ahead=width // 2)
+    return middle if how == "median" else np.fmax(middle, _hourly(values, bins))
 
 
 def _hourly(values: Floats, bins: Bins) -> Floats:
@@ -65,34 +74,70 @@ def previous_days(values: Floats, bins: Bins, days: int) -> Floats:
     return found
 
 
-def usual(
-    values: Floats,
-    left_out: Bools,
-    bins: Bins,
-    days: int,
-    *,
-    how: Middle = "median",
-    today: Floats | None = None,
-) -> Floats:
+def usual(values: Floats, left_out: Bools, bins: Bins, days: int) -> Floats:
     """Return the usual value of each bin's time of day: the median over previous days of the hour around it.
 
-    ``how`` tells what stands for that hour of a day. ``today``, what the hours before each bin were like, counts as
-    one more day where it is given; then a working day is compared with working days only, if any is known. Bins
-    ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
+    Bins ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
     """
     if bins.per_day < 2:
         return np.full(values.shape, np.nan)
-    known = everything = previous_days(smoothed(values, bins, how), bins, days)
-    if left_out.any():
-        kept = previous_days(smoothed(np.where(left_out, np.nan, values), bins, how), bins, days)
-        missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=-1)
-        habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=-1))
-        known = np.where(habit[..., None], everything, kept)
-    if today is None:
-        return nanquantile(known, 0.5)
-    known = _of_working_days(known, bins)
-    new = np.where(np.isnan(known).all(axis=-1), np.nan, today)
-    return nanquantile(np.concatenate([known, new[..., None]], axis=-1), 0.5)
+    everything = previous_days(smoothed(values, bins, "median"), bins, days)
+    return nanquantile(without(left_out, everything, values, bins, "median"), 0.5)
+
+
+def without(left_out: Bools, everything: Floats, values: Floats, bins: Bins, how: Middle) -> Floats:
+    """Return ``everything``, the ``previous_days`` of ``values``, without what is ``left_out``, but for habits."""
+    if not left_out.any():
+        return everything
+    rest = smoothed(np.where(left_out, np.nan, values), bins, how)
+    kept = previous_days(rest, bins, everything.shape[-1])
+    missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=-1)
+    habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=-1))
+    return np.where(habit[..., None], everything, kept)
+
+
+@dataclass(frozen=True)
+class Days:
+    """What previous days had around the time of each bin: in order along the last axis, of which ``count`` are known.
+
+    A working day is compared with working days only, if any is known.
+    """
+
+    ordered: Floats
+    count: Counts
+
+    @classmethod
+    def of(cls, known: Floats, bins: Bins) -> Days:
+        """Return ``previous_days`` in order."""
+        working = _of_working_days(known, bins)
+        count: Counts = np.sum(~np.isnan(working), axis=-1)
+        working.sort(axis=-1)
+        return cls(working, count)
+
+    def quantile(self, quantile: float) -> Floats:
+        """Return the ``quantile`` over the days; NaN where none is known."""
+        return of_sorted(self.ordered, self.count, quantile)
+
+    def median_with(self, today: Floats) -> Floats:
+        """Return the median of the days and of ``today`` where that is known; NaN where no day is.
+
+        One value more moves the median between its neighbours in the middle, and no further.
+        """
+        half, odd = self.count // 2, self.count % 2
+        low, middle, high = (
+            self._at(half + more, beyond) for more, beyond in ((-1, -np.inf), (0, np.nan), (odd, np.inf))
+        )
+        bounded = np.clip(today, low, high)
+        found = np.where(odd == 1, (middle + bounded) / 2, bounded)
+        found = np.where(np.isnan(today), self.quantile(0.5), found)
+        found[self.count == 0] = np.nan
+        return found
+
+    def _at(self, place: Counts, beyond: float) -> Floats:
+        """Return the value at ``place``, and ``beyond`` where there are fewer or it lies before the first."""
+        within = (place >= 0) & (place < self.count)
+        found = np.take_along_axis(self.ordered, np.where(within, place, 0)[..., None], axis=-1)[..., 0]
+        return np.where(within, found, beyond)
 
 
 def rose_yesterday(bins: Bins) -> Bools:
@@ -117,16 +162,11 @@ def _of_working_days(days: Floats, bins: Bins) -> Floats:
     weekdays = bins.weekdays[:, None]
     ago = (weekdays - np.arange(1, days.shape[-1] + 1)) % 7
     unlike = (ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY)
-    other = np.where(unlike, np.nan, days)
-    return np.where(np.isnan(other).all(axis=-1, keepdims=True), days, other)
-
-
-def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
-    """Return a lower ``quantile`` than the median of the previous days, incidents or not. NaN on the first day."""
-    if bins.per_day < 2:
-        return np.full(bins.values.shape, np.nan)
-    known = previous_days(smoothed(bins.values, bins, "mean"), bins, days)
-    return nanquantile(_of_working_days(known, bins), quantile)
+    other = days.copy()
+    np.copyto(other, np.nan, where=unlike)
+    unknown = np.isnan(other).all(axis=-1)
+    other[unknown] = days[unknown]
+    return other
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:
