@@ -118,6 +118,7 @@ def _narrow(values: Floats, bins: int, how: How, at_least: int, ahead: int) -> F
     rest = [np.full((*values.shape[:-1], width), np.nan) for width in (bins - 1 - ahead, ahead)]
     padded = np.concatenate([rest[0], np.where(known, values, np.nan), rest[1]], axis=-1)
     seen = summed(np.isfinite(padded).astype(np.int64), bins)[..., bins - 1 :]
+    found: Floats
     if how == "mean":
         filled = np.nan_to_num(padded)
         total = np.zeros(values.shape)
