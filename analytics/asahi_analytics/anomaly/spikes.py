@@ -9,6 +9,7 @@ before the bin that is judged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -48,8 +49,10 @@ SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
 KEEP_FACTOR: Final = 1.5
 """An anomaly goes on above this many times what was expected at its beginning, but for a single bin."""
-STEP_QUANTILE: Final = 0.25
-"""After one that lasted ``HOLD_HOURS``, the traffic of those hours has run above this quantile of theirs for sure."""
+OVER_HOURS: Final = 12.0
+OVER_FACTOR: Final = 1.25
+"""One that lasts longer than ``HOLD_HOURS`` moves what is usual, until most of ``OVER_HOURS`` ran below so many times
+what was expected without it."""
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
@@ -107,23 +110,30 @@ class Spikes:
     """What was expected, the threshold, and where it was exceeded persistently.
 
     ``entry`` is the threshold before it was lowered where an anomaly goes on: that of severity.
-    ``settled`` is the day after an anomaly that lasted ``HOLD_HOURS``: what stays longer is the new level.
+    ``steps`` are those that have lasted longer, and moved what is usual.
     """
 
     expected: Floats
     threshold: Floats
     entry: Floats
     flagged: Bools
-    settled: Bools
+    steps: list[_Step]
 
     def put(self, some: Bools, others: Spikes) -> None:
         """Put those of ``some`` series in the place of what was found of them."""
-        for name in _names(self):
+        for name in ("expected", "threshold", "entry", "flagged"):
             getattr(self, name)[some] = getattr(others, name)
 
 
-def _names(arrays: Spikes | _Past) -> list[str]:
-    return [field.name for field in fields(arrays)]
+@dataclass(frozen=True)
+class _Step:
+    """From ``start`` on a series (its ``number``) runs at ``factor`` times its usual: from ``known`` to ``over``."""
+
+    number: int
+    start: int
+    known: int
+    over: int
+    factor: float
 
 
 @dataclass(frozen=True)
@@ -162,7 +172,8 @@ class _Reference:
 class _Past:
     """What does not depend on the anomalies found: each the same length as the series.
 
-    ``everything`` is what the previous days had, ``ordered`` and ``count`` the same as ``Days``.
+    ``everything`` is what the previous days had, ``lift`` how many times as much that counts after steps, ``ordered``
+    and ``count`` both as ``Days``.
 
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
@@ -172,6 +183,7 @@ class _Past:
     recent: Floats
     today: Floats
     everything: Floats
+    lift: Floats
     ordered: Floats
     count: Counts
     yesterday: Floats
@@ -183,28 +195,30 @@ class _Past:
 
     def of(self, some: Bools) -> _Past:
         """Return that of ``some`` series."""
-        return _Past(*(getattr(self, name)[some] for name in _names(self)))
+        return _Past(*(getattr(self, field.name)[some] for field in fields(self)))
 
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
     known = _past(bins, rule)
-    none = np.zeros(bins.values.shape, dtype=bool)
-    found = _judge(bins, rule, known, none, none)
+    found = _judge(bins, rule, known, np.zeros(bins.values.shape, dtype=bool))
     unusual = found.flagged & (np.arange(len(bins)) >= bins.per_day)
     some: Bools = np.asarray(unusual.any(axis=-1))
     if some.any():
         again = replace(bins, values=bins.values[some])
-        found.put(some, _judge(again, rule, known.of(some), unusual[some], found.settled[some]))
+        if found.steps:
+            known = _past(bins, rule, found.steps)
+        found.put(some, _judge(again, rule, known.of(some), unusual[some]))
     return found
 
 
-def _past(bins: Bins, rule: SpikeRule) -> _Past:
+def _past(bins: Bins, rule: SpikeRule, steps: Sequence[_Step] = ()) -> _Past:
     around = smoothed(bins.values, bins, "mean")
     everything = np.full((*around.shape, 1), np.nan)
     if bins.per_day > 1:
         everything = previous_days(around, bins, rule.profile_days)
-    days = Days.of(everything, bins)
+    lift = _lift(everything, bins, steps)
+    days = Days.of(everything * lift, bins)
     low = days.quantile(LOW_QUANTILE)
     jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
@@ -213,6 +227,7 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
         recent=recent,
         today=np.where(rose, np.nan, recent),
         everything=everything,
+        lift=lift,
         ordered=days.ordered,
         count=days.count,
         yesterday=lagged(around, bins.per_day),
@@ -224,8 +239,8 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
     )
 
 
-def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> Spikes:
-    reference = _reference(bins, known, left_out, settled)
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
+    reference = _reference(bins, known, left_out)
     likely = _expected(bins, reference)
     sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
@@ -241,8 +256,8 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
-    lowered, settled = _kept(bins, _course(bins, reference.profile), expected, threshold)
-    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), settled)
+    lowered, steps = _kept(bins, _course(bins, reference.profile), expected, threshold)
+    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), steps)
 
 
 def _course(bins: Bins, profile: Floats) -> Floats:
@@ -250,17 +265,19 @@ def _course(bins: Bins, profile: Floats) -> Floats:
     return np.where(np.arange(len(bins)) < 2 * bins.per_day, np.nan, profile)
 
 
-def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, Bools]:
+def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, list[_Step]]:
     """Return ``threshold``, lower while an anomaly goes on: it is over only when the value has come down from it.
 
     It is held against what was expected at its beginning, moved by the usual course of the day, for ``HOLD_HOURS``.
+    What lasts longer is a step, where the course is known: the first working morning is none.
     """
     lowered = threshold.copy()
-    settled = np.zeros(threshold.shape, dtype=bool)
+    steps: list[_Step | None] = []
     flagged = persistent(bins.values > threshold)
     hold = bins.within(HOLD_HOURS)
-    for starts, series in each_row(flagged, bins.values, course, expected, threshold, lowered, settled):
-        values, usually, likely, limit, lower, new_level = series
+    numbers = np.broadcast_to(np.arange(flagged[..., :1].size).reshape(flagged[..., :1].shape), flagged.shape)
+    for starts, series in each_row(flagged, bins.values, course, expected, threshold, lowered, numbers):
+        values, usually, likely, limit, lower, number = series
         end = 0
         for start in starts:
             if start < end:
@@ -269,24 +286,60 @@ def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tu
             keep = KEEP_FACTOR * likely[start] * moved(usually[span])
             end = start + length_until(values[span] <= keep)
             lower[start + 1 : end] = np.fmin(limit[start + 1 : end], keep[1 : end - start])
-            if end == start + hold:
-                new_level[end : end + bins.per_day] = True
-    return lowered, settled
+            if end == start + hold and not np.isnan(usually[start]):
+                share = _share(values[start:], likely[start] * moved(usually[start:]))
+                steps.append(_step(int(number[0]), (start, end), share, bins.within(OVER_HOURS, 3)))
+    return lowered, [step for step in steps if step is not None]
 
 
-def _reference(bins: Bins, known: _Past, left_out: Bools, settled: Bools) -> _Reference:
+def _step(number: int, span: tuple[int, int], share: Floats, width: int) -> _Step | None:
+    """Return the step that began and was known as one at the bins of ``span``, if it can be measured.
+
+    ``share`` is the traffic for each of what was expected of it, from its start on. The step is over when the median
+    of ``width`` bins has come down.
+    """
+    start, known = span
+    middle = share[: known - start]
+    if np.isnan(middle).all():
+        return None
+    below = past(share, width, "median", width // 4)[known - start :] < OVER_FACTOR
+    over = known + int(np.argmax(below)) if below.any() else start + len(share)
+    return _Step(number, start, known, over, float(np.nanmedian(middle)))
+
+
+def _lift(everything: Floats, bins: Bins, steps: Sequence[_Step]) -> Floats:
+    """Return by how much the ``previous_days`` before a step count more, for the bins that know of it.
+
+    So many times as it has raised the traffic, but no further than it has been seen to reach since.
+    """
+    if not steps:
+        return np.ones((*everything.shape[:-2], 1, 1))
+    lift = np.ones_like(everything)
+    ago = bins.per_day * np.arange(1, everything.shape[-1] + 1)
+    for step in steps:
+        number, span = step.number, slice(step.known, step.over)
+        values = bins.values.reshape(-1, len(bins))[number, step.start : step.over - 1]
+        reached = np.fmax.accumulate(values)[step.known - step.start - 1 :]
+        days, lifted = (each.reshape(-1, *each.shape[-2:])[number, span] for each in (everything, lift))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            most = np.fmax(reached[:, None] / (days * lifted), 1.0)
+        earlier = np.arange(step.known, step.over)[:, None] - ago < step.start
+        lifted[earlier] *= np.fmin(step.factor, most)[earlier]
+    return lift
+
+
+def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
     days = Days(known.ordered, known.count)
     if left_out.any() and bins.per_day > 1:
-        days = Days.of(without(left_out, known.everything, bins.values, bins, "mean"), bins)
+        rest = without(left_out, known.everything, bins.values, bins, "mean")
+        days = Days.of(rest * known.lift, bins)
     profile = np.fmax(days.median_with(known.today), known.habit)
     base = profile * weekly_factor(bins, profile)
     ratio = _share(bins.values, base)
     ratio[ratio < OUTAGE_RATIO] = np.nan
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     return _Reference(
-        sure_regime=_sure_regime(
-            bins, ratio, np.fmin(regime / SURE_REGIME, _share(known.yesterday, profile)), settled
-        ),
+        sure_regime=np.fmax(1.0, np.fmin(regime / SURE_REGIME, _share(known.yesterday, profile))),
         profile=profile,
         base=base,
         ratio=ratio,
@@ -302,20 +355,6 @@ def _share(values: Floats, of: Floats) -> Floats:
         share = values / of
     share[~np.isfinite(share)] = np.nan
     return share
-
-
-def _sure_regime(bins: Bins, ratio: Floats, confirmed: Floats, settled: Bools) -> Floats:
-    """Return how far above its usual the traffic runs beyond doubt, at least 1.
-
-    That is as far as the last day and the same hour of yesterday bear out (``confirmed``), and after an anomaly that
-    has become the level (``settled``) as far as nearly all of the last ``HOLD_HOURS``.
-    """
-    sure = np.fmax(1.0, confirmed)
-    if not settled.any():
-        return sure
-    hours, at_least = bins.within(HOLD_HOURS, 3), bins.within(HOLD_HOURS / 2, 2)
-    held = past(ratio, hours, ("quantile", STEP_QUANTILE), at_least)
-    return np.where(settled, np.fmax(sure, held), sure)
 
 
 def _recent(bins: Bins) -> Floats:
