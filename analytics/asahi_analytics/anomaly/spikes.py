@@ -21,14 +21,14 @@ from asahi_analytics.anomaly.bins import (
     Counts,
     Floats,
     before,
-    each_row,
     lagged,
     past,
     persistent,
     share_of,
     summed,
 )
-from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
+from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps
+from asahi_analytics.anomaly.steps import Step, kept, lift
 from asahi_analytics.anomaly.usual import (
     FOLLOWED,
     HABIT_DAYS,
@@ -47,12 +47,6 @@ RECENT_HOURS: Final = 3.0
 REGIME_HOURS: Final = 24.0
 SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
-KEEP_FACTOR: Final = 1.5
-"""An anomaly goes on above this many times what was expected at its beginning, but for a single bin."""
-OVER_HOURS: Final = 12.0
-OVER_FACTOR: Final = 1.25
-"""One that lasts longer than ``HOLD_HOURS`` moves what is usual, until most of ``OVER_HOURS`` ran below so many times
-what was expected without it."""
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
@@ -117,23 +111,12 @@ class Spikes:
     threshold: Floats
     entry: Floats
     flagged: Bools
-    steps: list[_Step]
+    steps: list[Step]
 
     def put(self, some: Bools, others: Spikes) -> None:
         """Put those of ``some`` series in the place of what was found of them."""
         for name in ("expected", "threshold", "entry", "flagged"):
             getattr(self, name)[some] = getattr(others, name)
-
-
-@dataclass(frozen=True)
-class _Step:
-    """From ``start`` on a series (its ``number``) runs at ``factor`` times its usual: from ``known`` to ``over``."""
-
-    number: int
-    start: int
-    known: int
-    over: int
-    factor: float
 
 
 @dataclass(frozen=True)
@@ -212,13 +195,13 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     return found
 
 
-def _past(bins: Bins, rule: SpikeRule, steps: Sequence[_Step] = ()) -> _Past:
+def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
     around = smoothed(bins.values, bins, "mean")
     everything = np.full((*around.shape, 1), np.nan)
     if bins.per_day > 1:
         everything = previous_days(around, bins, rule.profile_days)
-    lift = _lift(everything, bins, steps)
-    days = Days.of(everything * lift, bins)
+    times = lift(everything, bins, steps)
+    days = Days.of(everything * times, bins)
     low = days.quantile(LOW_QUANTILE)
     jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
@@ -227,7 +210,7 @@ def _past(bins: Bins, rule: SpikeRule, steps: Sequence[_Step] = ()) -> _Past:
         recent=recent,
         today=np.where(rose, np.nan, recent),
         everything=everything,
-        lift=lift,
+        lift=times,
         ordered=days.ordered,
         count=days.count,
         yesterday=lagged(around, bins.per_day),
@@ -252,80 +235,19 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
     threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
-    erratic = _erratic(bins, sigma, reference, _spikes_of_week(bins, bins.values > threshold))
+    spikes = _spikes_of_week(bins, bins.values > threshold)
+    erratic = _erratic(bins, sigma, reference, spikes)
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
-    lowered, steps = _kept(bins, _course(bins, reference.profile), expected, threshold)
+    course = _course(bins, reference.profile)
+    lowered, steps = kept(bins, course, expected, threshold, ~np.isnan(course) & ~(spikes >= EVERYDAY_SPIKES))
     return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), steps)
 
 
 def _course(bins: Bins, profile: Floats) -> Floats:
     """Return ``profile`` where more than one day has made it, else NaN."""
     return np.where(np.arange(len(bins)) < 2 * bins.per_day, np.nan, profile)
-
-
-def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, list[_Step]]:
-    """Return ``threshold``, lower while an anomaly goes on: it is over only when the value has come down from it.
-
-    It is held against what was expected at its beginning, moved by the usual course of the day, for ``HOLD_HOURS``.
-    What lasts longer is a step, where the course is known: the first working morning is none.
-    """
-    lowered = threshold.copy()
-    steps: list[_Step | None] = []
-    flagged = persistent(bins.values > threshold)
-    hold = bins.within(HOLD_HOURS)
-    numbers = np.broadcast_to(np.arange(flagged[..., :1].size).reshape(flagged[..., :1].shape), flagged.shape)
-    for starts, series in each_row(flagged, bins.values, course, expected, threshold, lowered, numbers):
-        values, usually, likely, limit, lower, number = series
-        end = 0
-        for start in starts:
-            if start < end:
-                continue
-            span = slice(start, start + hold)
-            keep = KEEP_FACTOR * likely[start] * moved(usually[span])
-            end = start + length_until(values[span] <= keep)
-            lower[start + 1 : end] = np.fmin(limit[start + 1 : end], keep[1 : end - start])
-            if end == start + hold and not np.isnan(usually[start]):
-                share = _share(values[start:], likely[start] * moved(usually[start:]))
-                steps.append(_step(int(number[0]), (start, end), share, bins.within(OVER_HOURS, 3)))
-    return lowered, [step for step in steps if step is not None]
-
-
-def _step(number: int, span: tuple[int, int], share: Floats, width: int) -> _Step | None:
-    """Return the step that began and was known as one at the bins of ``span``, if it can be measured.
-
-    ``share`` is the traffic for each of what was expected of it, from its start on. The step is over when the median
-    of ``width`` bins has come down.
-    """
-    start, known = span
-    middle = share[: known - start]
-    if np.isnan(middle).all():
-        return None
-    below = past(share, width, "median", width // 4)[known - start :] < OVER_FACTOR
-    over = known + int(np.argmax(below)) if below.any() else start + len(share)
-    return _Step(number, start, known, over, float(np.nanmedian(middle)))
-
-
-def _lift(everything: Floats, bins: Bins, steps: Sequence[_Step]) -> Floats:
-    """Return by how much the ``previous_days`` before a step count more, for the bins that know of it.
-
-    So many times as it has raised the traffic, but no further than it has been seen to reach since.
-    """
-    if not steps:
-        return np.ones((*everything.shape[:-2], 1, 1))
-    lift = np.ones_like(everything)
-    ago = bins.per_day * np.arange(1, everything.shape[-1] + 1)
-    for step in steps:
-        number, span = step.number, slice(step.known, step.over)
-        values = bins.values.reshape(-1, len(bins))[number, step.start : step.over - 1]
-        reached = np.fmax.accumulate(values)[step.known - step.start - 1 :]
-        days, lifted = (each.reshape(-1, *each.shape[-2:])[number, span] for each in (everything, lift))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            most = np.fmax(reached[:, None] / (days * lifted), 1.0)
-        earlier = np.arange(step.known, step.over)[:, None] - ago < step.start
-        lifted[earlier] *= np.fmin(step.factor, most)[earlier]
-    return lift
 
 
 def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:

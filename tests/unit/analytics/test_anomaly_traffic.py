@@ -9,7 +9,7 @@ import pytest
 from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.jumps import COURSE_LIMIT, moved
-from asahi_analytics.anomaly.spikes import KEEP_FACTOR
+from asahi_analytics.anomaly.steps import KEEP_FACTOR
 from asahi_analytics.anomaly.usual import FOLLOWED, Days, previous_days, rose_yesterday, smoothed
 from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, times
 
