@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, each_row, past, persistent
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, each_row, nanquantile, past, persistent
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, length_until, moved
 
 KEEP_FACTOR: Final = 1.5
@@ -67,7 +67,8 @@ def _factors(values: Floats, level: Floats, hold: int, width: int) -> Floats:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(level > 0, values / level, np.nan)
-    factors: Floats = np.minimum(past(share, width, "median"), past(share, hold, "median")[hold])[hold:]
+    first = nanquantile(share[:hold], 0.5)
+    factors: Floats = np.minimum(past(share, width, "median"), first)[hold:]
     over = ~(factors >= OVER_FACTOR)
     return factors[: int(np.argmax(over)) if over.any() else len(factors)]
 
