@@ -38,7 +38,8 @@ def kept(
     """Return ``threshold``, lower while an anomaly goes on, and the steps: those that last longer than ``HOLD_HOURS``.
 
     It is over only when the value has come down from it, held against what was expected at its beginning and moved by
-    the usual ``course`` of the day, for that long at most. A step begins in a ``calm`` bin.
+    the usual ``course`` of the day, for that long at most. A step begins in a ``calm`` bin, and has run above the usual
+    for most of its time: a working day that begins an hour earlier is none.
     """
     lowered, steps = threshold.copy(), []
     flagged = persistent(bins.values > threshold)
@@ -54,10 +55,16 @@ def kept(
             keep = KEEP_FACTOR * level[:hold]
             end = start + length_until(values[start : start + hold] <= keep)
             lower[start + 1 : end] = np.fmin(limit[start + 1 : end], keep[1 : end - start])
-            if end == start + hold and is_calm[start]:
+            if end < start + hold or not is_calm[start]:
+                continue
+            if _mostly(values[start:end] > OVER_FACTOR * usually[start:end]):
                 factors = _factors(values[start:], level, hold, bins.within(LEVEL_HOURS, 3))
                 steps.append(Step(int(number[0]), start, end, factors))
     return lowered, steps
+
+
+def _mostly(flags: Bools) -> bool:
+    return 2 * np.count_nonzero(flags) > len(flags)
 
 
 def _factors(values: Floats, level: Floats, hold: int, width: int) -> Floats:

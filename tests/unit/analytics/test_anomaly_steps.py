@@ -48,6 +48,16 @@ def test_a_series_that_is_not_calm_makes_no_step():
     assert not steps_in(level_and_step(3.0), calm=False)
 
 
+@pytest.mark.parametrize(("share", "found"), [(OVER_FACTOR + 0.01, 1), (OVER_FACTOR - 0.01, 0)])
+def test_a_rise_to_what_is_usual_anyway_is_no_step(share, found):
+    values = level_and_step(3.0)
+    course = np.full(len(values), 300.0 / share)
+    expected = np.full(len(values), 100.0)
+    bins = bins_of(pd.Series(values, index=times(14)))
+    steps = kept(bins, course, expected, 2 * expected, np.full(len(values), True))[1]
+    assert min(len(steps), 1) == found
+
+
 def test_a_step_is_as_high_as_most_of_the_last_half_day_and_no_higher_than_it_began():
     values = level_and_step(3.0)
     values[START + 100 :] *= 2.0
