@@ -64,7 +64,7 @@ def kept(
 
 
 def _mostly(flags: Bools) -> bool:
-    return 2 * np.count_nonzero(flags) > len(flags)
+    return bool(2 * np.count_nonzero(flags) > len(flags))
 
 
 def _factors(values: Floats, level: Floats, hold: int, width: int) -> Floats:
