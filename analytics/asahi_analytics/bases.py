@@ -32,12 +32,12 @@ from asahi_analytics.tiles import (
     part,
     state_metric,
 )
-from asahi_exporter.conventions import DIRECTION, FAMILIES, INPUT, STORE, STORE_CREATED, Family
+from asahi_exporter.conventions import DIRECTION, FAMILIES, INPUT, STORE, STORE_CREATED, TOKEN_COUNT, Family
 
 LEAST: Final = "1e-7"
 """A ten-millionth of a dollar: what adding up increments in floating point leaves is smaller, and is no base."""
 GROUP: Final = "asahi_bases"
-_SIGN: Final = f'{FAMILIES["token_count_count"].source}{{{DIRECTION}="{INPUT}",{STORE}!=""}}'
+_SIGN: Final = f'{TOKEN_COUNT.name}_count{{{DIRECTION}="{INPUT}",{STORE}!=""}}'
 """Counts every request in one series of a memory: it falls when the memory is set back."""
 SCRAPED: Final = "scraped"
 BEGUN: Final = "begun"
@@ -163,7 +163,7 @@ class Base:
             return of_snapshot(f"{state}{{{matching}}}", kept)
 
         running, seen, memories = (held(f'{PART}="{name}"') for name in (RUNNING, SEEN, MEMORY))
-        base = f"round(sum {by_clause(self.family.labels)} ({running} or -1 * {seen}), {LEAST}) != 0"
+        base = f"round(sum {by_clause(self.family.labels)} (-{seen} or on ({PART}) {running}), {LEAST}) != 0"
         certificate = held(f'{PART}=~"{SINCE}|{SNAPSHOT}"')
         return at_grid(f"{base} or {certificate} or {memories}", self.grid, self.rules.stored)
 
