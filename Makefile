@@ -11,10 +11,10 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*?## "} {printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: $(VENV)/.run ## Bring up 30 days of traffic, Prometheus, Alertmanager and the service on http://127.0.0.1:8000
+demo: $(VENV)/.run ## Bring up 30 days of traffic and every server, on http://127.0.0.1:8000 (DEMO_ARGS: options, as --port 8080)
 	@scripts/demo.sh $(DEMO_ARGS)
 
 .PHONY: test

@@ -109,10 +109,14 @@ class Grid:
 
     @classmethod
     def of(cls, now: datetime, days: int, ahead: timedelta) -> Grid:
-        """Start on a full hour, end ``ahead`` of now."""
+        """Start on a full hour, end ``ahead`` of now.
+
+        A window of ``days`` that ends now begins in a run that has gone on for some time, as shorter ones do.
+        """
         end = round((now + ahead).timestamp() * 1000) // (5 * MINUTE_MS) * 5 * MINUTE_MS
-        start = (end - days * DAY_MS) // HOUR_MS * HOUR_MS
-        return cls(start, end, round((BEFORE + ahead).total_seconds() * 1000))
+        band = round((BEFORE + ahead).total_seconds() * 1000)
+        start = (end - band - days * DAY_MS) // HOUR_MS * HOUR_MS - HOUR_MS
+        return cls(start, end, band)
 
     def every(self, step_ms: int, days: float | None = None) -> np.ndarray:
         """Every ``step_ms``, of the last ``days`` or all."""

@@ -63,7 +63,7 @@ def _grown(total: str, window: str) -> str:
         f"(\n  {now}\n  - (\n    {before}\n"
         f"    or {now} * 0 and on () {_before(total_running('requests'), window)}\n"
         f"    or {_first(total, window)}\n  )\n) >= 0\n"
-        f"or {now} and {before}"
+        f"or {now} < {before}"
     )
 
 

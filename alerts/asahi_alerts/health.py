@@ -27,10 +27,15 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
                 _service_alert(thresholds),
             ),
         ),
-        Group("asahi_alerts_records", (_overflow_alert(thresholds), _refused_alert(thresholds))),
+        Group(
+            "asahi_alerts_records",
+            (_overflow_alert(thresholds), _refused_alert(thresholds)),
+            thresholds.slow_evaluation_interval,
+        ),
         Group(
             "asahi_alerts_rules",
             (_missed_alert(thresholds), _failed_alert(thresholds), _totals_alert(thresholds)),
+            thresholds.slow_evaluation_interval,
         ),
     )
 

@@ -65,6 +65,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
         Group(
             "asahi_alerts_savings",
             (*_savings_records(thresholds), _savings_zero_alert(thresholds), _unpriced_alert(thresholds)),
+            thresholds.slow_evaluation_interval,
         ),
     )
 

@@ -65,8 +65,11 @@ class Means:
 
     def get(self, key: Key) -> float | None:
         """Return the mean for ``key``; ``None`` when nothing was counted at all."""
-        found = (level.get(key[drop:]) for drop, level in enumerate(self.levels))
-        return next((mean for mean in found if mean is not None), None)
+        for drop, level in enumerate(self.levels):
+            mean = level.get(key[drop:])
+            if mean is not None:
+                return mean
+        return None
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ class AnalyticsEngine:
                 Ask("cost_dollars", DRIVER_LABELS, before, trusted=False),
             ],
             client,
+            of_users,
         )
         dearest, users = (_dearest(sums, limit) for sums in (cost, users_cost))
         named = _among(user, users)

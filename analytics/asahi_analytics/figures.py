@@ -32,9 +32,5 @@ def split(cost: float, baseline: float) -> Split:
 
 
 def by_key(sums: Sums) -> dict[Key, float]:
-    """Return the values by their labels' values, a tuple also where there is but one label."""
-    labels = sums.values.index.to_list()
-    keys = [label if isinstance(label, tuple) else (label,) for label in labels]
-    return {
-        tuple(map(str, key)): float(value) for key, value in zip(keys, sums.values.to_numpy(), strict=True)
-    }
+    """Return the amounts by their labels' values, in order."""
+    return dict(sorted(sums.amounts.items()))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 from asahi_analytics.bases import Base
@@ -102,7 +103,8 @@ class Level:
         return at_grid(self.held, self.grid, self.delay)
 
 
-def levels_of(family: Family, rules: RuleParameters) -> list[Level]:
+@cache
+def levels_of(family: Family, rules: RuleParameters) -> tuple[Level, ...]:
     """Return the copies that are kept of ``family``, the one with the fewest samples first."""
     bound = (BOUND,) if BOUND in family.labels else ()
     by_minute = family.name in MINUTE_FAMILIES and rules.interval < rules.state_interval
@@ -111,13 +113,13 @@ def levels_of(family: Family, rules: RuleParameters) -> list[Level]:
         (BY_MODEL, (MODEL, *bound), TEN_MINUTES, family.name in MODEL_FAMILIES),
         (BY_HOUR, family.labels, HOUR, True),
     ]
-    copies = [
+    copies = (
         _of_state(name, family, labels, grid, rules)
         for name, labels, grid, kept in wanted
         if kept and not grid % rules.state_interval
-    ]
+    )
     whole = family.name in WHOLE_FAMILIES and by_minute
-    return [*([_of_counters(family, rules)] if whole else []), *copies]
+    return (*((_of_counters(family, rules),) if whole else ()), *copies)
 
 
 def _of_state(
@@ -133,8 +135,8 @@ def _of_state(
 def _of_counters(family: Family, rules: RuleParameters) -> Level:
     """The whole at every minute for which the base stands; the state knows every fifth only."""
     base = Base(family, rules)
-    total, mark = f"{base.total(())} and on () {base.certified}", f"{base.certified} * 0 + time()"
-    held = f"{part(RUNNING, total)} or {part(SNAPSHOT, mark)}"
+    total, mark = part(RUNNING, base.total(())), part(SNAPSHOT, "vector(time())")
+    held = f"({total} or on ({PART}) {mark}) and on () {base.certified}"
     return Level(WHOLE, family, (), rules.interval, rules.settle, held)
 
 

@@ -39,7 +39,7 @@ class Minutes:
     def step(self) -> dict[str, Any]:
         """The recording rule of these, to be evaluated after the state."""
         stands = at_grid(self._base.certified, self.rules.interval, self.rules.settle)
-        total = f"{recorded_total(self.family, self.rules)} unless on () {stands}"
+        total = recorded_total(self.family, self.rules, f" unless on () {stands}")
         return {"record": self.steps, "expr": total, "labels": {LEVEL: "steps"}}
 
     @property
@@ -47,15 +47,12 @@ class Minutes:
         """The recording rule of the totals."""
         labels, interval = by_clause(self.family.labels), self.rules.state_interval
         stands = f'label_replace({self._base.certified} * 0 + 1, "{LEVEL}", "now", "", "")'
-        now = f"{self._base.total(self.family.labels)} * on () group_left ({LEVEL}) {stands}"
-        held, settle = duration(HELD * interval), duration(self.rules.settle)
-        before = f"last_over_time({self.family.running}[{held}] offset -{settle})"
+        total = f"{self._base.total(self.family.labels)} * on () group_left ({LEVEL}) {stands}"
+        now = at_grid(total, self.rules.interval, self.rules.settle)
+        before = f"last_over_time({self.family.running}[{duration(HELD * interval)}])"
         steps = f"last_over_time({self.steps}[{duration(interval)}])"
-        highest = f"max {labels} ({now} or {before} or {steps})"
-        return {
-            "record": self.family.running,
-            "expr": at_grid(highest, self.rules.interval, self.rules.settle),
-        }
+        highest = f"max {labels} ({now} or on ({LEVEL}) {before} or on ({LEVEL}) {steps})"
+        return {"record": self.family.running, "expr": highest}
 
     @property
     def _base(self) -> Base:

@@ -7,14 +7,19 @@ metrics and labels are refused unless ``asahi_exporter.conventions`` knows them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from asahi_analytics.errors import UserInputError
 from asahi_exporter import conventions
 
 MILLISECOND: Final = timedelta(milliseconds=1)
+NAME: Final = "__name__"
+"""The label that holds the name of a metric."""
+NAMES: Final = "$names"
+"""Stands in a template for the matcher on the names of metrics, see ``of_names``."""
 _ESCAPES: Final = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\0": r"\x00"}
 _REGEX_SPECIAL: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -91,6 +96,14 @@ def by_clause(labels: Sequence[str]) -> str:
     return f"by ({', '.join(label_name(label) for label in labels)})"
 
 
+def of_names(template: str, names: Iterable[str]) -> str:
+    """Return the expression that asks ``template`` of the metrics ``names``, which it must tell apart by ``NAME``."""
+    several = sorted(set(names))
+    matching = f'{NAME}="{several[0]}"' if len(several) == 1 else f'{NAME}=~"{"|".join(several)}"'
+    return template.replace(NAMES, matching)
+
+
+@lru_cache(maxsize=1024)
 def duration(length: timedelta) -> str:
     """Return a PromQL duration in whole seconds or milliseconds, such as ``3600s``."""
     milliseconds = round(length.total_seconds() * 1000)

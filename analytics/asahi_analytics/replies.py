@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, NamedTuple, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,12 @@ from asahi_analytics.transport import Reply
 from asahi_analytics.unions import take_member
 
 _VALUES: Final = b'"values":[['
+_QUOTES_AND_BRACKETS: Final = b'"[]'
+_BRACKETS: Final = b"[]"
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One series at one moment."""
 
     labels: Mapping[str, str]
@@ -44,8 +45,7 @@ class Vector:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """One series over time: ``times`` in seconds since 1970, ascending, and as many ``values``."""
 
     labels: Mapping[str, str]
@@ -121,7 +121,7 @@ def _http_error(reply: Reply, url: str) -> PrometheusError:
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
-    for text in (_unquoted(body), body):
+    for text in (_flattened(body), body):
         try:
             document = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -130,20 +130,20 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     return None
 
 
-def _unquoted(body: bytes) -> bytes:
-    """Return ``body`` with the values of series as numbers: reading tens of thousands of them as text takes longer.
+def _flattened(body: bytes) -> bytes:
+    """Return ``body`` with the points of each series as one list of numbers, times and values in turn.
 
-    What is no number in JSON, NaN and infinity, stays text. Within a label value the quotes are escaped, so that none
-    looks like the beginning of values.
+    A pair of its own for each point, and values as text, take longer to read. What is no number in JSON, NaN and
+    infinity, stays text. Within a label value the quotes are escaped, so that none looks like the beginning of values.
     """
     first, *others = body.split(_VALUES)
     if not others:
         return body
     pieces = [first]
     for other in others:
-        points, end, rest = other.partition(b"]]")
-        plain = points if b"N" in points or b"I" in points else points.replace(b'"', b"")
-        pieces += [_VALUES, plain, end, rest]
+        points, _, rest = other.partition(b"]]")
+        needless = _BRACKETS if b"N" in points or b"I" in points else _QUOTES_AND_BRACKETS
+        pieces += [_VALUES[:-1], points.translate(None, needless), b"]", rest]
     return b"".join(pieces)
 
 
@@ -170,15 +170,19 @@ def matrix(answer: Answer) -> Matrix:
 
 def _series(result: Sequence[Mapping[str, Any]]) -> Iterable[Series]:
     """The series of an answer; their points are read at once, thousands of short series cost too much one by one."""
-    rows: list[list[tuple[float, float | str]]] = [entry["values"] for entry in result]
-    count = sum(map(len, rows))
-    numbers = chain.from_iterable(chain.from_iterable(rows))
-    times, values = np.fromiter(map(float, numbers), np.float64, 2 * count).reshape(count, 2).T.copy()
+    rows: list[list[float | str]] = [_flat(entry["values"]) for entry in result]
+    points = np.array(list(chain.from_iterable(rows)), dtype=np.float64)
+    times, values = points.reshape(-1, 2).T.copy()
     first = 0
     for entry, row in zip(result, rows, strict=True):
-        last = first + len(row)
+        last = first + len(row) // 2
         yield Series(entry["metric"], times[first:last], values[first:last])
         first = last
+
+
+def _flat(points: list[Any]) -> list[float | str]:
+    """The points of a series as ``_flattened`` leaves them, which it does not where the JSON is spaced."""
+    return list(chain.from_iterable(points)) if points and isinstance(points[0], list) else points
 
 
 def _result(data: Any, kinds: tuple[str, ...]) -> tuple[str, Any]:

@@ -59,7 +59,6 @@ MINUTE_FAMILIES: Final = frozenset(
         "savings_dollars",
         "user_cost_dollars",
         "tokens",
-        "unpriced_requests",
         "cache_hits",
         "cache_misses",
         "errors",
@@ -245,7 +244,8 @@ class Terms:
         """What each counter counted since it was last seen, never less than nothing; births count from zero.
 
         One sum for each identity of what it is now and of what it was, taken off: a birth has nothing to take off.
-        Nothing counts before the first evaluation is recorded.
+        Nothing counts before the first evaluation is recorded. Of two that agree, a comparison takes half the memory of
+        ``clamp_min``, which makes every label set anew.
         """
         identity, since = by_clause((*self.family.labels, STORE)), self.carried(SINCE)
         unknown = f"{self.unknown_memory()} or {self.memory()} unless on () {since}"
@@ -254,9 +254,9 @@ class Terms:
         seen_stored, seen_plain = (self.carried(SEEN, f'{STORE}{which}""') for which in ("!=", "="))
         return f"""{part("fallen", self._fallen())}
 or
-clamp_min(sum without ({PART}) ({plain} or -{seen_plain}), 0)
+sum without ({PART}) ({plain} or on ({PART}) -{seen_plain}) >= 0
 or
-clamp_min(sum {identity} ({stored} or -{seen_stored}), 0)"""
+sum {identity} ({stored} or on ({PART}) -{seen_stored}) >= 0"""
 
     def _fallen(self) -> str:
         """Counters whose value fell although nothing says that their process started anew: in full."""
@@ -265,7 +265,7 @@ clamp_min(sum {identity} ({stored} or -{seen_stored}), 0)"""
 
     def total(self, labels: Iterable[str]) -> str:
         """The running total by ``labels``: what was carried and what was counted since."""
-        return f"(sum {by_clause(tuple(labels))} (\n{self.counted()}\nor\n{self.carried(RUNNING)}\n))"
+        return f"(sum {by_clause(tuple(labels))} (\n{self.counted()}\nor on ({PART})\n{self.carried(RUNNING)}\n))"
 
 
 def _lives(created: str) -> str:
@@ -335,13 +335,13 @@ def state_expression(family: Family, rules: RuleParameters) -> str:
         part(ADOPTED, f"({terms.unknown_memory()})"),
     )
     seen = part(SEEN, f"({terms.plain()} or {terms.stored()})")
-    return "\nor\n".join((*few, part(RUNNING, terms.total(family.labels)), seen))
+    return f"\nor on ({PART})\n".join((*few, part(RUNNING, terms.total(family.labels)), seen))
 
 
-def recorded_total(family: Family, rules: RuleParameters) -> str:
+def recorded_total(family: Family, rules: RuleParameters, unless: str = "") -> str:
     """Return the running total of ``family`` as the state recorded it last, under no other labels than its own."""
-    recent = duration(2 * rules.state_interval)
-    return f'max without ({PART}) (last_over_time({state_metric(family)}{{{PART}="{RUNNING}"}}[{recent}]))'
+    total = f'{state_metric(family)}{{{PART}="{RUNNING}"}}'
+    return f"max without ({PART}) (last_over_time({total}[{duration(2 * rules.state_interval)}]){unless})"
 
 
 def scrapes_expression(rules: RuleParameters) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from asahi_analytics.composer import SumSeries
-from asahi_analytics.composer.values import TOTAL
+from asahi_analytics.composer.ledger import TOTAL
 from asahi_analytics.quantiles import histogram_quantiles
 
 Floats = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ name that is not here does not exist. Units stand in the names: dollars, millise
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -260,7 +260,7 @@ def batch_size_class(batch_size: int) -> str:
 # Tiles: what the recording rules keep of each counter ---------------------------------------------------------
 @dataclass(frozen=True)
 class Family:
-    """A counter whose sums the analytics service answers for.
+    """A counter whose sums the analytics service answers for, or that alerts or dashboards read.
 
     ``name`` is used in the recording rules' names (``asahi:<name>:<operation>``), ``source`` is the counter as
     scraped, ``labels`` are what the sums keep (the identity of the process or store is summed away).
@@ -280,12 +280,10 @@ def _counter(name: str, metric: Metric) -> Family:
     return Family(name, metric.name, metric.labels)
 
 
-def _histogram(name: str, metric: Metric) -> tuple[Family, Family, Family]:
-    return (
-        Family(f"{name}_bucket", f"{metric.name}_bucket", (*metric.labels, "le")),
-        Family(f"{name}_sum", f"{metric.name}_sum", metric.labels),
-        Family(f"{name}_count", f"{metric.name}_count", metric.labels),
-    )
+def _histogram(name: str, metric: Metric, *suffixes: str) -> Iterator[Family]:
+    for suffix in suffixes:
+        bound = ("le",) if suffix == "bucket" else ()
+        yield Family(f"{name}_{suffix}", f"{metric.name}_{suffix}", (*metric.labels, *bound))
 
 
 FAMILIES: Final[Mapping[str, Family]] = {
@@ -315,9 +313,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
         _counter("routing_decisions", ROUTING_DECISIONS),
         _counter("batches", BATCHES),
         _counter("batch_savings_points", BATCH_SAVINGS_POINTS),
-        *_histogram("latency_ms", LATENCY),
-        *_histogram("token_count", TOKEN_COUNT),
-        *_histogram("cache_lookup_latency_ms", CACHE_LOOKUP_LATENCY),
+        *_histogram("latency_ms", LATENCY, "bucket", "sum", "count"),
+        *_histogram("token_count", TOKEN_COUNT, "bucket"),
+        *_histogram("cache_lookup_latency_ms", CACHE_LOOKUP_LATENCY, "sum", "count"),
     )
 }
 

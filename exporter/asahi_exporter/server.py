@@ -97,9 +97,10 @@ class MetricsServer:
 def in_use(port: int, addr: str) -> str:
     """What to do about a port that is taken; the default is Prometheus's own default, too."""
     holder = "; it is the default port of Prometheus, too" if port == PROMETHEUS_DEFAULT_PORT else ""
+    other = FREE_PORT if port != FREE_PORT else FREE_PORT + 1
     return (
-        f"port {port} on {addr} is already in use{holder}: pass another, as start_http_server(port={FREE_PORT}), "
-        f"as the setting prometheus_port or as {ENV_PREFIX}PROMETHEUS_PORT={FREE_PORT} (0 takes a free one), "
+        f"port {port} on {addr} is already in use{holder}: pass another, as start_http_server(port={other}), "
+        f"as the setting prometheus_port or as {ENV_PREFIX}PROMETHEUS_PORT={other} (0 takes a free one), "
         "or stop the program that holds it; recording goes on without the server"
     )
 

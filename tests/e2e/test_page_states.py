@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 LONG = "a-model-name-that-never-ends-" * 20
+LONG_ADVICE = "Route more of what is short and simple to a model that is cheaper"
 
 
 @pytest.fixture(scope="module")
@@ -283,11 +284,48 @@ def test_each_budget_says_how_far_it_is_and_when_it_runs_out(base, new_overview)
     assert "Runs out about Thu 19 Mar (Tue 17 Mar to Sun 22 Mar); an overrun is 90 % likely." in risky
     assert "By the end of March: $1,500; 95 % sure between $1,200 and $1,800." in risky
     assert "20 % slower than an even plan" in calm
-    assert "Lasts the month; an overrun is <1 % likely." in calm
+    assert "Lasts the month; an overrun is less than 1 % likely." in calm
     assert "Too little history to say whether it lasts." in new
     assert "By the end" not in new
     badges = [text.partition("\n")[2] for text in card.locator(".badge").all_inner_texts()]
     assert badges == ["spent", "at risk", "on track", "not known"]
+
+
+def tops(card, selector):
+    """How far below the top of the page each of them begins, in pixels."""
+    return {round(each.bounding_box()["y"]) for each in card.locator(selector).all()}
+
+
+def test_the_bars_of_budgets_beside_each_other_are_on_one_line(base, new_overview):
+    overview = new_overview(base, viewport={"width": 1280, "height": 900})
+
+    def service(endpoint, asked):
+        if endpoint != "budgets":
+            return full(endpoint, asked)
+        return answers.budget_report(
+            *(answers.budget(name) for name in ("all", "chat for everybody", "gpt-4o"))
+        )
+
+    answer_with(overview, service)
+    card = overview.open().card("budgets")
+    assert len(tops(card, ".budgets > li")) == 1
+    assert len(tops(card, "svg.budget")) == 1
+
+
+def test_a_long_title_of_advice_breaks_neither_its_level_nor_its_dollars(base, new_overview):
+    overview = new_overview(base, viewport={"width": 1280, "height": 900})
+
+    def service(endpoint, asked):
+        if endpoint != "recommendations":
+            return full(endpoint, asked)
+        return answers.recommendations("Route more", LONG_ADVICE)
+
+    answer_with(overview, service)
+    card = overview.open().card("recommendations")
+    for selector in (".badge", ".title .good"):
+        assert len({each.bounding_box()["height"] for each in card.locator(selector).all()}) == 1
+    short, long = (each.bounding_box()["height"] for each in card.locator(".title").all())
+    assert long > 1.5 * short
 
 
 def test_what_several_budgets_have_to_say_alike_is_said_once(base, new_overview):

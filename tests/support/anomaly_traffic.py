@@ -13,6 +13,7 @@ from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
 from asahi_analytics.latency_bins import le_text
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
+from support.amounts import sums_of
 from support.one_by_one import OneByOne
 
 STEP = timedelta(minutes=10)
@@ -148,7 +149,7 @@ class FakeComposer(OneByOne):
 
     def _total(self, ask: Ask) -> Sums:
         frame = _grouped(self._long(ask.family, ask.where, ask.window), ask.by)
-        return Sums(frame.sum(), ask.window, Trust(source="fake"))
+        return sums_of(frame.sum(), ask.by, ask.window, Trust(source="fake"))
 
     def _long(self, family: str, where: Mapping[str, Sequence[str]] | None, window: Window) -> pd.DataFrame:
         """Return one row for each time and label set, with ``value``."""

@@ -12,6 +12,7 @@ import pandas as pd
 from asahi_analytics.composer import Ask, Sums, SumSeries, Trust
 from asahi_analytics.settings import Settings
 from asahi_analytics.windows import Window
+from support.amounts import sums_of
 from support.one_by_one import OneByOne
 
 HOURS = 24
@@ -37,7 +38,7 @@ class DailyComposer(OneByOne):
 
     def totals(self, asks: Sequence[Ask]) -> list[Sums]:
         self.asked += [ask.family for ask in asks]
-        return [Sums(self._sum(ask), ask.window, self.trust) for ask in asks]
+        return [sums_of(self._sum(ask), ask.by, ask.window, self.trust) for ask in asks]
 
     def series(
         self,

@@ -38,7 +38,7 @@ class LedgerComposer(OneByOne):
         for entry in self._matching(family, window, where):
             key = _key(entry, by)
             sums[key] = sums.get(key, 0.0) + entry.value
-        return Sums(_series(sums, by), window, self.trust)
+        return Sums(sums, by, window, self.trust)
 
     def totals(self, asks: Sequence[Ask]) -> list[Sums]:
         return [self.total(ask.family, ask.by, ask.window, ask.where) for ask in asks]
@@ -73,10 +73,6 @@ def _index(keys: Sequence[tuple[str, ...]], by: Sequence[str]) -> pd.Index:
     return pd.MultiIndex.from_arrays(
         [[key[number] for key in keys] for number in range(len(by))], names=list(by)
     )
-
-
-def _series(sums: Mapping[tuple[str, ...], float], by: Sequence[str]) -> pd.Series:
-    return pd.Series(list(sums.values()), index=_index(list(sums), by), dtype=float)
 
 
 def request(

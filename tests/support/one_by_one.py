@@ -30,6 +30,6 @@ class OneByOne:
         except StopIteration as done:
             return done.value
 
-    def summing(self, asks: Sequence[Ask], _client: Any) -> Asking[list[Sums]]:
+    def summing(self, asks: Sequence[Ask], _client: Any, _ahead: Sequence[Ask] = ()) -> Asking[list[Sums]]:
         (sums,) = yield asks
         return sums

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from asahi_analytics.errors import UserInputError
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+Number = TypeVar("Number", np.float64, np.int64)
 
 DAY_SECONDS: Final = 86_400.0
 UNIX_WEEKDAY: Final = 3
@@ -88,18 +91,95 @@ def _step_seconds(index: pd.Index, name: str) -> float:
 
 
 How = Literal["mean", "median", "max"] | tuple[Literal["quantile"], float]
+NARROW: Final = 40
+"""Windows of so many bins are looked through one by one; a wider one is made from the one before."""
 
 
 def past(values: Floats, bins: int, how: How, at_least: int = 1) -> Floats:
-    """Return ``how`` of the ``bins`` values before each one; NaN where fewer than ``at_least`` are known."""
-    rolling = by_bin(values).rolling(bins, min_periods=min(at_least, bins))
+    """Return ``how`` of the ``bins`` values before each one; NaN where fewer than ``at_least`` are known.
+
+    Infinite values count as unknown.
+    """
+    return before(windowed(values, bins, how, at_least))
+
+
+def windowed(values: Floats, bins: int, how: How, at_least: int = 1, ahead: int = 0) -> Floats:
+    """Return ``how`` of the ``bins`` values that end ``ahead`` bins after each one, as ``past`` does."""
+    if not values.size:
+        return np.empty_like(values)
+    at_least = min(at_least, bins)
+    if bins <= NARROW and how != "max":
+        return _narrow(values, bins, how, at_least, ahead)
+    return _wide(values, bins, how, at_least)
+
+
+def _narrow(values: Floats, bins: int, how: How, at_least: int, ahead: int) -> Floats:
+    count, known = values.shape[-1], np.isfinite(values)
+    rest = [np.full((*values.shape[:-1], width), np.nan) for width in (bins - 1 - ahead, ahead)]
+    padded = np.concatenate([rest[0], np.where(known, values, np.nan), rest[1]], axis=-1)
+    seen = summed(np.isfinite(padded).astype(np.int64), bins)[..., bins - 1 :]
+    found: Floats
+    if how == "mean":
+        filled = np.nan_to_num(padded)
+        total = np.zeros(values.shape)
+        for place in range(bins):
+            total += filled[..., place : place + count]
+        found = total / np.maximum(seen, 1)
+    else:
+        windows = np.lib.stride_tricks.sliding_window_view(padded, bins, axis=-1)
+        found = of_sorted(np.sort(windows, axis=-1), seen, how[1] if isinstance(how, tuple) else 0.5)
+    found[seen < at_least] = np.nan
+    return found
+
+
+def _wide(values: Floats, bins: int, how: How, at_least: int) -> Floats:
+    """Roll over all series as if they were one, with a gap between them that is as wide as a window.
+
+    But for means: what rounding left of one series would be in that of the next.
+    """
+    if how == "mean":
+        each = pd.DataFrame(values.reshape(-1, values.shape[-1]).T).rolling(bins, min_periods=at_least)
+        means: Floats = each.mean().to_numpy().T.reshape(values.shape)
+        return means
+    gap = np.full((*values.shape[:-1], bins), np.nan)
+    joined = np.concatenate([values, gap], axis=-1)
+    rolling = pd.Series(joined.ravel()).rolling(bins, min_periods=at_least)
     rolled = rolling.quantile(how[1]) if isinstance(how, tuple) else getattr(rolling, how)()
-    return before(rolled.to_numpy().T)
+    found: Floats = rolled.to_numpy().reshape(joined.shape)[..., : values.shape[-1]].copy()
+    return found
 
 
-def by_bin(values: Floats) -> pd.Series | pd.DataFrame:
-    """Return ``values`` as pandas with a row for each bin."""
-    return pd.Series(values) if values.ndim == 1 else pd.DataFrame(values.T)
+def nanquantile(values: Floats, quantile: float) -> Floats:
+    """Return the ``quantile`` over the last axis, of what is known; NaN where nothing is.
+
+    Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
+    """
+    return of_sorted(np.sort(values, axis=-1), np.sum(~np.isnan(values), axis=-1), quantile)
+
+
+def of_sorted(ordered: Floats, known: Counts, quantile: float) -> Floats:
+    """Return the ``quantile`` over the last axis of what is in order, the ``known`` values first."""
+    last = np.maximum(known - 1, 0)
+    position = quantile * last
+    low = position.astype(np.int64)
+    width = ordered.shape[-1]
+    first = np.arange(0, ordered.size, width).reshape(low.shape)
+    flat = ordered.ravel()
+    below, above = flat[first + low], flat[first + np.minimum(low + 1, last)]
+    found: Floats = below + (above - below) * (position - low)
+    return found
+
+
+def share_of(flags: Bools, bins: int) -> Floats:
+    """Return for each bin which share of the ``bins`` before it ``flags`` holds in; what was before counts as not."""
+    return before(summed(flags.astype(np.float64), bins)) / bins
+
+
+def summed(values: npt.NDArray[Number], bins: int) -> npt.NDArray[Number]:
+    """Return the sum over the ``bins`` that end with each one."""
+    total = np.cumsum(values, axis=-1)
+    total[..., bins:] -= total[..., :-bins].copy()
+    return total
 
 
 def before(values: Floats) -> Floats:
@@ -112,6 +192,15 @@ def lagged(values: Floats, count: int) -> Floats:
     shifted = np.full_like(values, np.nan)
     shifted[..., count:] = values[..., :-count]
     return shifted
+
+
+def each_row(flags: Bools, *arrays: npt.NDArray[Any]) -> Iterator[tuple[list[int], list[npt.NDArray[Any]]]]:
+    """Yield for each series in which ``flags`` hold where they do, and that series of each of ``arrays`` (views)."""
+    if not flags.any():
+        return
+    tables = [array.reshape(-1, flags.shape[-1]) for array in (flags, *arrays)]
+    for number in np.flatnonzero(tables[0].any(axis=-1)):
+        yield np.flatnonzero(tables[0][number]).tolist(), [table[number] for table in tables[1:]]
 
 
 def persistent(candidate: Bools) -> Bools:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Floats, past
+from asahi_analytics.anomaly.bins import Bins, Floats, past, summed
 
 EVIDENCE_HOURS: Final = (1 / 6, 0.5, 1.0, 3.0)
 """Few errors in few requests add up to evidence: over one bin, half an hour, an hour, three."""
@@ -40,7 +40,7 @@ def rate_threshold(bins: Bins, counts: Floats, limit: Floats, sigmas: float) -> 
     windows = sorted({bins.within(hours) for hours in EVIDENCE_HOURS})
     with np.errstate(divide="ignore", invalid="ignore"):
         thresholds = [
-            (_events_needed(_summed(seen, window), limit, sigmas) - _summed(events, window) + events) / seen
+            (_events_needed(summed(seen, window), limit, sigmas) - summed(events, window) + events) / seen
             for window in windows
         ]
     lowest: Floats = np.min(thresholds, axis=0)
@@ -51,11 +51,3 @@ def _events_needed(requests: Floats, limit: Floats, sigmas: float) -> Floats:
     """Return how many events among ``requests`` are beyond chance at a rate of ``limit``."""
     needed: Floats = requests * limit + sigmas * np.sqrt(requests * limit * (1 - limit)) + 0.5
     return needed
-
-
-def _summed(values: Floats, window: int) -> Floats:
-    """Return the sum over the ``window`` bins that end with each one."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(1, len(values) + 1)
-    summed: Floats = total[ends] - total[np.maximum(ends - window, 0)]
-    return summed

@@ -166,7 +166,7 @@ def _case(series: Judged, incident: Incident) -> Case:
     span = slice(incident.first, incident.last + 1)
     flagged = series.found.anomalous[span]
     expected = series.found.expected[span][flagged]
-    return Case(series, incident, float(series.values.iloc[incident.last]), float(np.median(expected)))
+    return Case(series, incident, float(series.numbers[incident.last]), float(np.median(expected)))
 
 
 def _covers(known: Case, case: Case) -> bool:
@@ -195,7 +195,7 @@ def _anomaly(case: Case, words: Explanation) -> Anomaly:
         detected_at=incident.detected_at,
         start=incident.start,
         peak=incident.peak_at,
-        peak_value=float(case.judged.values.iloc[incident.peak]),
+        peak_value=float(case.judged.numbers[incident.peak]),
         end=incident.end,
         ongoing=incident.ongoing,
         labels=labels,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from asahi_analytics.anomaly.attribution import LEAF, split_cost_change
 from asahi_analytics.anomaly.explain import (
+    WAS,
     Span,
     cost_causes,
     cost_message,
@@ -53,6 +54,11 @@ class Case:
     expected: float
 
     @property
+    def told(self) -> float:
+        """Return the value that a sentence tells: the latest while it goes on, the peak of what is over."""
+        return self.current if self.incident.ongoing else float(self.judged.numbers[self.incident.peak])
+
+    @property
     def span(self) -> Span:
         """Return from when to when it goes or went."""
         return Span(self.incident.start, self.incident.end, self.incident.ongoing)
@@ -89,7 +95,7 @@ def _cost(composer: Composer, case: Case) -> Explanation:
     change = split_cost_change(before, after, usual)
     scale = usual / float(before["cost"].sum()) if before["cost"].sum() > 0 else 0.0
     causes = cost_causes(change, users[1].sub(users[0] * scale, fill_value=0.0) if users else None)
-    message = cost_message(case.current, case.expected, change, causes, span=case.span, step=case.judged.step)
+    message = cost_message(case.told, case.expected, change, causes, span=case.span, step=case.judged.step)
     if case.judged.labels:
         message = message.replace("Cost at", f"Cost of {case.judged.labels[names.MODEL]} at", 1)
     return Explanation(message, causes, change.parts)
@@ -139,7 +145,7 @@ def _latency(composer: Composer, case: Case) -> Explanation:
     causes = latency_causes(_percentiles(before), _percentiles(after), case.span)
     what = f" of {case.judged.labels[names.MODEL]}" if case.judged.labels else ""
     head = (
-        f"Latency{what} (p95) at {case.current:,.0f} ms {case.span.tense('is', 'was')} {_times(case)} the usual "
+        f"Latency{what} (p95) at {case.told:,.0f} ms {case.span.tense('is', WAS)} {_times(case)} the usual "
         f"{case.expected:,.0f} ms {case.span.when}"
     )
     return Explanation(_with_causes(head, causes[:3]), causes)
@@ -161,8 +167,8 @@ def _errors(composer: Composer, case: Case) -> Explanation:
     before, after = _asked(composer, [Ask("errors", by, window) for window in windows])
     scale = (case.incident.end - case.incident.start) / REFERENCE
     causes = share_causes("error_type", before * scale, after, "errors")
-    fail = case.span.tense("fail", "failed")
-    head = f"{case.current:.2%} of requests {fail} (usually {case.expected:.2%}) {case.span.when}"
+    fail = case.span.tense("fail", "failed at worst")
+    head = f"{case.told:.2%} of requests {fail} (usually {case.expected:.2%}) {case.span.when}"
     return Explanation(_with_causes(head, causes[:3]), causes)
 
 
@@ -178,12 +184,10 @@ def _cache(composer: Composer, case: Case) -> Explanation:
         f"hits went from {hits0 / bins0:,.0f} to {hits1 / bins1:,.0f}/{per}, look-ups from "
         f"{(hits0 + misses0) / bins0:,.0f} to {(hits1 + misses1) / bins1:,.0f}/{per}"
     )
-    cause = Cause(
-        factor="tier", change=case.current - case.expected, labels=dict(case.judged.labels), text=text
-    )
+    cause = Cause(factor="tier", change=case.told - case.expected, labels=dict(case.judged.labels), text=text)
     head = (
-        f"Hit rate of cache tier {case.judged.labels[names.TIER]} at {case.current:.1%} "
-        f"{case.span.tense('is', 'was')} down from the usual {case.expected:.1%} {case.span.when}"
+        f"Hit rate of cache tier {case.judged.labels[names.TIER]} at {case.told:.1%} "
+        f"{case.span.tense('is', WAS)} down from the usual {case.expected:.1%} {case.span.when}"
     )
     return Explanation(_with_causes(head, [cause]), [cause])
 
@@ -207,8 +211,8 @@ def _quality(composer: Composer, case: Case) -> Explanation:
         for task in lost.index
     ]
     head = (
-        f"Quality of {case.judged.labels[names.MODEL]} at {case.current:.2f} points {case.span.tense('is', 'was')} "
-        f"{case.expected - case.current:.2f} below the usual {case.expected:.2f} {case.span.when}"
+        f"Quality of {case.judged.labels[names.MODEL]} at {case.told:.2f} points {case.span.tense('is', WAS)} "
+        f"{case.expected - case.told:.2f} below the usual {case.expected:.2f} {case.span.when}"
     )
     return Explanation(_with_causes(head, causes[:3]), causes)
 
@@ -221,7 +225,7 @@ def _scores(points: pd.Series, samples: pd.Series) -> pd.DataFrame:
 
 def _outage(composer: Composer, case: Case) -> Explanation:  # noqa: ARG001  (one signature)
     per = span_words(case.judged.step)
-    state = "No requests" if case.current == 0 else f"Only {case.current:,.0f} requests/{per}"
+    state = "No requests" if case.told == 0 else f"Only {case.told:,.0f} requests/{per}"
     is_ = case.span.tense("is", "was")
     return Explanation(
         f"{state} {case.span.when}, where {case.expected:,.0f}/{per} are usual; the exporter {is_} scraped, so the "
@@ -230,7 +234,7 @@ def _outage(composer: Composer, case: Case) -> Explanation:  # noqa: ARG001  (on
 
 
 def _times(case: Case) -> str:
-    return f"{case.current / case.expected:.1f}x" if case.expected > 0 else "above"
+    return f"{case.told / case.expected:.1f}x" if case.expected > 0 else "above"
 
 
 def _with_causes(head: str, causes: Sequence[Cause]) -> str:

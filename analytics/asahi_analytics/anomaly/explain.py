@@ -27,6 +27,8 @@ NOTABLE_SHARE: Final = 0.1
 """A part of the change below this share is not named."""
 CARRIER_SHARE: Final = 0.6
 """A label value that carries at least this share of a part is named with it."""
+WAS: Final = "was at its worst"
+"""What is over is told by its peak: how it ended says little."""
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
     VOLUME: ("more requests", "fewer requests"),
     TOKEN_SIZE: ("more tokens per request", "fewer tokens per request"),
@@ -139,7 +141,7 @@ def cost_message(
     times = (
         f"{current / usual:.1f}x the usual {dollars(usual)}" if usual > 0 else "where there usually is none"
     )
-    head = f"Cost at {dollars(current)}/{span_words(step)} {span.tense('is', 'was')} {times} {span.when}"
+    head = f"Cost at {dollars(current)}/{span_words(step)} {span.tense('is', WAS)} {times} {span.when}"
     more = f"{dollars(change.change)} more than usual {span.tense('so far', 'in all')}"
     return f"{head}; {more}{': ' if causes else ''}{', '.join(each.text for each in causes)}."
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, past
-from asahi_analytics.anomaly.usual import nanquantile_rows
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, each_row, nanquantile, past
 
 LOCAL_BINS: Final = 3
 """The level right before a jump: the median of so many bins."""
@@ -44,22 +42,27 @@ def find_jumps(bins: Bins, width: int, course: Floats) -> Jumps:
     The median is NaN where the series has not jumped at all. Both look back only: whether a bin belongs to a jump
     depends on the bins up to it. NaN neither makes nor ends one.
     """
-    local = before(pd.Series(bins.values).rolling(LOCAL_BINS, min_periods=1).median().to_numpy())
-    raised = np.zeros(len(bins), dtype=bool)
-    settled = np.full(len(bins), np.nan)
+    local = past(bins.values, LOCAL_BINS, "median")
+    raised = np.zeros(bins.values.shape, dtype=bool)
+    settled = np.full(bins.values.shape, np.nan)
+    rare = rare_steps(bins, local)
     hold, settling = bins.within(HOLD_HOURS), bins.within(SETTLED_HOURS)
-    end = 0
-    for start in map(int, np.flatnonzero(rare_steps(bins, local))):
-        if start < end:
-            continue
-        run = bins.values[start : start + hold]
-        level = local[start] * moved(course[start : start + hold])
-        end = start + length_until(run <= STAY_FACTOR * level)
-        raised[start:end] = bins.values[start:end] > STAY_FACTOR * level[: end - start]
-        settled[start + settling : end] = level[settling : end - start]
-    if not raised.any():
-        return Jumps(raised, settled)
-    return Jumps(raised, np.fmin(_median_without(bins, raised, width), settled))
+    for starts, series in each_row(rare, bins.values, local, course, raised, settled):
+        values, right_before, usually, stays, against = series
+        end = 0
+        for start in starts:
+            if start < end:
+                continue
+            run = values[start : start + hold]
+            level = right_before[start] * moved(usually[start : start + hold])
+            end = start + length_until(run <= STAY_FACTOR * level)
+            stays[start:end] = values[start:end] > STAY_FACTOR * level[: end - start]
+            against[start + settling : end] = level[settling : end - start]
+    some: Bools = np.asarray(raised.any(axis=-1))
+    if some.any():
+        median = _median_without(replace(bins, values=bins.values[some]), raised[some], width)
+        settled[some] = np.fmin(median, settled[some])
+    return Jumps(raised, settled)
 
 
 def moved(course: Floats) -> Floats:
@@ -79,11 +82,12 @@ def rare_steps(bins: Bins, local: Floats) -> Bools:
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.log(bins.values / local)
     week = bins.within(NOISE_HOURS, 6)
-    padded = np.concatenate([np.zeros(week), np.where(np.isfinite(step), step, 0.0)])
+    calm = np.zeros((*step.shape[:-1], week))
+    padded = np.concatenate([calm, np.where(np.isfinite(step), step, 0.0)], axis=-1)
     rare: Bools = np.isfinite(step) & (step > np.log(JUMP_FACTOR))
-    large = np.flatnonzero(rare)
-    before_each = np.lib.stride_tricks.sliding_window_view(padded, week)[large]
-    rare[large] = step[large] > nanquantile_rows(before_each.T, JUMP_QUANTILE)
+    large = np.nonzero(rare)
+    before_each = np.lib.stride_tricks.sliding_window_view(padded, week, axis=-1)[large]
+    rare[large] = step[large] > nanquantile(before_each, JUMP_QUANTILE)
     return rare
 
 
@@ -97,4 +101,5 @@ def _median_without(bins: Bins, raised: Bools, width: int) -> Floats:
     """Return the median over ``width`` bins of what is not ``raised``, the last known where all is."""
     known = np.where(raised, np.nan, bins.values)
     median = past(known, width, "median", min(MEDIAN_MIN_BINS, width // 3))
-    return np.asarray(pd.Series(median).ffill(), dtype=np.float64)
+    last = np.maximum.accumulate(np.where(np.isnan(median), 0, np.arange(len(bins))), axis=-1)
+    return np.take_along_axis(median, last, axis=-1)

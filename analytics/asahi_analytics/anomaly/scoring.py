@@ -78,7 +78,7 @@ def score_series(
 
 
 def scored(bins: Bins, config: AnomalyConfig, kind: Kind, volume: Floats | None = None) -> Scores:
-    """Return what ``score_series`` does of ``bins`` as arrays; but for costs and errors, of several series at once."""
+    """Return what ``score_series`` does of ``bins`` as arrays; of several series at once."""
     _check_range(bins.values, kind)
     return _SCORERS[kind](bins, None if volume is None else _counts(volume), config)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.anomaly import latency
-from asahi_analytics.anomaly.bins import bins_of
+from asahi_analytics.anomaly.bins import Floats, bins_of
 from asahi_analytics.anomaly.config import AnomalyConfig, Kind
 from asahi_analytics.anomaly.models import AnomalyType
 from asahi_analytics.anomaly.scoring import Scores, outages, scored
@@ -62,24 +62,28 @@ NEEDS: Final[Mapping[AnomalyType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """One series and what was ``found``; ``volume`` is what its ratio or quantile was made of."""
+    """One series, the ``numbers`` of the bins that begin at ``index``, and what was ``found``."""
 
     anomaly_type: AnomalyType
     labels: Mapping[str, str]
-    values: pd.Series
+    index: pd.DatetimeIndex
+    numbers: Floats
     found: Scores
-    volume: pd.Series | None = field(default=None)
+
+    @cached_property
+    def values(self) -> pd.Series:
+        """The numbers as a series."""
+        return pd.Series(self.numbers, index=self.index)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """What was found, in the form of ``score_series``."""
-        return self.found.frame(self.values.index)
+        return self.found.frame(self.index)
 
     @property
     def step(self) -> timedelta:
         """Return the length of a bin."""
-        index = self.values.index
-        step: timedelta = (index[1] - index[0]).to_pytimedelta()
+        step: timedelta = (self.index[1] - self.index[0]).to_pytimedelta()
         return step
 
 
@@ -97,99 +101,110 @@ def judge(anomaly_type: AnomalyType, frames: Frames, config: AnomalyConfig) -> l
 
 def whole(frame: pd.DataFrame) -> pd.Series:
     """Return the sum over all columns; NaN where nothing is known."""
-    return frame.sum(axis=1, min_count=1)
+    return pd.Series(_sum(_rows(frame)), index=frame.index)
 
 
-def _alone(
-    kind: Kind,
-    labels: Mapping[str, str],
-    values: pd.Series,
-    config: AnomalyConfig,
-    volume: pd.Series | None = None,
-) -> Judged:
-    counts = None if volume is None else bins_of(volume).values
-    return Judged(kind, labels, values, scored(bins_of(values), config, kind, counts), volume)
+def _rows(frame: pd.DataFrame) -> Floats:
+    """Return the columns as rows."""
+    return np.ascontiguousarray(frame.to_numpy(np.float64).T)
 
 
-def _together(
+def _sum(rows: Floats) -> Floats:
+    """Return the sum over all rows; NaN where nothing is known."""
+    unknown = np.isnan(rows)
+    total: Floats = np.where(unknown, 0.0, rows).sum(axis=0)
+    total[unknown.all(axis=0)] = np.nan
+    return total
+
+
+def _share(parts: Floats, of: Floats) -> Floats:
+    """Return how much the parts are of the others; NaN where there is nothing."""
+    return np.divide(parts, of, out=np.full_like(parts, np.nan), where=of > 0)
+
+
+def _judged(
     kind: Kind,
     labels: Sequence[Mapping[str, str]],
-    values: pd.DataFrame,
+    index: pd.Index,
+    rows: Floats,
     config: AnomalyConfig,
-    volumes: pd.DataFrame,
+    *,
+    volumes: Floats | None = None,
 ) -> list[Judged]:
-    """Judge every column at once."""
-    bins = replace(bins_of(values.iloc[:, 0]), values=values.to_numpy(np.float64).T)
-    found = scored(bins, config, kind, volumes.to_numpy(np.float64).T)
-    return [
-        Judged(kind, each, values.iloc[:, number], found.row(number), volumes.iloc[:, number])
-        for number, each in enumerate(labels)
-    ]
+    """Judge every row at once; ``volumes`` are of the same form."""
+    times = pd.DatetimeIndex(index)
+    found = scored(replace(bins_of(pd.Series(rows[0], index=times)), values=rows), config, kind, volumes)
+    return [Judged(kind, each, times, rows[number], found.row(number)) for number, each in enumerate(labels)]
+
+
+def _with_whole(frame: pd.DataFrame, config: AnomalyConfig) -> tuple[list[dict[str, str]], list[int]]:
+    """Return the labels of the whole and of each model worth judging on its own, and the columns of the latter."""
+    places = _large(frame, config) if len(frame.columns) > 1 else []
+    return [{}, *({names.MODEL: str(frame.columns[place])} for place in places)], places
+
+
+def _large(frame: pd.DataFrame, config: AnomalyConfig) -> list[int]:
+    """Return which columns hold a share worth judging of the last day, largest first."""
+    day = max(1, round(timedelta(days=1) / (frame.index[1] - frame.index[0])))
+    last_day = np.nan_to_num(frame.to_numpy(np.float64)[-day:]).sum(axis=0)
+    large = np.argsort(-last_day, kind="stable")[: config.max_models]
+    enough = (last_day[large] >= config.min_share * last_day.sum()) & (last_day[large] > 0)
+    found: list[int] = large[enough].tolist()
+    return found
 
 
 def _cost(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     cost = frames["cost"]
     if cost.empty:
         return []
-    judged = [_alone("cost_spike", {}, whole(cost), config)]
-    if len(cost.columns) < 2:
-        return judged
-    parts = _large(cost, config)
-    return judged + [_alone("cost_spike", {names.MODEL: str(model)}, cost[model], config) for model in parts]
-
-
-def _large(frame: pd.DataFrame, config: AnomalyConfig) -> list[str]:
-    """Return the columns that hold a share worth judging of the last day, largest first."""
-    step = frame.index[1] - frame.index[0]
-    last_day = frame.tail(max(1, round(timedelta(days=1) / step))).sum().sort_values(ascending=False)
-    large = last_day[last_day >= config.min_share * last_day.sum()]
-    return list(large[large > 0].index[: config.max_models])
+    labels, places = _with_whole(cost, config)
+    rows = _rows(cost)
+    return _judged("cost_spike", labels, cost.index, np.vstack([_sum(rows), rows[places]]), config)
 
 
 def _outage(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     if frames["requests"].empty:
         return []
-    requests = whole(frames["requests"])
-    return [Judged("outage", {}, requests, outages(bins_of(requests), config))]
+    requests = bins_of(whole(frames["requests"]))
+    times = pd.DatetimeIndex(frames["requests"].index)
+    return [Judged("outage", {}, times, requests.values, outages(requests, config))]
 
 
 def _latency(frames: Frames, config: AnomalyConfig) -> list[Judged]:
-    whole = frames[latency.WHOLE]
-    counts, values = ({0: whole[name]} for name in (latency.COUNT, latency.LATENCY))
-    labels: list[dict[str, str]] = [{}]
-    by_model = frames[latency.COUNT]
-    for model in _large(by_model, config) if len(by_model.columns) > 1 else ():
-        counts[len(labels)], values[len(labels)] = by_model[model], frames[latency.LATENCY][model]
-        labels.append({names.MODEL: str(model)})
+    everything, by_model = frames[latency.WHOLE], frames[latency.COUNT]
     if by_model.empty:
         return []
-    volumes = pd.DataFrame(counts)
-    judgeable = pd.DataFrame(values).where(volumes >= config.min_requests)
-    return _together("latency_spike", labels, judgeable, config, volumes)
+    labels, places = _with_whole(by_model, config)
+    volumes, values = (
+        np.vstack([everything[name].to_numpy(np.float64), _rows(frames[name][by_model.columns[places]])])
+        for name in (latency.COUNT, latency.LATENCY)
+    )
+    judgeable = np.where(volumes >= config.min_requests, values, np.nan)
+    return _judged("latency_spike", labels, by_model.index, judgeable, config, volumes=volumes)
 
 
 def _errors(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     if frames["errors"].empty:
         return []
-    errors = whole(frames["errors"])
-    requests = whole(frames["requests"]).reindex(errors.index)
-    volume = requests.where(~(errors > requests), errors)
-    rate = (errors / volume.where(volume > 0)).clip(0.0, 1.0)
-    return [_alone("error_rate", {}, rate, config, volume)]
+    errors = _rows(whole(frames["errors"]).to_frame())
+    requests = _rows(whole(frames["requests"]).reindex(frames["errors"].index).to_frame())
+    volumes = np.where(errors > requests, errors, requests)
+    rate = np.clip(_share(errors, volumes), 0.0, 1.0)
+    return _judged("error_rate", [{}], frames["errors"].index, rate, config, volumes=volumes)
 
 
 def _cache(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     hits, misses = frames["hits"].align(frames["misses"], join="outer", axis=1, fill_value=0.0)
-    return _ratios("cache_degradation", names.TIER, hits, (hits + misses)[hits.columns], config)
+    return _ratios("cache_degradation", names.TIER, hits, hits + misses, config)
 
 
 def _quality(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     samples = frames["samples"]
     if samples.empty:
         return []
-    points = frames["points"].reindex(columns=samples.columns, fill_value=0.0)
-    large = _large(samples, config)
-    return _ratios("quality_drop", names.MODEL, points[large], samples[large], config)
+    large = samples.columns[_large(samples, config)]
+    points = frames["points"].reindex(columns=large, fill_value=0.0)
+    return _ratios("quality_drop", names.MODEL, points, samples[large], config)
 
 
 def _ratios(
@@ -198,4 +213,5 @@ def _ratios(
     if volumes.empty:
         return []
     labels = [{label: str(name)} for name in volumes.columns]
-    return _together(kind, labels, parts / volumes.where(volumes > 0), config, volumes)
+    of = _rows(volumes)
+    return _judged(kind, labels, volumes.index, _share(_rows(parts), of), config, volumes=of)

@@ -9,22 +9,36 @@ before the bin that is judged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, before, lagged, past, persistent
-from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps, length_until, moved
+from asahi_analytics.anomaly.bins import (
+    Bins,
+    Bools,
+    Counts,
+    Floats,
+    before,
+    lagged,
+    past,
+    persistent,
+    share_of,
+    summed,
+)
+from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps
+from asahi_analytics.anomaly.steps import Step, kept, lift
 from asahi_analytics.anomaly.usual import (
     FOLLOWED,
     HABIT_DAYS,
     SMOOTHING_HOURS,
-    low_usual,
+    Days,
+    previous_days,
     rose_yesterday,
     smoothed,
-    usual,
     weekly_factor,
+    without,
 )
 
 LEVEL_HOURS: Final = 1.5
@@ -33,10 +47,6 @@ RECENT_HOURS: Final = 3.0
 REGIME_HOURS: Final = 24.0
 SURE_REGIME: Final = 1.5
 """How far above its usual the traffic must run for most of that time for the usual to be moved beyond doubt."""
-KEEP_FACTOR: Final = 1.5
-"""An anomaly goes on above this many times what was expected at its beginning, but for a single bin."""
-STEP_QUANTILE: Final = 0.25
-"""After one that lasted ``HOLD_HOURS``, the traffic of those hours has run above this quantile of theirs for sure."""
 MEAN_MIN_BINS: Final = 7
 LULL_TRUST: Final = 0.8
 """How far a lull lowers the expectation: 1 follows it all the way, 0 ignores it."""
@@ -94,14 +104,19 @@ class Spikes:
     """What was expected, the threshold, and where it was exceeded persistently.
 
     ``entry`` is the threshold before it was lowered where an anomaly goes on: that of severity.
-    ``settled`` is the day after an anomaly that lasted ``HOLD_HOURS``: what stays longer is the new level.
+    ``steps`` are those that have lasted longer, and moved what is usual.
     """
 
     expected: Floats
     threshold: Floats
     entry: Floats
     flagged: Bools
-    settled: Bools
+    steps: list[Step]
+
+    def put(self, some: Bools, others: Spikes) -> None:
+        """Put those of ``some`` series in the place of what was found of them."""
+        for name in ("expected", "threshold", "entry", "flagged"):
+            getattr(self, name)[some] = getattr(others, name)
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,9 @@ class _Reference:
 class _Past:
     """What does not depend on the anomalies found: each the same length as the series.
 
+    ``everything`` is what the previous days had, ``lift`` how many times as much that counts after steps, ``ordered``
+    and ``count`` both as ``Days``.
+
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
     the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
@@ -147,6 +165,10 @@ class _Past:
 
     recent: Floats
     today: Floats
+    everything: Floats
+    lift: Floats
+    ordered: Floats
+    count: Counts
     yesterday: Floats
     day_mean: Floats
     habit: Floats
@@ -154,25 +176,44 @@ class _Past:
     low_profile: Floats
     low_recent: Floats
 
+    def of(self, some: Bools) -> _Past:
+        """Return that of ``some`` series."""
+        return _Past(*(getattr(self, field.name)[some] for field in fields(self)))
+
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
     known = _past(bins, rule)
-    none = np.zeros(len(bins), dtype=bool)
-    first = _judge(bins, rule, known, none, none)
-    unusual = first.flagged & (np.arange(len(bins)) >= bins.per_day)
-    return _judge(bins, rule, known, unusual, first.settled) if unusual.any() else first
+    found = _judge(bins, rule, known, np.zeros(bins.values.shape, dtype=bool))
+    unusual = found.flagged & (np.arange(len(bins)) >= bins.per_day)
+    some: Bools = np.asarray(unusual.any(axis=-1))
+    if some.any():
+        again = replace(bins, values=bins.values[some])
+        if found.steps:
+            known = _past(bins, rule, found.steps)
+        found.put(some, _judge(again, rule, known.of(some), unusual[some]))
+    return found
 
 
-def _past(bins: Bins, rule: SpikeRule) -> _Past:
-    low = low_usual(bins, rule.profile_days, LOW_QUANTILE)
+def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
+    around = smoothed(bins.values, bins, "mean")
+    everything = np.full((*around.shape, 1), np.nan)
+    if bins.per_day > 1:
+        everything = previous_days(around, bins, rule.profile_days)
+    times = lift(everything, bins, steps)
+    days = Days.of(everything * times, bins)
+    low = days.quantile(LOW_QUANTILE)
     jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
     recent, rose = _recent(bins), rose_yesterday(bins)
     return _Past(
         recent=recent,
         today=np.where(rose, np.nan, recent),
-        yesterday=lagged(smoothed(bins.values, bins, "mean"), bins.per_day),
+        everything=everything,
+        lift=times,
+        ordered=days.ordered,
+        count=days.count,
+        yesterday=lagged(around, bins.per_day),
         day_mean=past(bins.values, day, "mean", at_least),
         habit=np.where(np.arange(len(bins)) > HABIT_DAYS * bins.per_day, low, np.nan),
         jumped=jumps.raised,
@@ -181,8 +222,8 @@ def _past(bins: Bins, rule: SpikeRule) -> _Past:
     )
 
 
-def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> Spikes:
-    reference = _reference(bins, rule, known, left_out, settled)
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
+    reference = _reference(bins, known, left_out)
     likely = _expected(bins, reference)
     sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
     limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
@@ -194,12 +235,14 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: 
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
     threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
-    erratic = _erratic(bins, sigma, reference, _spikes_of_week(bins, bins.values > threshold))
+    spikes = _spikes_of_week(bins, bins.values > threshold)
+    erratic = _erratic(bins, sigma, reference, spikes)
     if erratic.any():
         peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
         threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
-    lowered, settled = _kept(bins, _course(bins, reference.profile), expected, threshold)
-    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), settled)
+    course = _course(bins, reference.profile)
+    lowered, steps = kept(bins, course, expected, threshold, ~np.isnan(course) & ~(spikes >= EVERYDAY_SPIKES))
+    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), steps)
 
 
 def _course(bins: Bins, profile: Floats) -> Floats:
@@ -207,38 +250,18 @@ def _course(bins: Bins, profile: Floats) -> Floats:
     return np.where(np.arange(len(bins)) < 2 * bins.per_day, np.nan, profile)
 
 
-def _kept(bins: Bins, course: Floats, expected: Floats, threshold: Floats) -> tuple[Floats, Bools]:
-    """Return ``threshold``, lower while an anomaly goes on: it is over only when the value has come down from it.
-
-    It is held against what was expected at its beginning, moved by the usual course of the day, for ``HOLD_HOURS``.
-    """
-    lowered, end = threshold.copy(), 0
-    settled = np.zeros(len(bins), dtype=bool)
-    hold = bins.within(HOLD_HOURS)
-    for start in map(int, np.flatnonzero(persistent(bins.values > threshold))):
-        if start < end:
-            continue
-        span = slice(start, start + hold)
-        keep = KEEP_FACTOR * expected[start] * moved(course[span])
-        end = start + length_until(bins.values[span] <= keep)
-        lowered[start + 1 : end] = np.fmin(threshold[start + 1 : end], keep[1 : end - start])
-        if end == start + hold:
-            settled[end : end + bins.per_day] = True
-    return lowered, settled
-
-
-def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settled: Bools) -> _Reference:
-    days = rule.profile_days
-    profile = usual(bins.values, left_out, bins, days, how="mean", today=known.today)
-    profile = np.fmax(profile, known.habit)
+def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
+    days = Days(known.ordered, known.count)
+    if left_out.any() and bins.per_day > 1:
+        rest = without(left_out, known.everything, bins.values, bins, "mean")
+        days = Days.of(rest * known.lift, bins)
+    profile = np.fmax(days.median_with(known.today), known.habit)
     base = profile * weekly_factor(bins, profile)
     ratio = _share(bins.values, base)
-    ratio[~np.isfinite(ratio) | (ratio < OUTAGE_RATIO)] = np.nan
+    ratio[ratio < OUTAGE_RATIO] = np.nan
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     return _Reference(
-        sure_regime=_sure_regime(
-            bins, ratio, np.fmin(regime / SURE_REGIME, _share(known.yesterday, profile)), settled
-        ),
+        sure_regime=np.fmax(1.0, np.fmin(regime / SURE_REGIME, _share(known.yesterday, profile))),
         profile=profile,
         base=base,
         ratio=ratio,
@@ -249,22 +272,11 @@ def _reference(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools, settl
 
 
 def _share(values: Floats, of: Floats) -> Floats:
+    """Return ``values`` for each of the others; NaN where there is nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return values / of
-
-
-def _sure_regime(bins: Bins, ratio: Floats, confirmed: Floats, settled: Bools) -> Floats:
-    """Return how far above its usual the traffic runs beyond doubt, at least 1.
-
-    That is as far as the last day and the same hour of yesterday bear out (``confirmed``), and after an anomaly that
-    has become the level (``settled``) as far as nearly all of the last ``HOLD_HOURS``.
-    """
-    sure = np.fmax(1.0, confirmed)
-    if not settled.any():
-        return sure
-    hours, at_least = bins.within(HOLD_HOURS, 3), bins.within(HOLD_HOURS / 2, 2)
-    held = past(ratio, hours, ("quantile", STEP_QUANTILE), at_least)
-    return np.where(settled, np.fmax(sure, held), sure)
+        share = values / of
+    share[~np.isfinite(share)] = np.nan
+    return share
 
 
 def _recent(bins: Bins) -> Floats:
@@ -277,11 +289,15 @@ def _doubted(bins: Bins, profile: Floats, recent: Floats, rose: Bools) -> Floats
 
     Not in the hours after that day ``rose`` as a working day does, where today follows.
     """
+    young = slice(2 * bins.per_day)
+    values, first, level = bins.values[..., young], profile[..., young], recent[..., young]
     hour = bins.within(SMOOTHING_HOURS, 3)
-    follows = past(bins.values, hour, "median") >= FOLLOWED * past(profile, hour, "median")
-    risen = past(rose.astype(np.float64), bins.within(HOLD_HOURS), "max") > 0
-    doubtful = (np.arange(len(bins)) < 2 * bins.per_day) & (recent < profile) & ~(risen & follows)
-    return np.where(doubtful, profile**YOUNG_JUMP_TRUST * recent ** (1 - YOUNG_JUMP_TRUST), profile)
+    follows = past(values, hour, "median") >= FOLLOWED * past(first, hour, "median")
+    risen = share_of(rose[..., young], bins.within(HOLD_HOURS)) > 0
+    doubtful = (level < first) & ~(risen & follows)
+    doubted = profile.copy()
+    doubted[..., young] = np.where(doubtful, first**YOUNG_JUMP_TRUST * level ** (1 - YOUNG_JUMP_TRUST), first)
+    return doubted
 
 
 def _expected(bins: Bins, reference: _Reference) -> Floats:
@@ -328,13 +344,11 @@ def _spikes_of_week(bins: Bins, exceeds: Bools) -> Floats:
 
     What comes again within an hour is the same spike; those of the first day do not count.
     """
-    persists = persistent(exceeds).astype(np.float64)
-    begins = (persists > 0) & ~(past(persists, bins.within(1.0), "max") > 0)
-    begins[: bins.per_day] = False
-    count = np.concatenate([np.zeros(1), np.cumsum(begins, dtype=np.float64)])
-    end = np.maximum(np.arange(len(bins)) - bins.within(RECENT_HOURS, 3), 0)
-    week: Floats = count[end] - count[np.maximum(end - bins.within(NOISE_HOURS, 6), 0)]
-    return week
+    persists = persistent(exceeds)
+    begins = persists & ~(share_of(persists, bins.within(1.0)) > 0)
+    begins[..., : bins.per_day] = False
+    week = summed(begins.astype(np.float64), bins.within(NOISE_HOURS, 6))
+    return lagged(week, bins.within(RECENT_HOURS, 3) + 1)
 
 
 def _erratic(bins: Bins, sigma: Floats, reference: _Reference, spikes: Floats) -> Bools:
@@ -348,8 +362,7 @@ def _erratic(bins: Bins, sigma: Floats, reference: _Reference, spikes: Floats) -
     strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
     noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
     erratic: Bools = (noise > EVERYDAY_SIGMA) | (unset & (noise > ERRATIC_SIGMA)) | strays
-    idle = (bins.values <= IDLE_SHARE * reference.day_mean).astype(np.float64)
-    idles = past(idle, week, "mean") * _filled(len(bins), week) > EVERYDAY_IDLE
+    idles = share_of(bins.values <= IDLE_SHARE * reference.day_mean, week) > EVERYDAY_IDLE
     erratic |= (spikes >= EVERYDAY_SPIKES) & idles & (noise > ERRATIC_SIGMA)
     return erratic
 
@@ -364,12 +377,7 @@ def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floa
     yesterday = lagged(now.astype(np.float64), bins.per_day) == 1.0
     known = np.isfinite(bins.values + reference.profile)
     astray = (now != usually) & (now != yesterday) & known
-    return past(astray.astype(np.float64), week, "mean") * _filled(len(bins), week)
-
-
-def _filled(count: int, window: int) -> Floats:
-    """Return how much of a window of the bins before each one lies within the series."""
-    return np.minimum(np.arange(count), window) / window
+    return share_of(astray, week)
 
 
 def _peaks(bins: Bins) -> Floats:

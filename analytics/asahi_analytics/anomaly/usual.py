@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import DAY_SECONDS, Bins, Bools, Floats, by_bin, lagged, past
+from asahi_analytics.anomaly.bins import (
+    DAY_SECONDS,
+    Bins,
+    Bools,
+    Counts,
+    Floats,
+    lagged,
+    nanquantile,
+    of_sorted,
+    past,
+    windowed,
+)
 
 SMOOTHING_HOURS: Final = 1.0
 WEEK_HOURS: Final = 168.0
@@ -35,10 +46,8 @@ def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
     width = bins.within(SMOOTHING_HOURS) // 2 * 2 + 1
     if width == 1 or not values.size:
         return values
-    rolling = by_bin(values).rolling(width, center=True, min_periods=1)
-    if how == "median":
-        return np.asarray(rolling.median().to_numpy().T, dtype=np.float64)
-    return np.fmax(np.asarray(rolling.mean().to_numpy().T, dtype=np.float64), _hourly(values, bins))
+    middle = windowed(values, width, how, ahead=width // 2)
+    return middle if how == "median" else np.fmax(middle, _hourly(values, bins))
 
 
 def _hourly(values: Floats, bins: Bins) -> Floats:
@@ -54,60 +63,81 @@ def _hourly(values: Floats, bins: Bins) -> Floats:
     return hourly
 
 
-def nanquantile_rows(rows: Floats, quantile: float) -> Floats:
-    """Return the ``quantile`` over the first axis of ``rows``, of what is known; NaN where nothing is.
-
-    Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
-    """
-    ordered = np.sort(rows.reshape(len(rows), -1), axis=0)
-    last = np.maximum(np.sum(~np.isnan(ordered), axis=0) - 1, 0)
-    columns = np.arange(ordered.shape[1])
-    position = quantile * last
-    low = position.astype(np.int64)
-    below, above = ordered[low, columns], ordered[np.minimum(low + 1, last), columns]
-    found: Floats = below + (above - below) * (position - low)
-    return found.reshape(rows.shape[1:])
-
-
 def previous_days(values: Floats, bins: Bins, days: int) -> Floats:
-    """Return the values at the same time of the ``days`` days before, a first axis of days; NaN before the start."""
-    rows = np.full((days, *values.shape), np.nan)
+    """Return the values at the same time of the ``days`` days before, a last axis of days; NaN before the start."""
+    found = np.full((*values.shape, days), np.nan)
     for day in range(1, days + 1):
         lag = round(day * DAY_SECONDS / bins.step)
         if lag >= len(bins):
-            return rows[: max(1, day - 1)]
-        rows[day - 1, ..., lag:] = values[..., :-lag]
-    return rows
+            return found[..., : max(1, day - 1)]
+        found[..., lag:, day - 1] = values[..., :-lag]
+    return found
 
 
-def usual(
-    values: Floats,
-    left_out: Bools,
-    bins: Bins,
-    days: int,
-    *,
-    how: Middle = "median",
-    today: Floats | None = None,
-) -> Floats:
+def usual(values: Floats, left_out: Bools, bins: Bins, days: int) -> Floats:
     """Return the usual value of each bin's time of day: the median over previous days of the hour around it.
 
-    ``how`` tells what stands for that hour of a day. ``today``, what the hours before each bin were like, counts as
-    one more day where it is given; then a working day is compared with working days only, if any is known. Bins
-    ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
+    Bins ``left_out`` (anomalies) do not count, unless they have become a habit. NaN on the first day.
     """
     if bins.per_day < 2:
         return np.full(values.shape, np.nan)
-    known = everything = previous_days(smoothed(values, bins, how), bins, days)
-    if left_out.any():
-        kept = previous_days(smoothed(np.where(left_out, np.nan, values), bins, how), bins, days)
-        missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=0)
-        habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=0))
-        known = np.where(habit, everything, kept)
-    if today is None:
-        return nanquantile_rows(known, 0.5)
-    known = _of_working_days(known, bins)
-    new = np.where(np.isnan(known).all(axis=0), np.nan, today)
-    return nanquantile_rows(np.concatenate([known, new[None]]), 0.5)
+    everything = previous_days(smoothed(values, bins, "median"), bins, days)
+    return nanquantile(without(left_out, everything, values, bins, "median"), 0.5)
+
+
+def without(left_out: Bools, everything: Floats, values: Floats, bins: Bins, how: Middle) -> Floats:
+    """Return ``everything``, the ``previous_days`` of ``values``, without what is ``left_out``, but for habits."""
+    if not left_out.any():
+        return everything
+    rest = smoothed(np.where(left_out, np.nan, values), bins, how)
+    kept = previous_days(rest, bins, everything.shape[-1])
+    missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=-1)
+    habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=-1))
+    return np.where(habit[..., None], everything, kept)
+
+
+@dataclass(frozen=True)
+class Days:
+    """What previous days had around the time of each bin: in order along the last axis, of which ``count`` are known.
+
+    A working day is compared with working days only, if any is known.
+    """
+
+    ordered: Floats
+    count: Counts
+
+    @classmethod
+    def of(cls, known: Floats, bins: Bins) -> Days:
+        """Return ``previous_days`` in order."""
+        working = _of_working_days(known, bins)
+        count: Counts = np.sum(~np.isnan(working), axis=-1)
+        working.sort(axis=-1)
+        return cls(working, count)
+
+    def quantile(self, quantile: float) -> Floats:
+        """Return the ``quantile`` over the days; NaN where none is known."""
+        return of_sorted(self.ordered, self.count, quantile)
+
+    def median_with(self, today: Floats) -> Floats:
+        """Return the median of the days and of ``today`` where that is known; NaN where no day is.
+
+        One value more moves the median between its neighbours in the middle, and no further.
+        """
+        half, odd = self.count // 2, self.count % 2
+        low, middle, high = (
+            self._at(half + more, beyond) for more, beyond in ((-1, -np.inf), (0, np.nan), (odd, np.inf))
+        )
+        bounded = np.clip(today, low, high)
+        found = np.where(odd == 1, (middle + bounded) / 2, bounded)
+        found = np.where(np.isnan(today), self.quantile(0.5), found)
+        found[self.count == 0] = np.nan
+        return found
+
+    def _at(self, place: Counts, beyond: float) -> Floats:
+        """Return the value at ``place``, and ``beyond`` where there are fewer or it lies before the first."""
+        within = (place >= 0) & (place < self.count)
+        found = np.take_along_axis(self.ordered, np.where(within, place, 0)[..., None], axis=-1)[..., 0]
+        return np.where(within, found, beyond)
 
 
 def rose_yesterday(bins: Bins) -> Bools:
@@ -115,33 +145,28 @@ def rose_yesterday(bins: Bins) -> Bools:
 
     That is where one day alone is known, and not where the second has not followed in the hour before.
     """
-    young = replace(bins, values=bins.values[: 2 * bins.per_day])
+    young = replace(bins, values=bins.values[..., : 2 * bins.per_day])
     hours, values = bins.within(STEEP_HOURS), smoothed(young.values, young, "mean")
-    earlier, later = past(values, hours, "median"), past(values[::-1], hours, "median")[::-1]
+    earlier, later = past(values, hours, "median"), past(values[..., ::-1], hours, "median")[..., ::-1]
     rose = ~(values <= STEEP * earlier) & (values <= STEEP * later)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = young.values / lagged(values, bins.per_day)
     followed = ~(past(share, bins.within(SMOOTHING_HOURS, 3), "median") < FOLLOWED)
-    found = np.zeros(len(bins), dtype=bool)
-    found[: len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & followed
+    found = np.zeros(bins.values.shape, dtype=bool)
+    found[..., : len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & followed
     return found
 
 
-def _of_working_days(rows: Floats, bins: Bins) -> Floats:
-    """Return ``rows`` (one a previous day) without weekends where a bin is of a working day and another is known."""
-    weekdays = bins.weekdays
-    ago = (weekdays - np.arange(1, len(rows) + 1)[:, None]) % 7
+def _of_working_days(days: Floats, bins: Bins) -> Floats:
+    """Return ``previous_days`` without weekends where a bin is of a working day and another is known."""
+    weekdays = bins.weekdays[:, None]
+    ago = (weekdays - np.arange(1, days.shape[-1] + 1)) % 7
     unlike = (ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY)
-    other = np.where(unlike, np.nan, rows)
-    return np.where(np.isnan(other).all(axis=0), rows, other)
-
-
-def low_usual(bins: Bins, days: int, quantile: float) -> Floats:
-    """Return a lower ``quantile`` than the median of the previous days, incidents or not. NaN on the first day."""
-    if bins.per_day < 2:
-        return np.full(len(bins), np.nan)
-    rows = previous_days(smoothed(bins.values, bins, "mean"), bins, days)
-    return nanquantile_rows(_of_working_days(rows, bins), quantile)
+    other = days.copy()
+    np.copyto(other, np.nan, where=unlike)
+    unknown = np.isnan(other).all(axis=-1)
+    other[unknown] = days[unknown]
+    return other
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:
@@ -149,7 +174,7 @@ def weekly_factor(bins: Bins, profile: Floats) -> Floats:
 
     It is read from the same hours one and two weeks before; where they disagree, the one closer to 1 counts.
     """
-    one = np.ones(len(bins))
+    one = np.ones(bins.values.shape)
     week = bins.within(WEEK_HOURS)
     around = bins.within(WEEKDAY_HOURS)
     if len(bins) <= 2 * week or bins.per_day < 2:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from asahi_analytics.errors import AnalyticsError
-from asahi_analytics.release import release
+from asahi_analytics.release import DISTRIBUTION, release
 
 COMMANDS: Final[Mapping[str, str]] = {
     "serve": "serve the analytics API and its page",
@@ -50,14 +50,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     for variable in BLAS_THREADS:
         os.environ.setdefault(variable, "1")
     given = sys.argv[1:] if argv is None else list(argv)
-    arguments = build_parser(next(iter(given), None)).parse_args(given)
+    command = next(iter(given), None)
     try:
+        arguments = build_parser(command).parse_args(given)
         return int(arguments.run(arguments))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("asahi_"):
+            raise
+        return _complain(
+            command,
+            f"{error.name} is not installed; the commands need pip install '{DISTRIBUTION}[analytics]'",
+        )
     except (AnalyticsError, OSError) as error:
-        sys.stderr.write(f"asahi-obs {arguments.command}: {error}\n")
-        return 2
+        return _complain(command, error)
     except KeyboardInterrupt:
         return 130
+
+
+def _complain(command: str | None, words: object) -> int:
+    sys.stderr.write(f"asahi-obs {command}: {words}\n")
+    return 2

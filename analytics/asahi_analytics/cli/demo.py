@@ -71,8 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
     ports.check()
     for program in _PROGRAMS:
         servers.find_program(program)
-    started = time.monotonic()
     folder = Folder(arguments.dir.resolve())
+    with folder.held():
+        return bring_up(arguments, folder, ports, narrator)
+
+
+def bring_up(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrator: Narrator) -> int:
+    """Make the history, start the servers, and stay or check."""
+    started = time.monotonic()
     end = history(arguments, folder, ports, narrator)
     narrator.say("Starting the servers")
     with (

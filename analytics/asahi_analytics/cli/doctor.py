@@ -180,7 +180,7 @@ def missed_evaluations(engine: AnalyticsEngine) -> Finding:
     missed = _value(engine, expression, engine.clock())
     if missed is None:
         return Finding(
-            "skip", "missed evaluations", "Prometheus does not scrape itself, so this is not known"
+            "skip", "missed evaluations", "Prometheus has not scraped itself twice, so this is not known"
         )
     if missed >= 1:
         advice = "give Prometheus more CPU, or let the rules run at a longer interval (asahi-obs rules build)"

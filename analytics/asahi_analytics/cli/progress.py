@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 Update = Callable[[int, int], None]
-"""Tells (done, total) of the step."""
+"""Tells (done, total) of the step; a total of 0 is not known yet."""
 
 
 class Narrator:
@@ -39,8 +39,10 @@ class Narrator:
         """Show ``name`` with a bar while the block runs, and how long it took once it is done."""
         started = self._clock()
         with self._bars() as bars:
-            task = bars.add_task(name, total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+            task = bars.add_task(name, total=None, rest="")
+            yield lambda done, total: bars.update(
+                task, completed=done, total=total or None, rest="ETA" if total else f"{done:,} done"
+            )
         self.say(f"  {name}: {self._clock() - started:.1f} s")
 
     def _bars(self) -> Progress:
@@ -49,7 +51,7 @@ class Narrator:
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
-            TextColumn("ETA"),
+            TextColumn("{task.fields[rest]}"),
             TimeRemainingColumn(),
             console=Console(file=self._stream),
             transient=True,

@@ -15,6 +15,7 @@ from asahi_analytics.composer.presence import scraped_bins, scraped_seconds, spa
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, values, work
 from asahi_analytics.composer.runs import Piece, Run, moment
+from asahi_analytics.composer.trust import coverage
 from asahi_analytics.levels import Level, levels_of
 from asahi_analytics.replies import Matrix, Series
 from asahi_analytics.tiles import PART, SNAPSHOT, state_metric
@@ -59,7 +60,14 @@ class Table:
 
     def add(self, keys: Sequence[Key], amounts: Floats) -> None:
         """Add ``amounts``, a row for each of ``keys`` with every place."""
-        new = [key for key in dict.fromkeys(keys) if key not in self._rows]
+        different = dict.fromkeys(keys)
+        if not self._rows and len(different) == len(
+            keys
+        ):  # as most often: faster than to add each to its row
+            self._rows = {key: row for row, key in enumerate(keys)}
+            self._amounts = np.array(amounts, dtype=np.float64)
+            return
+        new = [key for key in different if key not in self._rows]
         for key in new:
             self._rows[key] = len(self._rows)
         if new:
@@ -295,7 +303,18 @@ class Bins:
         places = {key: number for number, key in enumerate(amounts.keys)}
         table = amounts.amounts[[places[key] for key in keys]].T.copy()
         idle = ~np.any(table > 0, axis=1)
-        if idle.any():
+        if idle.any() and not (yield from self._never_silent()):
             scraped = yield from scraped_bins(self._question.rules, self._edges[1:], self._step)
             table[idle & ~scraped] = np.nan
         return Binned(tuple(keys), table, plan)
+
+    def _never_silent(self) -> Asking[bool]:
+        """Find whether so much of the window was scraped that no bin can be without a sample.
+
+        That is asked for the trust in the answer anyway.
+        """
+        ask = self._question.ask
+        if not ask.trusted or self._step <= SHORT_SECONDS:
+            return False
+        scraped = (yield from coverage(self._question.rules, ask.window)).scraped
+        return scraped is not None and ask.window.seconds - scraped < self._step / 2

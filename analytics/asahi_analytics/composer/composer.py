@@ -62,12 +62,17 @@ class Composer:
         client = Listener(self._client)
         return run(asking(client), client, self._threads)
 
-    def summing(self, asks: Sequence[Ask], client: Listener) -> Asking[list[Sums]]:
-        """Find the answer to each ask, in order; ``client`` is the one of ``answer``."""
+    def summing(self, asks: Sequence[Ask], client: Listener, ahead: Sequence[Ask] = ()) -> Asking[list[Sums]]:
+        """Find the answer to each ask, in order; ``client`` is the one of ``answer``.
+
+        ``ahead``: what is going to be asked of label sets that are not known yet; what certifies it is asked now.
+        """
         questions = [Question.of(ask, self.rules) for ask in asks]
-        found, trusts = yield from _with_trust(client, questions, [each.planned() for each in questions])
+        later = [Question.of(ask, self.rules).certificates_ahead() for ask in ahead]
+        askings: list[Asking[Any]] = [_with_trust(client, questions, [each.planned() for each in questions])]
+        found, trusts = (yield from together([*askings, *later]))[0]
         return [
-            Sums(series_of(amounts, question.ask.by), question.ask.window, trust(plan))
+            Sums(amounts, question.ask.by, question.ask.window, trust(plan))
             for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)
         ]
 
@@ -88,8 +93,10 @@ class Composer:
         counts = [_bins_in(ask) for ask in asks]
         bins = [Bins(question, count).answer() for question, count in zip(questions, counts, strict=True)]
         found, trusts = self.answer(lambda client: _with_trust(client, questions, bins))
+        spans = {(ask.window, ask.step): ask for ask in asks}
+        starts = {span: _starts(ask) for span, ask in spans.items()}
         return [
-            SumSeries(_frame(binned, ask), ask.window, trust(binned.plan))
+            SumSeries(_frame(binned, ask, starts[ask.window, ask.step]), ask.window, trust(binned.plan))
             for ask, binned, trust in zip(asks, found, trusts, strict=True)
         ]
 
@@ -121,9 +128,12 @@ def _bins_in(ask: SeriesAsk) -> int:
     return count
 
 
-def _frame(binned: Binned, ask: SeriesAsk) -> pd.DataFrame:
+def _starts(ask: SeriesAsk) -> pd.DatetimeIndex:
+    return pd.date_range(ask.window.start, periods=_bins_in(ask), freq=ask.step)
+
+
+def _frame(binned: Binned, ask: SeriesAsk, starts: pd.DatetimeIndex) -> pd.DataFrame:
     columns = index_of(binned.keys, ask.by) if binned.keys else series_of({}, ask.by).index
-    starts = pd.date_range(ask.window.start, periods=len(binned.values), freq=ask.step)
     return pd.DataFrame(binned.values, index=starts, columns=columns)
 
 

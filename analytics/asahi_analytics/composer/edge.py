@@ -8,15 +8,16 @@ counter is followed by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from asahi_analytics.bases import Base, any_of, memory_set_back, served
+from asahi_analytics.bases import any_of, base_of, memory_set_back, served
 from asahi_analytics.composer.ledger import Amounts, amounts_of
-from asahi_analytics.composer.rounds import Asking, together, value
+from asahi_analytics.composer.rounds import Asking, At, Named, is_wide, summed, together, value
 from asahi_analytics.composer.runs import Run
-from asahi_analytics.promql import by_clause, duration
+from asahi_analytics.promql import by_clause, duration, matchers
 from asahi_analytics.replies import Vector
 from asahi_analytics.tiles import (
     PART,
@@ -42,20 +43,31 @@ class Based:
 
 @dataclass(frozen=True)
 class Edge:
-    """The edge of a sum of ``family``; ``where`` holds matchers on the family's labels."""
+    """The edge of a sum of ``family``, of the label sets that ``where`` lets through."""
 
     family: Family
     rules: RuleParameters
-    where: str
+    where: Mapping[str, Sequence[str]] | None = None
 
     def based(self, by: Sequence[str], at: datetime) -> Asking[Based]:
         """Find what the last base and the counters come to by ``by`` at ``at``."""
-        base = Base(self.family, self.rules)
-        standing, moved, found = yield from together(
-            [value(base.standing, at), value(base.moved, at), value(base.total(by, self.where), at, by)]
-        )
-        since = standing.samples[0].value if standing.samples and not moved.samples else None
+        amounts = base_of(self.family, self.rules)[0].amounts(self._matching())
+        askings: list[Asking[Any]] = [self.standing(at), summed(amounts, by, at, is_wide(by, self.where))]
+        since, found = yield from together(askings)
         return Based(since, found)
+
+    def standing(self, at: datetime) -> Asking[float | None]:
+        """Find since when the run goes on whose base stands at ``at``; ``None`` where none does."""
+        base, signs = base_of(self.family, self.rules)
+        shared, known, stray, several = yield (
+            At(signs.of_all, at),
+            Named(signs.of_base, base.metric, at),
+            Named(signs.of_counters, self.family.source, at),
+            At(base.several, at),
+        )
+        told = {sample.labels[PART]: sample.value for sample in (*shared.samples, *known.samples)}
+        alone = not stray.samples and all(sample.value <= 1 for sample in several.samples)
+        return signs.since(told, at.timestamp()) if alone else None
 
     def total(self, by: Sequence[str], at: datetime, run: Run, based: Based) -> Asking[Amounts | None]:
         """Find the running total of ``run`` by ``by`` at ``at``.
@@ -67,12 +79,12 @@ class Edge:
             return (yield from self._filled(by, at, run.metric, since))
         if based.since == run.since:
             return amounts_of(based.found.samples, by)
-        terms = terms_at_query_time(self.family, self.rules, run.metric, since, self.where)
+        terms = terms_at_query_time(self.family, self.rules, run.metric, since, self._matching())
         found = yield from value(terms.total(by), at, by)
         return amounts_of(found.samples, by)
 
     def _matching(self, *more: str) -> str:
-        return ",".join(filter(None, (*more, self.where)))
+        return ",".join(filter(None, (*more, matchers(self.where)[1:-1])))
 
     def _filled(
         self, by: Sequence[str], at: datetime, metric: str, since: timedelta

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import pandas as pd
 
-from asahi_analytics.composer.values import TOTAL
 from asahi_analytics.replies import Sample
 
+TOTAL: Final = "total"
+"""The one name in the index of a sum over every label."""
 Key = tuple[str, ...]
 Amounts = dict[Key, float]
 
@@ -21,9 +23,9 @@ def key_of(labels: Mapping[str, str], by: Sequence[str]) -> Key:
 def amounts_of(samples: Iterable[Sample], by: Sequence[str]) -> Amounts:
     """Return the sum of ``samples`` by ``by``."""
     amounts: Amounts = {}
-    for sample in samples:
-        key = key_of(sample.labels, by)
-        amounts[key] = amounts.get(key, 0.0) + sample.value
+    for labels, amount in samples:
+        key = tuple([labels.get(name, "") for name in by])
+        amounts[key] = amounts.get(key, 0.0) + amount
     return amounts
 
 
@@ -60,7 +62,7 @@ def _index_of_several(ordered: Sequence[Key], names: Sequence[str]) -> pd.MultiI
     return pd.MultiIndex(levels=levels, codes=codes, names=list(names), verify_integrity=False)
 
 
-def series_of(amounts: Amounts, by: Sequence[str]) -> pd.Series:
+def series_of(amounts: Mapping[Key, float], by: Sequence[str]) -> pd.Series:
     """Return ``amounts`` as pandas; with no label and no amounts it is empty, not zero."""
     if not amounts:
         empty = (

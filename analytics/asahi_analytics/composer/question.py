@@ -73,6 +73,15 @@ class Question:
         window = self.ask.window
         return [self.edge_ahead(at.timestamp()) for at in (window.end, window.start)]
 
+    def certificates_ahead(self) -> Asking[Any]:
+        """Ask what certifies both edges, whatever label sets are then asked for."""
+        window = self.ask.window
+        askings: list[Asking[Any]] = [self.plan()]
+        for at in (window.end.timestamp(), window.start.timestamp()):
+            if at % self.interval:
+                askings += [self._look(at), self._edge.standing(moment(at))]
+        return (yield from together(askings))
+
     def edge_ahead(self, at: float) -> Asking[Any]:
         """Ask what ``running`` asks first of a moment."""
         metric = state_metric(self.family)
@@ -128,17 +137,17 @@ class Question:
 
     @property
     def _edge(self) -> Edge:
-        return Edge(self.family, self.rules, matchers(self.ask.where)[1:-1])
+        return Edge(self.family, self.rules, self.ask.where)
 
     def _recorded_at(self, at: float) -> Asking[tuple[Run | None, Based]]:
         """Find what the rules had recorded last at a moment, and what the last base and the counters come to."""
-        look = look_in(state_metric(self.family))
-        askings: tuple[Asking[Any], ...] = (
-            look(at, self.rules.state_lookback.total_seconds()),
-            self._edge.based(self.ask.by, moment(at)),
-        )
+        askings: tuple[Asking[Any], ...] = (self._look(at), self._edge.based(self.ask.by, moment(at)))
         found, based = yield from together(askings)
         return found, based
+
+    def _look(self, at: float) -> Asking[Run | None]:
+        look = look_in(state_metric(self.family))
+        return (yield from look(at, self.rules.state_lookback.total_seconds()))
 
     def recorded(self, metric: str, back: float) -> str:
         """Return in PromQL the running total that ``metric`` recorded last in ``back`` seconds."""

@@ -6,15 +6,17 @@ order. ``together`` advances several of them in step; ``run`` asks Prometheus, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 
+from asahi_analytics.composer.ledger import amounts_of
 from asahi_analytics.composer.listener import Client
-from asahi_analytics.replies import Matrix, Series, Vector
+from asahi_analytics.promql import NAME, by_clause, of_names
+from asahi_analytics.replies import Matrix, Sample, Series, Vector
 from asahi_analytics.threads import Threads
 from asahi_exporter.conventions import USER
 
@@ -33,6 +35,43 @@ class At:
     promql: str
     moment: datetime
     wide: bool = False
+
+
+@dataclass(frozen=True)
+class Named:
+    """``template`` of the metric ``name`` at a moment, as ``promql.of_names`` takes it: asked of several as one."""
+
+    template: str
+    name: str
+    moment: datetime
+
+
+@dataclass(frozen=True)
+class Summed:
+    """The sum by ``by`` of what is ``read`` at a moment.
+
+    ``wide`` as of ``At``. Of sums of the same only the finest is asked for.
+    """
+
+    read: str
+    by: tuple[str, ...]
+    moment: datetime
+    wide: bool = False
+
+    @property
+    def promql(self) -> str:
+        """The sum in PromQL."""
+        return f"sum {by_clause(self.by)} ({self.read})"
+
+    def holds(self, other: Summed) -> bool:
+        """Tell whether ``other`` is a sum of this one."""
+        return (self.read, self.moment) == (other.read, other.moment) and set(other.by) <= set(self.by)
+
+    def cut(self, finer: Vector) -> Vector:
+        """Return this sum of ``finer``, the answer to one that holds it."""
+        amounts = amounts_of(finer.samples, self.by)
+        samples = (Sample(dict(zip(self.by, key, strict=True)), amount) for key, amount in amounts.items())
+        return Vector(tuple(samples), finer.warnings)
 
 
 @dataclass(frozen=True)
@@ -74,16 +113,27 @@ class Work:
     do: Callable[[Client], Any]
 
 
-Request = At | Over | Work
+Value = At | Named | Summed
+Part = Over | Summed
+"""What may be cut from the answer to a larger one."""
+Request = At | Named | Summed | Over | Work
 MANY_VALUES: Final = frozenset({USER, "le"})
 """Labels that have hundreds of values; sums by them are wide."""
+FEW_VALUES: Final = 10
+"""Of so many values that a sum is limited to it is not wide."""
 Asking = Generator[tuple[Request, ...], tuple[Any, ...], Result]
 """Yields requests, is sent their answers, returns a result."""
 
 
+def is_wide(by: Iterable[str], where: Mapping[str, Sequence[str]] | None = None) -> bool:
+    """Tell whether sums by these labels, of the values in ``where``, are wide, see ``At``."""
+    allowed = where or {}
+    return any(not 0 < len(allowed.get(label, ())) <= FEW_VALUES for label in MANY_VALUES.intersection(by))
+
+
 def value(promql: str, moment: datetime, by: Sequence[str] = ()) -> Asking[Vector]:
     """Ask for ``promql``, which has a series for each value of the labels ``by``, at ``moment``."""
-    (answer,) = yield (At(promql, moment, not MANY_VALUES.isdisjoint(by)),)
+    (answer,) = yield (At(promql, moment, is_wide(by)),)
     return cast(Vector, answer)
 
 
@@ -91,6 +141,18 @@ def values(promql: str, start: datetime, end: datetime, step: timedelta) -> Aski
     """Ask for ``promql`` from ``start`` to ``end``."""
     (answer,) = yield (Over(promql, start, end, step),)
     return cast(Matrix, answer)
+
+
+def summed(read: str, by: Sequence[str], moment: datetime, wide: bool) -> Asking[Vector]:
+    """Ask for the sum by ``by`` of what is ``read`` at ``moment``."""
+    (answer,) = yield (Summed(read, tuple(by), moment, wide),)
+    return cast(Vector, answer)
+
+
+def of_name(template: str, name: str, moment: datetime) -> Asking[Vector]:
+    """Ask for ``template`` of the metric ``name`` at ``moment``, together with others that ask it of theirs."""
+    (answer,) = yield (Named(template, name, moment),)
+    return cast(Vector, answer)
 
 
 def work(do: Callable[[Client], Result]) -> Asking[Result]:
@@ -136,7 +198,8 @@ def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
 def run(asking: Asking[Result], client: Client, threads: Threads | None = None) -> Result:
     """Ask ``client`` round by round; no request twice. With ``threads`` those of one round are under way together.
 
-    A range that lies on the grid of a longer one of the same expression is cut from its answer.
+    A range that lies on the grid of a longer one of the same expression is cut from its answer, a sum by fewer labels
+    from that by more.
     """
     known: dict[Request, Any] = {}
     answers: tuple[Any, ...] | None = None
@@ -157,22 +220,22 @@ def run(asking: Asking[Result], client: Client, threads: Threads | None = None) 
         answers = tuple(known[request] for request in requests)
 
 
-def _parts(new: Iterable[Request], known: Iterable[Request]) -> dict[Over, Over]:
-    """Return the ranges of ``new`` that lie within others, each with the longest that holds it."""
-    asked = [request for request in new if isinstance(request, Over)]
-    ranges = sorted(
-        {*asked, *(request for request in known if isinstance(request, Over))}, key=_length, reverse=True
-    )
-    parts: dict[Over, Over] = {}
+def _parts(new: Iterable[Request], known: Iterable[Request]) -> dict[Part, Part]:
+    """Return the ranges and sums of ``new`` that lie within others, each with the largest that holds it."""
+    asked = [request for request in new if isinstance(request, Over | Summed)]
+    before = (request for request in known if isinstance(request, Over | Summed))
+    largest = sorted({*asked, *before}, key=_size, reverse=True) if asked else []
+    parts: dict[Part, Part] = {}
     for request in asked:
-        longer = next((other for other in ranges if other.holds(request)), request)
-        if longer != request:
-            parts[request] = longer
+        of_kind = (other for other in largest if type(other) is type(request))
+        larger = next((other for other in of_kind if other.holds(request)), request)  # type: ignore[arg-type]
+        if larger != request:
+            parts[request] = larger
     return parts
 
 
-def _length(request: Over) -> timedelta:
-    return request.end - request.start
+def _size(request: Part) -> float:
+    return len(request.by) if isinstance(request, Summed) else (request.end - request.start).total_seconds()
 
 
 Job = Callable[[Client], dict[Request, Any]]
@@ -184,12 +247,12 @@ def _ask(client: Client) -> Callable[[Job], dict[Request, Any]]:
 
 def _jobs(requests: Sequence[Request]) -> list[Job]:
     """What is to be asked: values of the same moment together, wide ones and ranges each by itself."""
-    moments: dict[datetime, list[At]] = {}
+    moments: dict[datetime, list[Value]] = {}
     jobs: list[Job] = []
     for request in requests:
-        if not isinstance(request, At):
+        if isinstance(request, Over | Work):
             jobs.append(_asking_over(request) if isinstance(request, Over) else _doing(request))
-        elif request.wide:
+        elif isinstance(request, At | Summed) and request.wide:
             jobs.append(_asking_at(request.moment, [request]))
         else:
             moments.setdefault(request.moment, []).append(request)
@@ -200,12 +263,49 @@ def _doing(request: Work) -> Job:
     return lambda client: {request: request.do(client)}
 
 
-def _asking_at(moment: datetime, asked: Sequence[At]) -> Job:
+def _asking_at(moment: datetime, asked: Sequence[Value]) -> Job:
+    texts = _texts(asked)
+
     def job(client: Client) -> dict[Request, Any]:
-        answers = client.query_all([request.promql for request in asked], moment)
-        return dict(zip(asked, answers, strict=True))
+        found: dict[Request, Any] = {}
+        for requests, answer in zip(texts.values(), client.query_all(list(texts), moment), strict=True):
+            found.update(_told(requests, answer))
+        return found
 
     return job
+
+
+def _texts(asked: Sequence[Value]) -> dict[str, list[Value]]:
+    """What to ask in PromQL, with the requests that it answers.
+
+    Sums by more labels come last: a union is put together from its beginning, again and again.
+    """
+    texts: dict[str, list[Value]] = {}
+    alike: dict[str, list[Named]] = {}
+    for request in sorted(asked, key=lambda each: len(each.by) if isinstance(each, Summed) else 0):
+        if isinstance(request, Named):
+            alike.setdefault(request.template, []).append(request)
+        else:
+            texts.setdefault(request.promql, []).append(request)
+    found: dict[str, list[Value]] = {}
+    for template, named in alike.items():
+        found[of_names(template, [each.name for each in named])] = [*named]
+    return {**found, **texts}
+
+
+def _told(requests: Sequence[Value], answer: Vector) -> dict[Request, Vector]:
+    """The answer to each of ``requests``, which were asked as one."""
+    found: dict[str, list[Sample]] = {}
+    if not all(isinstance(request, Named) for request in requests):
+        return dict.fromkeys(requests, answer)
+    for sample in answer.samples:
+        labels = dict(sample.labels)
+        found.setdefault(labels.pop(NAME, ""), []).append(Sample(labels, sample.value))
+    return {
+        request: Vector(tuple(found.get(request.name, ())), answer.warnings)
+        for request in requests
+        if isinstance(request, Named)
+    }
 
 
 def _asking_over(request: Over) -> Job:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from asahi_analytics.composer.rounds import Asking, value
-from asahi_analytics.promql import duration
+from asahi_analytics.composer.rounds import Asking, of_name
+from asahi_analytics.promql import NAME, NAMES, duration
 from asahi_analytics.tiles import BACKFILLED, PART, SINCE, SNAPSHOT
 
 MAX_RUNS: Final = 50
@@ -55,8 +55,9 @@ def look_in(metric: str) -> Look:
 
     def look(at: float, back: float) -> Asking[Run | None]:
         range_text = duration(timedelta(seconds=max(1.0, round(back, 3))))
-        parts = f'{metric}{{{PART}=~"{SINCE}|{SNAPSHOT}|{BACKFILLED}"}}[{range_text}]'
-        answer = yield from value(f"max by ({PART}) (last_over_time({parts}))", moment(at))
+        parts = f'{{{NAMES},{PART}=~"{SINCE}|{SNAPSHOT}|{BACKFILLED}"}}[{range_text}]'
+        template = f"max by ({NAME}, {PART}) (last_over_time({parts}))"
+        answer = yield from of_name(template, metric, moment(at))
         found = {sample.labels.get(PART): sample.value for sample in answer.samples}
         if SINCE not in found or SNAPSHOT not in found:
             return None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from asahi_analytics.composer.ledger import Key, series_of
 from asahi_analytics.windows import Window
 
-TOTAL: Final = "total"
-"""The one name in the index of a sum over every label."""
 SOURCE_SEPARATOR: Final = ", "
 """What stands between the sources of a trust."""
 
@@ -89,11 +89,17 @@ class SeriesAsk(Ask):
 
 @dataclass(frozen=True)
 class Sums:
-    """One value per label set: a label's value, a MultiIndex for several labels, ``total`` when there is none."""
+    """Amounts by label set, of which each has the values of the labels ``by``."""
 
-    values: pd.Series
+    amounts: Mapping[Key, float]
+    by: Sequence[str]
     window: Window
     trust: Trust
+
+    @cached_property
+    def values(self) -> pd.Series:
+        """The amounts by a label's value, a MultiIndex for several labels, ``total`` when there is none."""
+        return series_of(self.amounts, self.by)
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,8 @@ def _filled(url: str, fields: tuple[str, ...]) -> str:
 def _targets_up(up: Stack) -> str:
     targets = _json(f"{up.prometheus.url}/api/v1/targets?state=active")["data"]["activeTargets"]
     down = [target["labels"]["job"] for target in targets if target["health"] != "up"]
-    if down:
-        raise LookupError(f"not up: {', '.join(down)}")
+    if down or not targets:
+        raise LookupError(f"not up: {', '.join(down) or 'there are no targets'}")
     return f"{len(targets)} targets"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,8 +60,25 @@ class Folder:
     def clear(self) -> None:
         """Remove what an earlier demo left here; raise ``UserInputError`` if it is not a demo's folder."""
         self.make()
-        shutil.rmtree(self.path)
+        (self.path / MARK).write_text("")
+        for left in self.path.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif left.name != MARK:
+                left.unlink()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder for one demo; raise ``UserInputError`` if another runs in it or it is not a demo's."""
         self.make()
+        with (self.path / MARK).open("rb") as mark:
+            try:
+                fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserInputError(
+                    f"another demo runs in {self.path}; end it, or pass another --dir"
+                ) from error
+            yield
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from asahi_analytics.cache_value import CacheTraffic, TierValue
@@ -11,6 +12,7 @@ from asahi_analytics.recommendations.dollars import MONTH_DAYS
 from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
+from asahi_analytics.recommendations.uncached import Floats
 from asahi_exporter import conventions as names
 
 HIT_RATE_GOAL: Final = 0.50
@@ -33,7 +35,7 @@ def low_hit_rate(observed: Observed) -> list[Finding]:
     Counterfactual: on each day, as many more requests of the uncached ones as bring the share to 50 % would have
     cost what cached ones cost. The share is the larger of requests answered from a tier and look-ups that hit.
     """
-    lookups = _lookups(observed)
+    lookups = observed.lookups
     if lookups.to_numpy().sum() < MIN_LOOKUPS or observed.requests <= 0:
         return []
     by_tier = observed.by("requests", names.CACHE_TIER).sum()
@@ -78,7 +80,7 @@ def low_semantic_hit_rate(observed: Observed) -> list[Finding]:
     Counterfactual: look-ups of tier 2 that bring its rate to 20 % become hits, each of which saves what an uncached
     request costs over a cached one.
     """
-    lookups, hits = _lookups(observed), observed.frames["cache_hits"]
+    lookups, hits = observed.lookups, observed.frames["cache_hits"]
     if SEMANTIC_TIER not in lookups or lookups[SEMANTIC_TIER].sum() < MIN_LOOKUPS:
         return []
     rate = float(hits[SEMANTIC_TIER].sum() if SEMANTIC_TIER in hits else 0.0) / float(
@@ -127,7 +129,7 @@ def slow_tiers(observed: Observed) -> list[Finding]:
     The dollars given are zero: the gain is time, and what the tier's hits save is lost if it goes; the action says how
     much that is.
     """
-    lookups, traffic = _lookups(observed).sum(), _cache_traffic(observed)
+    lookups, traffic = observed.lookups.sum(), _cache_traffic(observed)
     found = []
     for tier in lookups.index[lookups >= MIN_LOOKUPS]:
         value = traffic.value(str(tier))
@@ -157,7 +159,7 @@ def _cache_traffic(observed: Observed) -> CacheTraffic:
 
 
 def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) -> Finding:
-    lookups, where = _lookups(observed)[tier].sum(), {names.TIER: tier}
+    lookups, where = observed.lookups[tier].sum(), {names.TIER: tier}
     hits = float(observed.frames["cache_hits"].sum().get(tier, 0.0))
     monthly = (value.marginal_dollars or 0.0) / observed.days * MONTH_DAYS
     return Finding(
@@ -185,21 +187,14 @@ def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) 
     )
 
 
-def _lookups(observed: Observed) -> pd.DataFrame:
-    """Return the daily look-ups by tier: hits and misses."""
-    return observed.frames["cache_hits"].add(observed.frames["cache_misses"], fill_value=0.0)
-
-
 def _dollars_of_extra_hits(observed: Observed, extra_hits: pd.Series) -> pd.Series:
     """Return what ``extra_hits`` a day would save: the mean uncached cost less the mean cached cost of that day."""
-    uncached_cost, uncached_requests = (
-        pd.Series(total, index=observed.uncached.days)
-        for total in (observed.uncached.total_cost(), observed.uncached.total_requests())
-    )
-    cached_cost = observed.total("cost_dollars") - uncached_cost
-    cached_requests = observed.total("requests") - uncached_requests
-    saved_each = _ratio(uncached_cost, uncached_requests) - _ratio(cached_cost, cached_requests)
-    return extra_hits.clip(upper=uncached_requests) * saved_each
+    uncached_cost, uncached_requests = observed.uncached.total_cost(), observed.uncached.total_requests()
+    cost, requests = (observed.total(family).to_numpy() for family in ("cost_dollars", "requests"))
+    cached_each = _ratio(cost - uncached_cost, requests - uncached_requests)
+    saved_each = _ratio(uncached_cost, uncached_requests) - cached_each
+    hits = np.minimum(extra_hits.to_numpy(), uncached_requests)
+    return pd.Series(hits * saved_each, index=extra_hits.index)
 
 
 def _dearest_uncached_task_type(observed: Observed) -> str:
@@ -210,6 +205,6 @@ def _dearest_uncached_task_type(observed: Observed) -> str:
     return max(sorted(cost), key=lambda task_type: cost[task_type], default="any")
 
 
-def _ratio(numerator: pd.Series, denominator: pd.Series) -> pd.Series:
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Return the quotient, 0 where the denominator is 0."""
-    return (numerator / denominator.where(denominator > 0)).fillna(0.0)
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)

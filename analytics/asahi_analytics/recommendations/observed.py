@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -107,8 +107,32 @@ class Observed:
         """What requests that no cache answered cost and used."""
         return Uncached.of(*(self.frames[name] for name in ("requests", "cost_dollars", "uncached_tokens")))
 
+    @cached_property
+    def lookups(self) -> pd.DataFrame:
+        """The look-ups of each day by tier: hits and misses."""
+        return self.frames["cache_hits"].add(self.frames["cache_misses"], fill_value=0.0)
+
     def by(self, name: str, label: str) -> pd.DataFrame:
         """Return the sums of each day by ``label``, one of several or the only one: one column a value."""
+        if (name, label) not in self._by:
+            self._by[name, label] = self._summed_by(name, label)
+        return self._by[name, label]
+
+    def sums(self, name: str) -> Mapping[Key, float]:
+        """Return the sums of the whole window by label set."""
+        if name not in self._sums:
+            self._sums[name] = self._summed(name)
+        return self._sums[name]
+
+    @cached_property
+    def _by(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
+
+    @cached_property
+    def _sums(self) -> dict[str, Mapping[Key, float]]:
+        return {}
+
+    def _summed_by(self, name: str, label: str) -> pd.DataFrame:
         frame = self.frames[name]
         if frame.columns.nlevels == 1:
             return frame
@@ -117,8 +141,7 @@ class Observed:
         np.add.at(summed, places, frame.to_numpy(dtype=np.float64).T)
         return pd.DataFrame(summed.T, index=frame.index, columns=values)
 
-    def sums(self, name: str) -> dict[Key, float]:
-        """Return the sums of the whole window by label set."""
+    def _summed(self, name: str) -> Mapping[Key, float]:
         frame = self.frames[name]
         labels: list[Any] = frame.columns.to_list()
         keys = [label if isinstance(label, tuple) else (str(label),) for label in labels]
@@ -153,7 +176,8 @@ def observe(composer: Composer, now: datetime) -> Observed:
     """Ask for four weeks of days that end at the last full hour before ``now``."""
     end = now.replace(minute=0, second=0, microsecond=0)
     window, recent = (Window(end - days * DAY, end) for days in (WINDOW_DAYS, RECENT_DAYS))
-    asks = [*(asked.over(window) for asked in ASKED.values()), USERS.over(recent)]
+    of_recent = replace(USERS.over(recent), trusted=False)  # the whole window tells what was scraped of it
+    asks = [*(asked.over(window) for asked in ASKED.values()), of_recent]
     *found, users = composer.all_series(asks)
     answers = dict(zip(ASKED, found, strict=True))
     scraped = answers["requests"].frame
@@ -163,12 +187,18 @@ def observe(composer: Composer, now: datetime) -> Observed:
         (users,) = composer.all_series([USERS.over(window)])
         of_users = users.frame
     frames = {
-        name: (answer.frame.reindex(days) if ASKED[name].daily else answer.frame).fillna(0.0)
-        for name, answer in answers.items()
+        name: _known(answer.frame, days if ASKED[name].daily else None) for name, answer in answers.items()
     }
-    frames[USERS.family] = of_users.reindex(days).fillna(0.0)
+    frames[USERS.family] = _known(of_users, days)
     warnings = tuple(dict.fromkeys(text for answer in (*found, users) for text in answer.trust.warnings))
     return Observed(frames, warnings)
+
+
+def _known(frame: pd.DataFrame, days: pd.Index | None) -> pd.DataFrame:
+    """Return the rows of ``days``, or all, with zero where nothing is known."""
+    if days is not None and not frame.index.equals(days):
+        frame = frame.reindex(days)
+    return frame.fillna(0.0) if np.isnan(frame.to_numpy(np.float64)).any() else frame
 
 
 def _may_have_jumped(spent: pd.DataFrame) -> bool:

@@ -17,11 +17,11 @@ from scipy import stats
 from asahi_analytics.recommendations.findings import Finding, earlier_sum, money, percent, window_sum
 from asahi_analytics.recommendations.models import Category, Evidence
 from asahi_analytics.recommendations.observed import RECENT_DAYS, SHARE_JUMP, WINDOW_DAYS, Observed
-from asahi_analytics.recommendations.uncached import Use
+from asahi_analytics.recommendations.uncached import Floats, Use
 from asahi_analytics.recommendations.unit_prices import UnitPrice, price_of
 from asahi_exporter import conventions as names
 
-Days = TypeVar("Days", pd.Series, pd.DataFrame)
+Days = TypeVar("Days", pd.Series, pd.DataFrame, Floats)
 
 MIN_DAYS_BEFORE: Final = 7
 CHANCE: Final = 0.001
@@ -130,19 +130,18 @@ def wasted_cost(observed: Observed) -> list[Finding]:
 
 def drifting_costs(observed: Observed) -> list[Finding]:
     """The cost per request of a task type rose: the extra dollars on the requests of the last seven days."""
-    cost, requests = observed.by("cost_dollars", names.TASK_TYPE), observed.by("requests", names.TASK_TYPE)
-    each = cost / requests.where(requests > 0)
+    cost, requests = (observed.by(family, names.TASK_TYPE) for family in ("cost_dollars", "requests"))
     found = []
     for task_type in cost.columns:
-        before, recent = _before(each[task_type]).dropna(), _recent(each[task_type]).dropna()
-        if not _rose(before, recent, COST_DRIFT):
+        spent, asked = cost[task_type].to_numpy(), requests[task_type].to_numpy()
+        each = np.divide(spent, asked, out=np.full(spent.shape, np.nan), where=asked > 0)
+        before, recent = _before(each), _recent(each)
+        if not _rose(_finite(before), _finite(recent), COST_DRIFT):
             continue
-        extra = (recent - before.mean()) * requests[task_type].reindex(recent.index)
-        means = [
-            float(part(cost[task_type]).sum() / part(requests[task_type]).sum())
-            for part in (_before, _recent)
-        ]
-        found.append(_drift(str(task_type), means[0], means[1], extra))
+        extra = (recent - _finite(before).mean()) * _recent(asked)
+        means = [float(part(spent).sum() / part(asked).sum()) for part in (_before, _recent)]
+        days = pd.Series(extra, index=_recent(cost).index).dropna()
+        found.append(_drift(str(task_type), means[0], means[1], days))
     return found
 
 
@@ -151,14 +150,18 @@ def jumping_shares(observed: Observed) -> list[Finding]:
     found = []
     for spender in SPENDERS:
         frame = observed.by(spender.family, spender.label)
-        total = frame.sum(axis=1)
-        shares = frame.div(total.where(total > 0), axis=0).dropna()
-        gained = _recent(shares).mean() - _before(shares).mean()
-        for name in gained.index[gained >= SHARE_JUMP]:
-            if not _rose(_before(shares[name]), _recent(shares[name]), 1.0):
+        amounts = frame.to_numpy(np.float64)
+        total = amounts.sum(axis=1)
+        shares = amounts[total > 0] / total[total > 0, np.newaxis]
+        if len(shares) <= RECENT_DAYS:
+            continue
+        gained = _recent(shares).mean(axis=0) - _before(shares).mean(axis=0)
+        for place in np.flatnonzero(gained >= SHARE_JUMP).tolist():
+            if not _rose(_before(shares[:, place]), _recent(shares[:, place]), 1.0):
                 continue
-            spent = [float(part(frame[name]).sum() / part(total).sum()) for part in (_before, _recent)]
-            found.append(_jump(spender, str(name), spent[0], spent[1], spender.beyond(observed, str(name))))
+            name, own = str(frame.columns[place]), amounts[:, place]
+            spent = [float(part(own).sum() / part(total).sum()) for part in (_before, _recent)]
+            found.append(_jump(spender, name, spent[0], spent[1], spender.beyond(observed, name)))
     return found
 
 
@@ -188,20 +191,24 @@ def _steady(before: Use, old: UnitPrice) -> bool:
 
 
 def _recent(days: Days) -> Days:
-    return days.iloc[-RECENT_DAYS:]
+    return days[-RECENT_DAYS:]
 
 
 def _before(days: Days) -> Days:
-    return days.iloc[:-RECENT_DAYS]
+    return days[:-RECENT_DAYS]
 
 
-def _rose(before: pd.Series, recent: pd.Series, ratio: float) -> bool:
+def _finite(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
+
+
+def _rose(before: Floats, recent: Floats, ratio: float) -> bool:
     """Tell whether ``recent`` is above ``ratio`` times ``before`` on average, beyond chance (Welch's t test)."""
     if len(before) < MIN_DAYS_BEFORE or len(recent) < 3 or recent.mean() <= ratio * before.mean():
         return False
-    if before.std() == 0 and recent.std() == 0:
+    moments = [(float(days.mean()), float(days.std(ddof=1)), len(days)) for days in (recent, before)]
+    if not any(deviation for _, deviation, _ in moments):
         return True
-    moments = [(float(days.mean()), float(days.std()), len(days)) for days in (recent, before)]
     test = stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False, alternative="greater")
     return bool(test.pvalue < CHANCE)
 

@@ -58,18 +58,20 @@ def small_batches(observed: Observed) -> list[Finding]:
     best. Counterfactual: every request is in a batch of that class; the dollars that batching saved each day grow in
     proportion to the mean saving over requests, each class counting with its batches times the middle of its sizes.
     """
-    batches, points = observed.frames["batches"].sum(), observed.frames["batch_savings_points"].sum()
-    curve = (points / batches[batches >= MIN_BATCHES]).dropna()
+    batches, points = (
+        {key[0]: n for key, n in observed.sums(name).items()} for name in ("batches", "batch_savings_points")
+    )
+    means = {name: points[name] / count for name, count in batches.items() if count > 0 and name in points}
+    curve = {name: mean for name, mean in means.items() if batches[name] >= MIN_BATCHES}
     if len(curve) < 2:
         return []
-    in_batches = batches * [middle_of(str(size_class)) for size_class in batches.index]
-    mean = float((points / batches.where(batches > 0) * in_batches).sum() / in_batches.sum())
-    advised = min(
-        curve.index[curve >= NEARLY * curve.max()], key=lambda size_class: middle_of(str(size_class))
-    )
+    in_batches = {name: count * middle_of(name) for name, count in batches.items()}
+    mean = sum(each * in_batches[name] for name, each in means.items()) / sum(in_batches.values())
+    best = max(curve.values())
+    advised = min((name for name in curve if curve[name] >= NEARLY * best), key=middle_of)
     if mean <= 0 or curve[advised] - mean < BATCH_GAIN_POINTS:
         return []
-    return [_small_batches(observed, mean, str(advised), float(curve[advised]))]
+    return [_small_batches(observed, mean, advised, curve[advised])]
 
 
 def middle_of(size_class: str) -> float:

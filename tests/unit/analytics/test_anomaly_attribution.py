@@ -182,7 +182,9 @@ def test_the_sentence_names_who_and_where():
 def test_what_is_over_is_told_in_the_past_tense_and_with_its_end():
     change = split_cost_change(traffic(), traffic(requests=5000.0))
     words = cost_message(5.0, 1.0, change, [], span=OVER, step=STEP)
-    assert words.startswith("Cost at $5.00/10 min was 5.0x the usual $1.00 from 12:00 to 12:30 UTC; $")
+    assert words.startswith(
+        "Cost at $5.00/10 min was at its worst 5.0x the usual $1.00 from 12:00 to 12:30 UTC; $"
+    )
     assert words.endswith("more than usual in all.")
 
 

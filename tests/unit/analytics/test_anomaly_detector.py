@@ -159,25 +159,43 @@ def test_incidents_that_are_over_are_told_in_the_past_tense_with_their_end(sourc
     source.score.loc[during, "gpt-4o"] -= 1.5
     spell = "from 08:00 to 09:00 UTC"
     latency = ended(source, check="check_latency")
-    assert re.match(rf"Latency \(p95\) at [\d,]+ ms was \S+x the usual [\d,]+ ms {spell}: ", latency)
+    assert re.match(
+        rf"Latency \(p95\) at [\d,]+ ms was at its worst \S+x the usual [\d,]+ ms {spell}: ", latency
+    )
     assert "requests were slower" in latency
     assert re.match(
-        rf"[\d.]+% of requests failed \(usually \S+%\) {spell}: ", ended(source, check="check_error_rate")
+        rf"[\d.]+% of requests failed at worst \(usually \S+%\) {spell}: ",
+        ended(source, check="check_error_rate"),
     )
     cache = ended(source, check="check_cache_performance")
-    assert re.match(rf"Hit rate of cache tier 2 at \S+% was down from the usual \S+% {spell}: ", cache)
+    assert re.match(
+        rf"Hit rate of cache tier 2 at \S+% was at its worst down from the usual \S+% {spell}: ", cache
+    )
     quality = ended(source, check="check_quality")
-    assert re.match(rf"Quality of gpt-4o at \S+ points was \S+ below the usual \S+ {spell}: ", quality)
+    assert re.match(
+        rf"Quality of gpt-4o at \S+ points was at its worst \S+ below the usual \S+ {spell}: ", quality
+    )
     for message in (latency, cache, quality):
         assert " is " not in message
         assert " are " not in message
+
+
+def test_a_spike_that_is_over_is_told_by_its_peak(source):
+    during = rows(source, *SPELL)
+    source.leaves.loc[during, COUNTS] *= 3
+    first = rows(source, SPELL[0], SPELL[0] + STEP)
+    source.leaves.loc[first, COUNTS] *= 3
+    (anomaly,) = detector(source).check_cost()
+    assert anomaly.peak == SPELL[0]
+    assert anomaly.peak_value > 2 * anomaly.current_value
+    assert anomaly.message.startswith(f"Cost at ${anomaly.peak_value:,.2f}/10 min was at its worst ")
 
 
 def test_an_outage_and_a_spike_that_are_over_are_told_in_the_past_tense(source):
     spike = traffic(1)
     spike.leaves.loc[rows(spike, *SPELL), COUNTS] *= 6
     assert re.match(
-        r"Cost at \S+ min was \S+x the usual \S+ from 08:00 to 09:00 UTC; .* in all: ",
+        r"Cost at \S+ min was at its worst \S+x the usual \S+ from 08:00 to 09:00 UTC; .* in all: ",
         ended(spike, check="check_cost"),
     )
     source.leaves.loc[rows(source, *SPELL), COUNTS] = 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,8 @@ from pydantic import ValidationError
 
 from asahi_alerts import thresholds
 from asahi_analytics.anomaly import KINDS, AnomalyConfig, score_outage, score_series
+from asahi_analytics.anomaly.bins import bins_of
+from asahi_analytics.anomaly.scoring import scored
 from asahi_analytics.errors import UserInputError
 from support.anomaly_series import counts, flat, raised, rates, seasonal, times
 
@@ -107,6 +111,23 @@ def test_nothing_but_missing_bins_or_zeros_is_not_anomalous(kind):
     for value in (np.nan, 0.0):
         values = pd.Series(value, index=times(3))
         assert not score_series(values, CONFIG, kind=kind)["is_anomaly"].any()
+
+
+def test_several_cost_series_are_scored_as_if_each_were_alone():
+    made = [
+        with_gaps(raised(seasonal(1, 12), 700, 12, 4.0)),
+        seasonal(2, 12),
+        raised(seasonal(3, 12, noise=0.6), 900, 2000, 3.0),
+        seasonal(4, 12) * np.nan,
+        raised(seasonal(5, 12, mean=1e-6, swing=0.99), 140, 5, 6.0),
+        seasonal(6, 12) * 0.0,
+    ]
+    bins = replace(bins_of(made[0]), values=np.array(made))
+    found = scored(bins, CONFIG, "cost_spike")
+    for number, values in enumerate(made):
+        alone = score_series(values, CONFIG)
+        pd.testing.assert_frame_equal(found.row(number).frame(values.index), alone, check_exact=True)
+    assert found.anomalous.any(axis=-1).tolist() == [True, False, True, False, True, False]
 
 
 @pytest.mark.parametrize("width", ["1min", "5min", "7min", "15min", "1h", "3h", "12h", "1D"])

@@ -7,8 +7,17 @@ import pandas as pd
 import pytest
 
 from asahi_analytics.anomaly import AnomalyConfig, score_series
-from asahi_analytics.anomaly.bins import bins_of, past, persistent
-from asahi_analytics.anomaly.usual import nanquantile_rows, usual, weekly_factor
+from asahi_analytics.anomaly.bins import (
+    NARROW,
+    bins_of,
+    nanquantile,
+    past,
+    persistent,
+    share_of,
+    summed,
+    windowed,
+)
+from asahi_analytics.anomaly.usual import Days, previous_days, smoothed, usual, weekly_factor
 from support.anomaly_series import PER_DAY, groups, raised, seasonal, times
 
 CONFIG = AnomalyConfig()
@@ -169,24 +178,27 @@ def test_an_incident_after_one_busy_day_is_held_against_today_as_well():
 def test_today_counts_as_one_more_day_of_the_usual():
     rng = np.random.default_rng(4)
     values, today = rng.random(6 * 24), rng.random(6 * 24)
+    values[rng.random(6 * 24) < 0.2] = np.nan
+    today[rng.random(6 * 24) < 0.2] = np.nan
     bins = bins_of(pd.Series(values, index=times(6, per_day=24)))
-    found = usual(values, np.zeros(len(values), dtype=bool), bins, 14, how="mean", today=today)
-    assert np.isnan(found[:24]).all()
-    for t in range(24, len(values)):
+    found = Days.of(previous_days(values, bins, 14), bins).median_with(today)
+    for t in range(len(values)):
         days = [values[t - 24 * day] for day in range(1, t // 24 + 1)]
-        assert found[t] == pytest.approx(np.median([*days, today[t]]))
+        if np.isnan(days).all():
+            assert np.isnan(found[t])
+        else:
+            assert found[t] == pytest.approx(np.nanmedian([*days, today[t]]))
 
 
 def test_an_hour_is_stood_for_by_its_mean_or_its_median():
     values = np.zeros(3 * PER_DAY)
     values[PER_DAY + 72] = 7.0
     bins = bins_of(pd.Series(values, index=times(3)))
-    nothing = np.zeros(len(values), dtype=bool)
-    mean = usual(values, nothing, bins, 1, how="mean")
+    mean = previous_days(smoothed(values, bins, "mean"), bins, 1)[:, 0]
     assert mean[2 * PER_DAY + 70] == pytest.approx(1.0)
     assert mean[2 * PER_DAY + 72 : 2 * PER_DAY + 78] == pytest.approx(7 / 6)
     assert mean[2 * PER_DAY + 78] == 0.0
-    assert usual(values, nothing, bins, 1)[2 * PER_DAY + 72] == 0.0
+    assert usual(values, np.zeros(len(values), dtype=bool), bins, 1)[2 * PER_DAY + 72] == 0.0
 
 
 def test_the_weekday_is_known_from_two_weeks_on():
@@ -203,27 +215,44 @@ def test_the_weekday_is_known_from_two_weeks_on():
     assert flags(hidden).iloc[saturday : saturday + 6].any()
 
 
-def test_past_is_the_naive_window_before_each_bin():
-    values = np.random.default_rng(0).normal(0, 1, 60)
-    values[[5, 17]] = np.nan
-    for how in ("mean", "median", "max"):
-        naive = [
-            np.nan
-            if t == 0 or np.isnan(values[max(0, t - 7) : t]).all()
-            else getattr(np, f"nan{how}")(values[max(0, t - 7) : t])
-            for t in range(60)
-        ]
-        np.testing.assert_allclose(past(values, 7, how), naive)
+@pytest.mark.parametrize("bins", [1, 7, NARROW, NARROW + 1])
+@pytest.mark.parametrize("at_least", [1, 5])
+def test_past_is_the_naive_window_before_each_bin(bins, at_least):
+    rows = np.random.default_rng(0).normal(0, 1, (3, 90))
+    rows[0, [5, 17]], rows[1, 30:80], rows[2, 40] = np.nan, np.nan, np.inf
+    for how in ("mean", "median", "max", ("quantile", 0.88)):
+        found = past(rows, bins, how, at_least)
+        for row, values in zip(np.where(np.isinf(rows), np.nan, rows), found, strict=True):
+            windows = [row[max(0, t - bins) : t] for t in range(90)]
+            naive = [_of(window[~np.isnan(window)], how, min(bins, at_least)) for window in windows]
+            np.testing.assert_allclose(values, naive)
+        np.testing.assert_array_equal(found[1], past(rows[1], bins, how, at_least))
 
 
-def test_the_quantiles_of_rows_are_numpys():
-    rows = np.random.default_rng(1).normal(0, 1, (6, 200))
-    rows[np.random.default_rng(2).random((6, 200)) < 0.4] = np.nan
-    known = ~np.isnan(rows).all(axis=0)
+def _of(known, how, at_least):
+    if len(known) < at_least:
+        return np.nan
+    return np.quantile(known, how[1]) if isinstance(how, tuple) else getattr(np, how)(known)
+
+
+def test_a_window_may_reach_ahead():
+    assert list(windowed(np.array([1.0, 2.0, np.nan, 8.0]), 3, "mean", ahead=1)) == [1.5, 1.5, 5.0, 8.0]
+
+
+def test_the_quantiles_of_what_is_known_are_numpys():
+    rows = np.random.default_rng(1).normal(0, 1, (200, 6))
+    rows[np.random.default_rng(2).random((200, 6)) < 0.4] = np.nan
+    known = ~np.isnan(rows).all(axis=1)
     for quantile in (0.0, 0.35, 0.5, 1.0):
-        found = nanquantile_rows(rows, quantile)
-        np.testing.assert_allclose(found[known], np.nanquantile(rows[:, known], quantile, axis=0))
+        found = nanquantile(rows, quantile)
+        np.testing.assert_allclose(found[known], np.nanquantile(rows[known], quantile, axis=1))
         assert np.isnan(found[~known]).all()
+
+
+def test_a_share_is_that_of_a_full_window_before_each_bin():
+    flags_ = np.array([[1, 0, 1, 1], [0, 0, 0, 0]], dtype=bool)
+    assert summed(flags_.astype(np.int64), 2).tolist() == [[1, 1, 1, 2], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(share_of(flags_, 2)[0], [np.nan, 0.5, 0.5, 0.5])
 
 
 def test_persistent_is_two_of_three():

@@ -9,8 +9,8 @@ import pytest
 from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.jumps import COURSE_LIMIT, moved
-from asahi_analytics.anomaly.spikes import KEEP_FACTOR
-from asahi_analytics.anomaly.usual import FOLLOWED, low_usual, rose_yesterday, smoothed
+from asahi_analytics.anomaly.steps import KEEP_FACTOR
+from asahi_analytics.anomaly.usual import FOLLOWED, Days, previous_days, rose_yesterday, smoothed
 from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, times
 
 CONFIG = AnomalyConfig()
@@ -53,13 +53,18 @@ def test_a_working_day_is_compared_with_working_days():
     )
 
 
+def lowest_by_day(values: pd.Series) -> np.ndarray:
+    bins = bins_of(values)
+    days = Days.of(previous_days(smoothed(bins.values, bins, "mean"), bins, 14), bins)
+    return days.quantile(0.0)[PER_DAY // 2 :: PER_DAY]
+
+
 def test_the_usual_of_a_working_day_leaves_weekends_out_unless_nothing_else_is_known():
     values = pd.Series(np.repeat(np.arange(1.0, 15.0), PER_DAY), index=times(14))
-    low = low_usual(bins_of(values), 14, 0.0)
-    by_day = low[PER_DAY // 2 :: PER_DAY]
+    by_day = lowest_by_day(values)
     assert list(by_day[1:9]) == [1.0] * 8
     weekend_first = pd.Series(values.to_numpy(), index=values.index + pd.Timedelta(days=5))
-    by_day = low_usual(bins_of(weekend_first), 14, 0.0)[PER_DAY // 2 :: PER_DAY]
+    by_day = lowest_by_day(weekend_first)
     assert list(by_day[1:10]) == [1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 3.0]
 
 

@@ -47,6 +47,6 @@ def test_what_floating_point_leaves_is_in_no_base():
 
 
 def test_a_filter_reaches_the_base_and_the_counters_at_once():
-    total = Base(COST, RuleParameters()).total(["model"], 'model="a"')
+    total = Base(COST, RuleParameters()).amounts('model="a"')
     assert total.count('model="a"') == 1
     assert "asahi:cost_dollars:base|asahi_cost_dollars_total" in total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -28,3 +29,26 @@ def test_code_that_is_not_installed_has_no_release(monkeypatch) -> None:
 
     monkeypatch.setattr(release, "version", missing)
     assert release.release() == "0"
+
+
+def without(monkeypatch, module: str) -> None:
+    """Let the command's module end as it does where ``module`` is not installed."""
+
+    def missing(_name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+
+
+def test_an_extra_that_is_not_installed_is_told_with_what_brings_it(monkeypatch, capsys) -> None:
+    without(monkeypatch, "rich")
+    assert main(["report"]) == 2
+    assert capsys.readouterr().err == (
+        "asahi-obs report: rich is not installed; the commands need pip install 'asahi-observability[analytics]'\n"
+    )
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_fault_and_not_an_extra(monkeypatch) -> None:
+    without(monkeypatch, "asahi_analytics.cli.report")
+    with pytest.raises(ModuleNotFoundError):
+        main(["report"])

@@ -67,3 +67,28 @@ def test_a_sum_that_need_not_tell_takes_the_trust_of_another_of_its_window():
     for asks in itertools.permutations([COST, plain]):
         sums = Composer(Empty()).totals(asks)
         assert all(each.trust.gaps for each in sums)
+
+
+def test_what_certifies_a_second_sum_may_be_asked_with_the_first():
+    window = Window(NOON - timedelta(hours=2, seconds=7), NOON - timedelta(seconds=7))
+    later, sign = (
+        Ask("user_requests", ("user",), window, {"user": ["ann"]}),
+        'asahi:user_requests:base",part="since"',
+    )
+
+    def rounds(ahead):
+        backend = Empty()
+
+        def both(client):
+            yield from composer.summing([COST], client, ahead)
+            first = len(backend.asked)
+            yield from composer.summing([later], client)
+            return [
+                [sign in each for each in part] for part in (backend.asked[:first], backend.asked[first:])
+            ]
+
+        composer = Composer(backend)
+        return [any(part) for part in composer.answer(both)]
+
+    assert rounds([later]) == [True, False]
+    assert rounds([]) == [False, True]

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.composer import Ask
+from asahi_analytics.composer import Ask, Composer, SeriesAsk
 from asahi_analytics.composer.bins import Bins, Table
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Over
+from asahi_analytics.replies import Matrix, Sample, Series, Vector
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 
@@ -115,3 +116,53 @@ def test_long_bins_ask_which_were_scraped_only_when_some_are_idle() -> None:
 
 def test_a_single_bin_asks_for_no_range() -> None:
     assert first_round("cost_dollars", (), timedelta(days=2)) == []
+
+
+class Days:
+    """Ten days of one run of which ``missing`` was not scraped; all but the first were idle."""
+
+    def __init__(self, missing: timedelta) -> None:
+        self.missing = missing.total_seconds()
+        self.asked: list[str] = []
+        self.start = (END - timedelta(days=10)).timestamp()
+
+    def query_all(self, promql, at):
+        return [Vector(tuple(self._samples(each, at.timestamp()))) for each in promql]
+
+    def _samples(self, promql: str, at: float):
+        name = {"__name__": "asahi:scrapes:state" if "scrapes" in promql else "asahi:cost_dollars:state"}
+        if "since" in promql:
+            return [Sample({**name, "part": "since"}, 0.0), Sample({**name, "part": "snapshot"}, at)]
+        if "restarts" in promql:
+            scraped = at - (self.missing if at > self.start + 1 else 0.0)
+            return [Sample({"part": "scraped"}, scraped), Sample({"part": "restarts"}, 0.0)]
+        return []
+
+    def query_range(self, promql, start, end, step):
+        self.asked.append(f"{promql} every {step}")
+        times = np.arange(start.timestamp(), end.timestamp() + 1, step.total_seconds())
+        snapshots = np.round((times - 299.999 - 15) / 60) * 60
+        grown = np.where(times > self.start + 3600, 5.0, 0.0)
+        if "scrapes" in promql:
+            return Matrix(())
+        return Matrix(
+            (Series({"part": "running"}, times, grown), Series({"part": "snapshot"}, times, snapshots))
+        )
+
+
+@pytest.mark.parametrize(
+    ("missing", "trusted", "looks"),
+    [
+        (timedelta(minutes=15), True, False),
+        (timedelta(hours=13), True, True),
+        (timedelta(minutes=15), False, True),
+    ],
+)
+def test_idle_days_are_known_to_have_been_scraped_where_less_than_half_a_day_was_not(
+    missing, trusted, looks
+) -> None:
+    backend, window = Days(missing), Window(END - timedelta(days=10), END)
+    ask = SeriesAsk("cost_dollars", (), window, step=timedelta(days=1), trusted=trusted)
+    (found,) = Composer(backend).all_series([ask])
+    assert (f"{SCRAPED} every 1 day, 0:00:00" in backend.asked) == looks
+    assert found.frame["total"].iloc[0] == 5.0

@@ -19,11 +19,29 @@ LONG_AGO = (NOON - timedelta(days=3)).timestamp()
 COST = FAMILIES["cost_dollars"]
 
 
+SAME = {"scraped": 2, "known": 2, "known_scraped": 2, "begun": 1, "lives": 1, "lives_begun": 1}
+
+
+def sign(part: str, value: float) -> Sample:
+    return Sample({"__name__": "asahi:cost_dollars:base", "part": part.replace("_", " ")}, value)
+
+
 class Backend:
     """Answers what an edge asks: since when the base stands (``None``: it does not), and whether anything moved."""
 
-    def __init__(self, stands: float | None = LONG_AGO, *, doubted: bool = False) -> None:
-        self.stands, self.doubted = stands, doubted
+    def __init__(
+        self,
+        stands: float | None = LONG_AGO,
+        *,
+        doubted: bool = False,
+        stray: bool = False,
+        bases: float = 1.0,
+        **counts,
+    ) -> None:
+        self.stands, self.doubted, self.stray, self.bases = stands, doubted, stray, bases
+        counts = {**SAME, **counts}
+        self.scraped = [sign(name, counts[name]) for name in ("scraped", "begun")]
+        self.known = [sign(name, count) for name, count in counts.items() if name not in ("scraped", "begun")]
         self.asked: list[str] = []
 
     def query_all(self, promql, _at):
@@ -31,17 +49,24 @@ class Backend:
         return [Vector(tuple(self._answer(each))) for each in promql]
 
     def _answer(self, promql: str):
-        if promql.startswith("max by ()"):
-            return [] if self.stands is None else [Sample({}, self.stands)]
+        if '"known"' in promql:
+            return [] if self.stands is None else [sign("since", self.stands), *self.known]
+        if '"moved"' in promql:
+            moved = [sign("moved", 1.0)] if self.doubted else []
+            return [*moved, *self.scraped]
         if promql.startswith("count("):
             return [Sample({}, 1.0)] if self.doubted else []
+        if promql.startswith("count by"):
+            return [Sample({"__name__": COST.source}, 2.0)] if self.stray else []
+        if promql.startswith("count_over_time"):
+            return [Sample({}, self.bases)]
         found = FOLLOWED if "clamp_min" in promql else FILLED if "offset" in promql else BASED
         return [Sample({"model": "a"}, found)]
 
 
 def total(backend: Backend, backfilled: bool = False):
     recorded = Run("m:state", LONG_AGO, NOON.timestamp() - 40, backfilled)
-    edge = Edge(COST, RuleParameters(), "")
+    edge = Edge(COST, RuleParameters())
 
     def asking():
         based = yield from edge.based(["model"], NOON)
@@ -58,8 +83,36 @@ def test_where_the_base_stands_one_look_is_enough():
 
 @pytest.mark.parametrize(
     "backend",
-    [Backend(None), Backend(LONG_AGO - 60), Backend(doubted=True)],
-    ids=["it does not stand", "another run", "something moved"],
+    [
+        Backend(None),
+        Backend(LONG_AGO - 60),
+        Backend((NOON - timedelta(seconds=1529)).timestamp()),
+        Backend(doubted=True),
+        Backend(stray=True),
+        Backend(bases=2.0),
+        Backend(scraped=3),
+        Backend(known=3),
+        Backend(known_scraped=1),
+        Backend(scraped=0, known_scraped=0),
+        Backend(begun=2),
+        Backend(lives=0),
+        Backend(lives_begun=0),
+    ],
+    ids=[
+        "there is none",
+        "another run",
+        "a run that has just begun",
+        "something moved",
+        "a counter has no memory",
+        "two bases are within reach",
+        "a memory is new",
+        "a memory is gone",
+        "one memory went and another came",
+        "no memory is scraped",
+        "a process is new",
+        "no life is known",
+        "a process began anew",
+    ],
 )
 def test_counters_are_followed_one_by_one_where(backend):
     assert total(backend) == {("a",): FOLLOWED}
@@ -72,9 +125,9 @@ def test_totals_that_were_filled_in_are_led_on_by_samples_or_not_at_all():
 
 def test_filters_reach_every_term():
     backend, where = Backend(), 'model="a"'
-    edge = Edge(COST, RuleParameters(), where)
+    edge = Edge(COST, RuleParameters(), {"model": ["a"]})
     based = run(edge.based([], NOON), backend)
-    assert [each.count(where) for each in backend.asked] == [0, 0, 1]
+    assert sorted(each.count(where) for each in backend.asked) == [0, 0, 0, 0, 1]
     for filled, stands, terms in ((True, LONG_AGO, 3), (False, LONG_AGO - 60, 4)):
         recorded = Run("m:state", stands, NOON.timestamp() - 40, filled)
         backend.asked.clear()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.composer.rounds import run, together, value, values, work
+from asahi_analytics.composer.rounds import is_wide, of_name, run, summed, together, value, values, work
 from asahi_analytics.errors import PrometheusTimeout
 from asahi_analytics.replies import Matrix, Sample, Series, Vector
 from asahi_analytics.threads import Threads
@@ -124,6 +124,113 @@ def test_moments_are_asked_apart_and_so_is_each_range():
     ranges = [values(promql, NOON, LATER, timedelta(minutes=1)) for promql in ("c", "d", "d")]
     run(together([length("a"), length("b", LATER), *ranges]), client, Threads(4, "test"))
     assert sorted(queries for _, queries in client.asked) == [["a"], ["b"], ["c"], ["d"]]
+
+
+class ByName(Client):
+    """Has one series of each of two metrics."""
+
+    def query_all(self, promql, at):
+        self.asked.append((at, list(promql)))
+        series = [
+            Sample({"__name__": name, "part": "x"}, amount) for name, amount in (("a:b", 1.0), ("c", 2.0))
+        ]
+        return [
+            Vector(tuple(one for one in series if one.labels["__name__"] in each), ("slow",))
+            for each in promql
+        ]
+
+
+def test_what_several_metrics_are_asked_alike_is_asked_as_one():
+    client = ByName()
+    asked = [of_name("f({$names,p=1})", name, NOON) for name in ("c", "a:b", "d", "c")]
+    found = run(together(asked), client)
+    assert client.asked == [(NOON, ['f({__name__=~"a:b|c|d",p=1})'])]
+    assert [[(one.labels, one.value) for one in answer.samples] for answer in found] == [
+        [({"part": "x"}, 2.0)],
+        [({"part": "x"}, 1.0)],
+        [],
+        [({"part": "x"}, 2.0)],
+    ]
+    assert {answer.warnings for answer in found} == {("slow",)}
+
+
+def test_another_template_or_moment_is_asked_by_itself():
+    client = ByName()
+    asked = [("f({$names})", NOON), ("g({$names})", NOON), ("f({$names})", LATER)]
+    run(together([of_name(template, "c", at) for template, at in asked]), client)
+    assert sorted(client.asked) == [
+        (NOON, ['f({__name__="c"})', 'g({__name__="c"})']),
+        (LATER, ['f({__name__="c"})']),
+    ]
+
+
+class ByLabels(Client):
+    """Has four series of one in all, and answers sums of them by whatever labels."""
+
+    SERIES = (("a", "x", 1.0), ("a", "y", 2.0), ("b", "x", 4.0), ("b", "", 8.0))
+
+    def query_all(self, promql, at):
+        self.asked.append((at, list(promql)))
+        return [Vector(tuple(self._sum(each)), ("slow",)) for each in promql]
+
+    def _sum(self, promql):
+        by = promql[len("sum by (") : promql.index(")")].split(", ")
+        found = {}
+        for model, tier, amount in self.SERIES:
+            labels = {"model": model, "tier": tier, "user": "ann"}
+            key = tuple((name, labels[name]) for name in by if name and labels[name])
+            found[key] = found.get(key, 0.0) + amount
+        return [Sample(dict(key), amount) for key, amount in found.items()]
+
+
+def sums(*by: str, read: str = "m", at: datetime = NOON):
+    answer = yield from summed(read, by, at, is_wide(by))
+    assert answer.warnings == ("slow",)
+    return {tuple(one.labels.get(name, "") for name in by): one.value for one in answer.samples}
+
+
+def test_sums_by_fewer_labels_are_made_from_those_by_more():
+    client = ByLabels()
+    fine, by_tier, total = run(together([sums("tier"), sums("model", "tier"), sums()]), client)
+    assert client.asked == [(NOON, ["sum by (model, tier) (m)"])]
+    assert fine == {("x",): 5.0, ("y",): 2.0, ("",): 8.0}
+    assert by_tier == {("a", "x"): 1.0, ("a", "y"): 2.0, ("b", "x"): 4.0, ("b", ""): 8.0}
+    assert total == {(): 15.0}
+
+
+def test_sums_are_made_from_what_was_answered_before_too():
+    client = ByLabels()
+
+    def twice():
+        yield from sums("model", "tier")
+        return (yield from sums("model"))
+
+    assert run(twice(), client) == {("a",): 3.0, ("b",): 12.0}
+    assert len(client.asked) == 1
+
+
+@pytest.mark.parametrize("other", [{"read": "n"}, {"at": LATER}])
+def test_sums_of_something_else_are_asked(other):
+    client = ByLabels()
+    run(together([sums("model", "tier"), sums("model", **other)]), client)
+    assert sum(len(queries) for _, queries in client.asked) == 2
+
+
+def test_sums_by_more_labels_come_last_and_wide_ones_alone():
+    client = ByLabels()
+    asked = [sums("model", "tier", read="a"), sums("model", read="b"), sums("model", "tier", read="c")]
+    wide = summed("e", ("model", "user"), NOON, is_wide(("model", "user")))
+    run(together([*asked, wide]), client)
+    texts = ["sum by (model) (b)", "sum by (model, tier) (a)", "sum by (model, tier) (c)"]
+    assert sorted(queries for _, queries in client.asked) == [texts, ["sum by (model, user) (e)"]]
+
+
+def test_sums_by_users_are_wide_unless_few_are_named():
+    assert is_wide(("model", "user"))
+    assert is_wide(("user",), {"user": [str(number) for number in range(11)]})
+    assert is_wide(("user",), {"model": ["a"]})
+    assert not is_wide(("user",), {"user": ["ann", "bob"]})
+    assert not is_wide(("model",))
 
 
 def test_other_work_gets_the_client_and_its_result_is_handed_back():

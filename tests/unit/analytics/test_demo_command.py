@@ -93,6 +93,7 @@ def test_a_check_of_a_healthy_demo_ends_well(
             },
             "not up: asahi",
         ),
+        ({"/api/v1/targets": {"data": {"activeTargets": []}}}, "not up: there are no targets"),
         (
             {
                 "/api/v1/rules": {
@@ -162,6 +163,19 @@ def test_a_port_in_use_ends_in_one_line_before_anything_is_made(
         assert main(["demo", "--port", str(port), "--dir", str(tmp_path / "demo")]) == 2
     assert f"port {port} is in use by another program; pass another --port" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_folder_in_which_another_demo_runs_is_left_alone(
+    tmp_path: Path, fake_programs: Callable[[dict[str, object]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_programs(HEALTHY)
+    folder = Folder(tmp_path / "demo")
+    with folder.held():
+        (folder.path / "state").mkdir()
+        assert main(options(folder.path, "--check")) == 2
+    assert f"another demo runs in {folder.path}; end it, or pass another --dir" in capsys.readouterr().err
+    assert folder.state.exists()
+    assert main(options(folder.path, "--check")) == 0
 
 
 def test_a_program_that_is_missing_is_named_with_its_package(

@@ -127,6 +127,7 @@ def test_a_folder_of_the_demo_is_made_anew(tmp_path: Path) -> None:
     assert folder.ended is None
     folder.complete(NOON)
     (folder.path / "old").touch()
+    (folder.path / "older" / "still").mkdir(parents=True)
     assert folder.ended == NOON
     folder.clear()
     assert [path.name for path in folder.path.iterdir()] == [store.MARK]

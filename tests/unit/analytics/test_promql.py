@@ -113,3 +113,11 @@ def test_durations_are_whole_seconds_or_milliseconds(length, text) -> None:
 def test_a_duration_must_be_positive(length) -> None:
     with pytest.raises(UserInputError, match="positive"):
         promql.duration(length)
+
+
+def test_a_template_asks_one_metric_or_several_by_name():
+    assert promql.of_names("max({$names,part=x})", ["b"]) == 'max({__name__="b",part=x})'
+    assert (
+        promql.of_names("f({$names}) or g({$names})", ["b", "a", "b"])
+        == 'f({__name__=~"a|b"}) or g({__name__=~"a|b"})'
+    )

@@ -252,16 +252,27 @@ def test_steps_are_told_with_their_time_where_there_is_no_terminal() -> None:
     assert said.getvalue() == "  Thinking: 2.5 s\n"
 
 
-def test_a_bar_is_drawn_on_a_terminal() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_a_bar_is_drawn_on_a_terminal() -> None:
     said = Terminal()
     with Narrator(said).step("Thinking") as update:
         update(1, 2)
     assert "Thinking" in said.getvalue()
     assert "50%" in said.getvalue()
+    assert "ETA" in said.getvalue()
+
+
+def test_where_nobody_knows_how_much_there_is_to_do_no_share_is_told_and_no_end() -> None:
+    said = Terminal()
+    with Narrator(said).step("Thinking") as update:
+        update(12_345, 0)
+    assert "12,345 done" in said.getvalue()
+    assert "%" not in said.getvalue()
+    assert "ETA" not in said.getvalue()
 
 
 def test_history_ends_when_it_is_told_to(

@@ -137,11 +137,19 @@ def test_recording_goes_on_where_the_port_was_in_use_and_another_can_be_taken(
     assert b'asahi_errors_total{component="router",error_type="timeout"} 1.0' in get(server.url)[2]
 
 
-@pytest.mark.parametrize(("port", "of_prometheus"), [(9090, True), (9091, False)])
-def test_a_port_in_use_says_what_to_pass_and_whose_default_it_is(port: int, of_prometheus: bool) -> None:
+@pytest.mark.parametrize(
+    ("port", "other", "of_prometheus"), [(9090, 9464, True), (9091, 9464, False), (9464, 9465, False)]
+)
+def test_a_port_in_use_says_which_other_one_to_pass_and_whose_default_it_is(
+    port: int, other: int, of_prometheus: bool
+) -> None:
     words = in_use(port, "127.0.0.1")
     assert ("it is the default port of Prometheus, too" in words) is of_prometheus
-    for way in ("start_http_server(port=9464)", "prometheus_port", "ASAHI_METRICS_PROMETHEUS_PORT=9464"):
+    for way in (
+        f"start_http_server(port={other})",
+        "prometheus_port",
+        f"ASAHI_METRICS_PROMETHEUS_PORT={other}",
+    ):
         assert way in words
 
 

@@ -65,8 +65,9 @@ function outcome(budget) {
   return `${lasting(likely)}; an overrun is ${likelihood(likely)} likely.`;
 }
 
-/** A forecast is never certain, however close to 0 or 1 it comes. */
-const likelihood = (probability) => percent(Math.min(1 - CERTAIN, Math.max(CERTAIN, probability)), 0);
+/** A forecast is never certain, however close to 0 or 1 it comes; said as it stands in a sentence. */
+const likelihood = (probability) => percent(Math.min(1 - CERTAIN, Math.max(CERTAIN, probability)), 0)
+  .replace("<", "less than ").replace(">", "more than ");
 
 function lasting(overrun) {
   if (overrun < UNLIKELY) return "Lasts the month";

@@ -29,15 +29,17 @@ const byValue = (amounts) => Object.entries(amounts).sort(([, a], [, b]) => b - 
 const noTraffic = ({ period }) => `No requests ${PERIODS[period].said}.`;
 const breakdown = (parameters) => (api) => api.get("analytics/cost-breakdown", { group_by: "model", ...parameters });
 const big = (text, ...notes) => [h("p", { class: "big" }, text), h("p", { class: "note" }, ...notes)];
+const good = (text) => h("p", { class: "note good" }, text);
 
 const spend = (id, parameters, said) => ({
   id,
   uses: [],
   ask: breakdown(parameters),
   empty: () => `No requests ${said}.`,
-  show: (data) => data.requests > 0 && big(
-    dollars(data.total_cost), `${compact(data.requests)} requests, ${dollars(data.cost_per_request)} each`,
-    data.savings > 0 ? h("span", { class: "good" }, ` · saved ${dollars(data.savings)}`) : null),
+  show: (data) => data.requests > 0 && [
+    ...big(dollars(data.total_cost), `${compact(data.requests)} requests, ${dollars(data.cost_per_request)} each`),
+    data.savings > 0 && good(`Saved ${dollars(data.savings)}`),
+  ],
 });
 
 const saved = {
