@@ -23,6 +23,10 @@ WITHIN: Final = 0.35
 
 LEAST: Final = 0.001
 """Share of the held level that is expected however long nothing came."""
+FEWEST_SEASONS: Final = 6
+"""How many seasons it takes to tell how much they swing."""
+AT_LEAST: Final = 0.05
+"""Share of the mean that a season's sum counts at least."""
 USUAL: Final = 0.9
 """The share of positive values that are no outliers, whatever their pattern."""
 
@@ -133,3 +137,19 @@ def spikes(x: Array, held: Array) -> float:
     """Return the relative variance of a step that holding hid, values beyond four times the held one taken as that."""
     beyond = np.minimum(x, 4.0 * np.exp(held)) / np.exp(held) - 1.0
     return float(np.mean(beyond**2))
+
+
+def swings(values: Array, period: int) -> float | None:
+    """Return by how much the log of a season's mean missed that of the (up to) three before it, root mean square.
+
+    ``values`` (n,), NaN: missing; the last season ends with the last value. The square of a steady change counts
+    half. None with fewer than ``FEWEST_SEASONS`` seasons with a value, or nothing in any of them.
+    """
+    whole = len(values) // period
+    seasons = values[len(values) - whole * period :].reshape(whole, period)
+    means = np.nanmean(seasons[np.isfinite(seasons).any(axis=1)], axis=1)
+    if len(means) < FEWEST_SEASONS or not means.any():
+        return None
+    logs = np.log(means + AT_LEAST * means.mean())
+    missed = np.array([logs[i] - logs[max(i - 3, 0) : i].mean() for i in range(2, len(logs))])
+    return float(np.sqrt(np.mean(missed**2) - 0.5 * missed.mean() ** 2))

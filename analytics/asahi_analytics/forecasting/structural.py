@@ -15,11 +15,13 @@ from scipy.special import ndtr
 from asahi_analytics.forecasting.festive import Festive, festive_effects
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
 from asahi_analytics.forecasting.pattern import (
+    believed,
     closed_phases,
     closed_share,
     lost,
     pattern_of,
     spikes,
+    swings,
 )
 from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, joined, mixture_quantiles
 
@@ -52,7 +54,8 @@ class Options:
     what upsets spend (a closure, an outage, the end of a campaign) mostly lowers it. The last ``lately`` steps are
     looked at alone, too, and what they say counts ``trust_lately``; each step then moves to the mean of the last
     ``usual`` by ``pull`` of the way, ``reach`` at most; both the less, the surer it is that spend grows or falls. Of
-    how days of the last week differ (for hours) that mean has the part ``daily``.
+    how days of the last week differ (for hours) that mean has the part ``daily``. ``trust_swings`` is the power with
+    which a total's spread follows how the history's own seasons swung.
     """
 
     grid: Grid
@@ -77,15 +80,16 @@ class Options:
     reach: float
     lately: int
     trust_lately: float
+    trust_swings: float = 0.0
     daily: float = 0.0
     clip: float = 3.5
 
 
 DAILY: Final = Options(
-    grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 12.0))),
+    grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 30.0))),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.02, 0.05),
-        slope_weights=(0.35, 0.35, 0.3),
+        slope_weights=(0.3, 0.35, 0.35),
         step_sizes=(0.15, 0.8),
         step_weights=(0.17, 0.05),
     ),
@@ -109,6 +113,7 @@ DAILY: Final = Options(
     reach=0.15,
     lately=42,
     trust_lately=0.5,
+    trust_swings=0.3,
 )
 HOURLY: Final = Options(
     grid=_grid(24, (0.0, 0.001, 0.02), (1.0, 30.0), ((0.0, 1.0), (3.0, 12.0)), weeks=(1.0, 30.0)),
@@ -139,6 +144,8 @@ HOURLY: Final = Options(
 )
 FAR: Final = 3.0
 """Log distance from the usual level beyond which doubt grows no more."""
+STILL: Final = 0.03
+"""What is added to swings and to the models' spread before they are compared: a quiet season tells little."""
 SCARCE: Final = 10.0
 """How many values it takes until a total's variance is no more than doubled for their fewness."""
 VARYING: Final = np.array([1.0, 4.0, 1.0]) / 6.0
@@ -160,8 +167,9 @@ class LogOutlook:
     ``spikes`` is the relative variance of a step beyond the noise, ``usual`` (h,) where log spend would be, without
     ``centre``, if it went on as in the last weeks, and ``opens`` (h,) 0 for the steps that never spend, else 1;
     ``festive`` is what days may be like that are unlike others, its mean contained in the locations;
-    ``scarce`` scales the variance of a total up where few values tell about the models. ``long`` is what the whole
-    history says of growth; None: nothing.
+    ``scarce`` scales the variance of a total up where few values tell about the models; ``swings`` is by how much the
+    history's seasons missed those before them (None: not known). ``long`` is what the whole history says of growth;
+    None: nothing.
     """
 
     mixture: Mixture
@@ -171,6 +179,7 @@ class LogOutlook:
     usual: Array | None = None
     opens: Array | None = None
     scarce: float = 1.0
+    swings: float | None = None
     festive: Festive | None = None
     long: Mixture | None = None
 
@@ -243,7 +252,16 @@ class LogOutlook:
         variance = options.inflate * mixture.variance(typical) + alone
         middle = np.log(total) + peak - 0.5 * np.minimum(variance, MOST_VARIANCE)
         variance = self.scarce * (variance + options.common + self._doubt(typical) + self._unlike(typical))
-        return _varied(mixture.weight, middle, np.sqrt(variance), options)
+        centre = mixture.weight @ middle
+        times = self._wider(float(np.sqrt(mixture.weight @ (variance + (middle - centre) ** 2))))
+        return _varied(mixture.weight, centre + times * (middle - centre), times * np.sqrt(variance), options)
+
+    def _wider(self, spread: float) -> float:
+        """Return how many times as wide as the models say (standard deviation ``spread``) a total is: more where the
+        history's own seasons swung more than that, less where they swung less."""
+        if self.swings is None:
+            return 1.0
+        return float(((self.swings + STILL) / (spread + STILL)) ** self.options.trust_swings)
 
     def _unlike(self, typical: Array) -> float:
         """Return the variance that festive days bring, all of them unlike others in the same way."""
@@ -282,8 +300,8 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
     seen = np.isfinite(values) & ~closed[np.arange(count) % period]
     x = values[seen]
     pattern = pattern_of(x, np.flatnonzero(seen), period, options.floor, options.clip)
-    logs = np.full(count, np.nan)
-    logs[seen] = pattern.held
+    logs, credible = np.full(count, np.nan), values.copy()
+    logs[seen], credible[seen] = pattern.held, believed(x, pattern.held)
     long, middle = structural_mixture(logs, horizon, options)
     up, down = long.moving(0.0)
     unsettled = 1.0 - abs(up - down)
@@ -306,6 +324,7 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
         usual=usual,
         opens=opens,
         scarce=1.0 + SCARCE / len(x),
+        swings=swings(credible, period),
         festive=effects if festive.any() else None,
         long=long,
     )

@@ -19,6 +19,7 @@ from asahi_analytics.forecasting.pattern import (
     lost,
     pattern_of,
     spikes,
+    swings,
 )
 from asahi_analytics.forecasting.posterior import joined
 from asahi_analytics.forecasting.simple import EMA_SPAN, ema, linear
@@ -222,6 +223,64 @@ def test_a_forecast_that_may_be_more_and_less_uncertain_has_heavier_tails() -> N
     asked = [0.025, 0.25, 0.75, 0.975]
     assert tail_weight(outlook.total(asked)) > 1.05 * tail_weight(plain.total(asked))
     assert (tail_weight(outlook.steps(asked)) > 1.05 * tail_weight(plain.steps(asked))).all()
+
+
+# How much seasons swing --------------------------------------------------------------------------------------
+def naive_swings(sums: list[float]) -> float:
+    """The same from the sums of whole weeks."""
+    logs = np.log(np.array(sums) + 0.05 * np.mean(sums))
+    missed = [logs[i] - np.mean(logs[max(0, i - 3) : i]) for i in range(2, len(logs))]
+    return float(np.sqrt(np.var(missed) + 0.5 * np.mean(missed) ** 2))
+
+
+def test_weeks_swing_by_what_they_lie_from_those_before() -> None:
+    sums = [100.0, 80.0, 150.0, 90.0, 200.0, 70.0, 110.0]
+    values = np.concatenate([[1e6] * 3, np.repeat(sums, 7) / 7])
+    assert swings(values, 7) == pytest.approx(naive_swings(sums))
+    values[[5, 20]] = np.nan
+    assert swings(values, 7) == pytest.approx(naive_swings(sums))
+    assert swings(np.tile(weekly(7), 8), 7) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_steady_change_counts_half() -> None:
+    growing = 100.0 * np.repeat(np.exp(0.1 * np.arange(40)), 7)
+    lately = swings(growing[-7 * 12 :], 7)
+    assert lately is not None
+    assert lately == pytest.approx(0.2 / np.sqrt(2.0), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "known"),
+    [
+        (weekly(42), True),
+        (weekly(41), False),
+        (np.concatenate([[np.nan] * 7, weekly(35)]), False),
+        (np.concatenate([[np.nan] * 7, weekly(42)]), True),
+        (np.concatenate([[5.0], np.zeros(42)]), False),
+    ],
+)
+def test_both_sides_of_too_few_seasons(values: np.ndarray, known: bool) -> None:
+    assert (swings(values, 7) is not None) == known
+
+
+def relative_width(values: np.ndarray, trust: float) -> float:
+    """How wide the total's middle 80 % are, in logs."""
+    options = replace(DAILY, trust_swings=trust)
+    low, high = structural(values, options, np.zeros(30, dtype=bool)).total([0.1, 0.9])
+    return float(np.log(high / low))
+
+
+def test_a_history_whose_weeks_swing_has_wider_totals_and_a_calm_one_narrower() -> None:
+    calm = weekly(90, noise=0.1)
+    restless = calm * np.exp(np.repeat(np.tile([0.6, -0.6], 7), 7)[:90])
+    assert relative_width(calm, 0.3) < 0.99 * relative_width(calm, 0.0)
+    assert relative_width(restless, 0.3) > 1.05 * relative_width(restless, 0.0)
+
+
+def test_one_huge_day_does_not_make_weeks_swing() -> None:
+    values = weekly(90)
+    values[60] *= 1e6
+    assert relative_width(values, 0.3) < 1.2 * relative_width(values, 0.0)
 
 
 # The last weeks ---------------------------------------------------------------------------------------------
