@@ -45,17 +45,18 @@ class Options:
     """Constants of the method; `docs/forecasting.md` says how they were chosen.
 
     ``max_history`` in steps; a step of the level may come ``step_every`` so many steps; ``damping`` of the slope a
-    step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that changed
-    counts half after ``fade`` values. The variance of a total is that of the level, scaled by ``inflate``, plus
-    ``noise_part`` of the noise's (a high day is made up for in part), plus spikes that last ``spike_length`` steps,
-    plus ``common`` for what no history shows, plus ``doubt`` of the squared distance to the mean of the last ``usual``
-    steps. One future in six is ``vary`` times as uncertain (standard deviation) as that says, one so much less; with
-    ``tail_probability`` it is as uncertain as ``tail_scale`` times that, around ``tail_drop`` standard deviations less:
-    what upsets spend (a closure, an outage, the end of a campaign) mostly lowers it. The last ``lately`` steps are
-    looked at alone, too, and what they say counts ``trust_lately``; each step then moves to the mean of the last
-    ``usual`` by ``pull`` of the way, ``reach`` at most; both the less, the surer it is that spend grows or falls. Of
-    how days of the last week differ (for hours) that mean has the part ``daily``. ``trust_swings`` is the power with
-    which a total's spread follows how the history's own seasons swung.
+    step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that
+    changed counts half after ``fade`` values; of spikes the part h/(h + ``rare``) comes back in h steps. The
+    variance of a total is that of the level, scaled by ``inflate``, plus ``noise_part`` of the noise's (a high day
+    is made up for in part), plus spikes that last ``spike_length`` steps, plus ``common`` for what no history
+    shows, plus ``doubt`` of the squared distance to the mean of the last ``usual`` steps. One future in six is
+    ``vary`` times as uncertain (standard deviation) as that says, one so much less; with ``tail_probability`` it is
+    as uncertain as ``tail_scale`` times that, around ``tail_drop`` standard deviations less: what upsets spend (a
+    closure, an outage, the end of a campaign) mostly lowers it. The last ``lately`` steps are looked at alone, too,
+    and what they say counts ``trust_lately``; each step then moves to the mean of the last ``usual`` by ``pull`` of
+    the way, ``reach`` at most; both the less, the surer it is that spend grows or falls. Of how days of the last
+    week differ (for hours) that mean has the part ``daily``. ``trust_swings`` is the power with which a total's
+    spread follows how the history's own seasons swung.
     """
 
     grid: Grid
@@ -81,6 +82,7 @@ class Options:
     lately: int
     trust_lately: float
     trust_swings: float = 0.0
+    rare: float = 0.0
     daily: float = 0.0
     clip: float = 3.5
 
@@ -114,6 +116,7 @@ DAILY: Final = Options(
     lately=42,
     trust_lately=0.5,
     trust_swings=0.3,
+    rare=14.0,
 )
 HOURLY: Final = Options(
     grid=_grid(24, (0.0, 0.001, 0.02), (1.0, 30.0), ((0.0, 1.0), (3.0, 12.0)), weeks=(1.0, 30.0)),
@@ -308,7 +311,8 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
     mixture = _with_lately(long, middle, logs, options, options.trust_lately * unsettled)
     ahead = (count + np.arange(horizon)) % period
     opens = (~closed[ahead]).astype(float)
-    recent, ever = (lost(x, pattern.held, half) for half in (options.fade, np.inf))
+    back = horizon / (horizon + options.rare)
+    recent, ever = (_given_back(lost(x, pattern.held, half), back) for half in (options.fade, np.inf))
     usual = pattern.usual(options.usual) + pattern.season[ahead] - middle + ever - recent
     usual += options.daily * pattern.days_apart(np.flatnonzero(seen) - count, horizon)
     mixture = _pulled(mixture, usual, unsettled * options.pull, options.reach)
@@ -328,6 +332,14 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
         festive=effects if festive.any() else None,
         long=long,
     )
+
+
+def _given_back(change: float, share: float) -> float:
+    """Return the ``share`` of spikes that were held back; zeros that were lifted go down again in full.
+
+    The total is a median: in most weeks there is no rare spike, in most months there is.
+    """
+    return change * share if change > 0 else change
 
 
 def _with_lately(long: Mixture, middle: float, logs: Array, options: Options, share: float) -> Mixture:
