@@ -222,12 +222,9 @@ class Signs:
             len({found.get(name, 0.0) for name in names}) == 1
             for names in ((SCRAPED, KNOWN, KNOWN_SCRAPED), (BEGUN, LIVES, LIVES_BEGUN))
         )
-        stands = alike and MOVED not in found
-        return (
-            since
-            if stands and since is not None and since <= at - self.base.settled.total_seconds()
-            else None
-        )
+        if since is None or not alike or MOVED in found:
+            return None
+        return since if since <= at - self.base.settled.total_seconds() else None
 
 
 @lru_cache(maxsize=256)

@@ -90,10 +90,9 @@ def lift(everything: Floats, bins: Bins, steps: Sequence[Step]) -> Floats:
     times = np.ones_like(everything)
     ago = bins.per_day * np.arange(1, everything.shape[-1] + 1)
     for step in steps:
-        place = np.arange(step.known, step.known + len(step.factors))
-        values = bins.values.reshape(-1, len(bins))[
-            step.number, step.start : place[-1] + 1 if len(place) else 0
-        ]
+        end = step.known + len(step.factors)
+        place = np.arange(step.known, end)
+        values = bins.values.reshape(-1, len(bins))[step.number, step.start : end]
         reached = np.fmax.accumulate(values)[step.known - step.start - 1 : -1]
         days, raised = (
             each.reshape(-1, *each.shape[-2:])[step.number, place] for each in (everything, times)

@@ -61,9 +61,8 @@ class Table:
     def add(self, keys: Sequence[Key], amounts: Floats) -> None:
         """Add ``amounts``, a row for each of ``keys`` with every place."""
         different = dict.fromkeys(keys)
-        if not self._rows and len(different) == len(
-            keys
-        ):  # as most often: faster than to add each to its row
+        if not self._rows and len(different) == len(keys):
+            # As most often: faster than to add each to its row.
             self._rows = {key: row for row, key in enumerate(keys)}
             self._amounts = np.array(amounts, dtype=np.float64)
             return

@@ -95,7 +95,7 @@ class Edge:
         recorded = f"last_over_time({metric}{{{running}}}[{duration(since)}])"
         counters = f"last_over_time({self.family.source}{{{stored}}}[{duration(reach)}]"
         seen = part(SEEN, f"{counters}{before})")
-        summed = f"sum {by_clause(by)} ({recorded} or {counters}) or -1 * {seen})"
+        since_then = f"sum {by_clause(by)} ({recorded} or {counters}) or -1 * {seen})"
         now, then, plain = served(reach), served(reach, before), f'{{{STORE}=""}}[{duration(reach)}]'
         doubts = (
             f"{now} unless on ({STORE}) {then}",
@@ -106,6 +106,6 @@ class Edge:
             f"last_over_time({self.family.source}{plain})",
             f"last_over_time({STORE_CREATED.name}{plain})",
         )
-        asked = (value(summed, at, by), value(any_of(doubts), at))
+        asked = (value(since_then, at, by), value(any_of(doubts), at))
         total, doubted = yield from together(list(asked))
         return None if doubted.samples else amounts_of(total.samples, by)
