@@ -1,4 +1,4 @@
-"""The collections of public daily series that ``forecast.py`` shows as *sealed*: nothing was tuned or looked at on them.
+"""The collections of public daily series that ``forecast.py`` shows as *sealed*: nothing was tuned on them.
 
 They were chosen by this rule, written down before any method had forecast one of them:
 
@@ -98,7 +98,9 @@ def _cabs(wheel: zipfile.ZipFile) -> Named:
     way = {(0, 0): "telephone", (1, 0): "online", (0, 1): "mobile"}
     pairs = zip(rows["online_booking"], rows["mobile_site_booking"], strict=True)
     rows["way"] = [way.get(pair) for pair in pairs]
-    yield from _events(rows, pd.to_datetime(rows["from_date"], format="%m/%d/%y %H:%M"), ("way", "travel_type_id"))
+    yield from _events(
+        rows, pd.to_datetime(rows["from_date"], format="%m/%d/%y %H:%M"), ("way", "travel_type_id")
+    )
 
 
 def _meters(wheel: zipfile.ZipFile) -> Named:
@@ -139,7 +141,9 @@ def _film_ratings(wheel: zipfile.ZipFile) -> Named:
 def _firms(wheel: zipfile.ZipFile) -> Named:
     """Electricity that firms, farms and households in Germany used in 2016, by kind."""
     head = csv_of(wheel, PROFILES, sep=";", nrows=0).columns
-    kinds = sorted(name for name in head if name[:2] in ("BL", "G0", "G1", "G2", "G3", "G4", "G5", "G6", "WB"))
+    kinds = sorted(
+        name for name in head if name[:2] in ("BL", "G0", "G1", "G2", "G3", "G4", "G5", "G6", "WB")
+    )
     homes = sorted(name for name in head if name[:3] in ("H0-", "L0-", "L1-", "L2-"))
     names = [name for name in sorted(kinds + homes) if name.endswith("_pload")][::2]
     rows = csv_of(wheel, PROFILES, sep=";", usecols=["time", *names])
