@@ -86,12 +86,9 @@ class Options:
 
 
 DAILY: Final = Options(
-    grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 30.0))),
+    grid=_grid(7, (0.0, 0.01, 0.15), (3.0,), ((0.0, 1.0), (1.0, 3.0), (2.0, 30.0))),
     beliefs=Beliefs(
-        slope_sizes=(0.005, 0.02, 0.05),
-        slope_weights=(0.3, 0.35, 0.35),
-        step_sizes=(0.15, 0.8),
-        step_weights=(0.17, 0.05),
+        slope_sizes=(0.005, 0.04), slope_weights=(0.4, 0.6), step_sizes=(0.3,), step_weights=(0.2,)
     ),
     max_history=180,
     slope_unit=7,
