@@ -20,6 +20,9 @@ AWAKE: Final = 0.45
 """Share of nothing on the other phases up to which closed ones can be told from chance."""
 WITHIN: Final = 0.35
 """How far below its own pattern a value may count."""
+
+LEAST: Final = 0.001
+"""Share of the held level that is expected however long nothing came."""
 FEWEST_SEASONS: Final = 6
 """How many seasons it takes to tell how much they swing."""
 AT_LEAST: Final = 0.05
@@ -115,9 +118,14 @@ def believed(x: Array, held: Array) -> Array:
     return np.asarray(np.minimum(x, np.maximum(np.e * np.exp(held), np.quantile(x[x > 0], USUAL))))
 
 
-def lost(x: Array, held: Array) -> float:
-    """Return the log of what holding changed in the sum: spikes held back and zeros lifted."""
-    return float(np.log(believed(x, held).sum() / np.exp(held).sum()))
+def lost(x: Array, held: Array, half: float) -> float:
+    """Return the log of what holding changed in the sum: spikes held back and zeros lifted.
+
+    The weight of a value halves every ``half`` values, so that a series which fades away is not lifted for long.
+    """
+    weight = 0.5 ** (np.arange(len(x))[::-1] / half)
+    kept = weight @ np.exp(held)
+    return float(np.log((weight @ believed(x, held) + LEAST * kept) / (kept * (1.0 + LEAST))))
 
 
 def spikes(x: Array, held: Array) -> float:

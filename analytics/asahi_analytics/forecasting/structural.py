@@ -44,8 +44,8 @@ class Options:
     """Constants of the method; `docs/forecasting.md` says how they were chosen.
 
     ``max_history`` in steps; a step of the level may come ``step_every`` so many steps; ``damping`` of the slope a
-    step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values; of spikes the part h/(h + ``rare``) comes
-    back in h steps. The
+    step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that
+    changed counts half after ``fade`` values; of spikes the part h/(h + ``rare``) comes back in h steps. The
     variance of a total is that of the level, scaled by ``inflate``, plus ``noise_part`` of the noise's (a high day
     is made up for in part), plus spikes that last ``spike_length`` steps, plus ``common`` for what no history
     shows, plus ``doubt`` of the squared distance to the mean of the last ``usual`` steps. One future in six is
@@ -71,6 +71,7 @@ class Options:
     common: float
     doubt: float
     usual: int
+    fade: float
     tail_probability: float
     tail_scale: float
     tail_drop: float
@@ -101,6 +102,7 @@ DAILY: Final = Options(
     common=0.02**2,
     doubt=0.1,
     usual=28,
+    fade=21.0,
     tail_probability=0.05,
     tail_scale=2.0,
     tail_drop=2.0,
@@ -128,6 +130,7 @@ HOURLY: Final = Options(
     common=0.05**2,
     doubt=0.2,
     usual=168,
+    fade=96.0,
     tail_probability=0.1,
     tail_scale=2.5,
     tail_drop=0.0,
@@ -304,16 +307,17 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
     mixture = _with_lately(long, middle, logs, options, options.trust_lately * unsettled)
     ahead = (count + np.arange(horizon)) % period
     opens = (~closed[ahead]).astype(float)
-    usual = pattern.usual(options.usual) + pattern.season[ahead] - middle
+    back = horizon / (horizon + options.rare)
+    recent, ever = (_given_back(lost(x, pattern.held, half), back) for half in (options.fade, np.inf))
+    usual = pattern.usual(options.usual) + pattern.season[ahead] - middle + ever - recent
     usual += options.daily * pattern.days_apart(np.flatnonzero(seen) - count, horizon)
     mixture = _pulled(mixture, usual, unsettled * options.pull, options.reach)
     quietest = min(float(pattern.season.min()), np.log(options.floor) if closed.any() else 0.0)
     effects = festive_effects(festive, quietest - pattern.season[ahead])
     mixture, usual = replace(mixture, location=mixture.location + effects.mean), usual + effects.mean
-    back = horizon / (horizon + options.rare)
     return LogOutlook(
         mixture,
-        middle + _given_back(lost(x, pattern.held), back),
+        middle + recent,
         spikes(x, pattern.held),
         options,
         usual=usual,

@@ -91,7 +91,7 @@ def test_single_values_are_held_within_reach_of_their_pattern() -> None:
     assert held[40] > 10.0
     others = np.delete(np.arange(60), [20, 40])
     assert held[others] == pytest.approx(values[others], rel=0.35)
-    assert lost(values, np.log(held)) == pytest.approx(
+    assert lost(values, np.log(held), np.inf) == pytest.approx(
         np.log((values[others].sum() + np.e * held[20]) / held.sum()), abs=0.01
     )
     assert spikes(values, np.log(held)) == pytest.approx((3.0**2 + 1.0) / 60, rel=0.2)
@@ -192,6 +192,15 @@ def test_leaving_the_usual_level_and_few_values_widen_the_total() -> None:
 def test_what_is_rare_lowers_a_total_more_often_than_it_raises_it() -> None:
     low, middle, high = forecast_series(series(weekly(90)), 30).outlook.total([0.005, 0.5, 0.995])
     assert np.log(middle / low) > 1.1 * np.log(high / middle)
+
+
+def test_what_holding_changed_long_ago_counts_less() -> None:
+    held = np.zeros(40)
+    early, late = np.ones(40), np.ones(40)
+    early[:10] = late[-10:] = 0.0
+    assert lost(early, held, np.inf) == pytest.approx(lost(late, held, np.inf))
+    assert lost(early, held, 10.0) == pytest.approx(np.log(1.0 - 1.0 / 15.0), abs=0.005)
+    assert lost(late, held, 10.0) < -0.7
 
 
 def tail_weight(quantiles: np.ndarray) -> np.ndarray:
