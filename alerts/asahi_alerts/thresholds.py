@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from asahi_alerts.errors import ThresholdsError
+from asahi_exporter import yamltext
 from asahi_exporter.wording import complaints
 
 DEFAULT_PATH: Final = Path(__file__).with_name("thresholds.yml")
@@ -260,7 +261,7 @@ def _shipped() -> Thresholds:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yamltext.load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ThresholdsError(
             f"cannot read thresholds from {path}: {' '.join(str(error).split())}"

@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.windows import time_zone
+from asahi_exporter import yamltext
 from asahi_exporter.wording import complaints
 
 ENV_PREFIX: Final = "ASAHI_OBS_"
@@ -236,7 +237,7 @@ def env_name(key: str) -> str:
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yamltext.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserInputError(f"the configuration {path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -275,7 +276,7 @@ def _decoded(name: str, text: str, field: FieldInfo) -> object:
     if get_origin(field.annotation) is not dict:
         return text
     try:
-        return yaml.safe_load(text)
+        return yamltext.load(text)
     except yaml.YAMLError as error:
         raise UserInputError(
             f"{name} must be a mapping such as {{name: value}}; got {text[:80]!r}"
