@@ -37,6 +37,9 @@ budgets:
 """
 
 
+MAX_PORT: Final = 65_535
+
+
 @dataclass(frozen=True)
 class Ports:
     """Where everything listens on loopback."""
@@ -47,10 +50,12 @@ class Ports:
     exporter: int = 9464
 
     def check(self) -> None:
-        """Raise ``UserInputError`` that names the option, when a port is taken or given twice."""
+        """Raise ``UserInputError`` that names the option, when a port is none, taken or given twice."""
         named = {"--port": self.service, "--prometheus-port": self.prometheus}
         named |= {"--alertmanager-port": self.alertmanager, "--exporter-port": self.exporter}
         for option, port in named.items():
+            if not 1 <= port <= MAX_PORT:
+                raise UserInputError(f"{option} is {port}; pass 1 to {MAX_PORT}")
             if list(named.values()).count(port) > 1:
                 raise UserInputError(f"port {port} is given twice; pass another {option}")
             if not servers.is_free(port):
@@ -78,7 +83,7 @@ def traffic(folder: Folder, end: datetime, seed: int, port: int, addr: str = LOO
 
     What would have happened since ``end`` is made up for at once.
     """
-    with exporter(folder) as collector, serving(collector, addr, port) as address:
+    with exporter(folder) as collector, serving(collector, addr, port, "--exporter-port") as address:
         live = LiveTraffic(collector, intensity_of(end, seed), seed, end.timestamp())
         live.make_up(time.time())
         stop = threading.Event()
