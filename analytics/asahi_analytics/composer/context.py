@@ -44,7 +44,7 @@ class Context:
         if looks_at_prices(question):
             askings.append(_unpriced(question))
         covered, *ratio = yield from together(askings)
-        return cls(window, covered, ratio[0] if ratio else None)
+        return cls(window, covered, ratio[0] if ratio and covered.scraped else None)
 
     @classmethod
     def unknown(cls, window: Window) -> Context:
