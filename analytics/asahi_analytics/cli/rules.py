@@ -50,7 +50,11 @@ def add_parser(subparsers: Any) -> None:
     backfill.add_argument("--prometheus-url", default="http://127.0.0.1:9090", help="default: %(default)s")
     backfill.add_argument("--days", type=float, default=30.0, help="how far back (default: %(default)g)")
     backfill.add_argument(
-        "--family", action="append", choices=sorted(FAMILIES), help="only this one (repeatable)"
+        "--family",
+        action="append",
+        choices=sorted(FAMILIES),
+        metavar="NAME",
+        help=f"only this one (repeatable), of {', '.join(sorted(FAMILIES))}",
     )
     backfill.set_defaults(run=run_backfill)
 
