@@ -178,6 +178,11 @@ class Settings(_Strict):
         le=3000,
         description="Longest time of one answer of the API or the command line: all its queries and waits together.",
     )
+    thresholds_file: Path | None = Field(
+        None,
+        description="YAML file laid over the shipped thresholds of alerts and detector; see docs/alerts.md. Give "
+        "`asahi-obs rules build --thresholds` the same.",
+    )
     budgets_file: Path | None = Field(None, description="YAML file of budgets; see docs/budgets.md.")
     alertmanager_url: str | None = Field(
         None, description="Base address of the Alertmanager that anomalies and budget risks are sent to."

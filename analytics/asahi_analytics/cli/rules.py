@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from asahi_alerts import generator
-from asahi_analytics import recording, tiles
+from asahi_analytics import limits, tiles
 from asahi_analytics.backfill import snapshot_grid, totals_before
 from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
@@ -62,6 +61,12 @@ def add_parser(subparsers: Any) -> None:
 def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
     defaults = tiles.RuleParameters()
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.add_argument(
+        "--thresholds",
+        type=Path,
+        metavar="FILE",
+        help="YAML file laid over the shipped thresholds of the alerts; docs/alerts.md lists its keys",
+    )
     for name, text in (
         ("interval", "between totals of money and of what alerts watch by the minute"),
         ("state_interval", "between evaluations that carry the state of every counter"),
@@ -81,7 +86,7 @@ def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
     names = ("interval", "state_interval", "scrape_interval", "settle", "lookback", "state_lookback")
     parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
-    return {**recording.rule_files(parameters), **generator.rule_files()}
+    return limits.rule_files(limits.load(arguments.thresholds), parameters)
 
 
 def run_build(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from asahi_analytics.demo.build import MARGIN_DAYS, HistoryPlan, build_history
 from asahi_analytics.demo.intensity import Intensity
 from asahi_analytics.demo.present import LONGEST_GAP_SECONDS, LiveTraffic, run_traffic
 from asahi_analytics.demo.servers import free_port, is_free
-from asahi_analytics.demo.stack import Ports, traffic, write_rules
+from asahi_analytics.demo.stack import Ports, traffic, write_rules, write_thresholds
 from asahi_analytics.demo.store import Folder, exporter
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.traffic.live import serving
@@ -181,6 +181,14 @@ def test_a_port_given_twice_is_refused() -> None:
     port = free_port()
     with pytest.raises(UserInputError, match=f"port {port} is given twice"):
         Ports(service=port, exporter=port).check()
+
+
+def test_the_runbooks_of_the_demo_are_where_its_service_serves_them(tmp_path: Path) -> None:
+    write_thresholds(tmp_path / "thresholds.yml", 8080)
+    written = write_rules(tmp_path / "rules", tmp_path / "thresholds.yml")
+    text = "".join(path.read_text() for path in written)
+    assert "http://127.0.0.1:8080/runbooks/AsahiCostSpike.md" in text
+    assert "http://127.0.0.1:8000" not in text
 
 
 def test_all_rules_are_written(tmp_path: Path) -> None:
