@@ -97,3 +97,4 @@ def test_what_certifies_a_second_sum_may_be_asked_with_the_first():
 def test_where_nothing_was_scraped_nobody_knows_the_share_without_a_price():
     (sums,) = Composer(Empty()).totals([COST])
     assert (sums.trust.scraped_ratio, sums.trust.unpriced_ratio) == (None, None)
+    assert sums.trust.warnings[-1] == "nothing was scraped in the window"
