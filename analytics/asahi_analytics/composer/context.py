@@ -84,6 +84,8 @@ def _source(piece: Piece) -> str:
 
 
 def _warnings(context: Context, raw_ratio: float) -> list[str]:
+    if context.coverage.gaps and not context.coverage.scraped:
+        return [NOTHING_SCRAPED]
     found = []
     if raw_ratio > 0:
         found.append(
@@ -91,7 +93,7 @@ def _warnings(context: Context, raw_ratio: float) -> list[str]:
             "`asahi-obs rules backfill` makes them"
         )
     if context.coverage.gaps:
-        found.append(SEE_GAPS if context.coverage.scraped else NOTHING_SCRAPED)
+        found.append(SEE_GAPS)
     return found
 
 
