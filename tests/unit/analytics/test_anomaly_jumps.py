@@ -85,17 +85,6 @@ def test_what_lasts_longer_than_three_hours_or_six_bins_is_the_new_level(per_day
     assert list(np.flatnonzero(found)) == list(range(start, start + bins))
 
 
-def test_a_level_that_has_lasted_is_not_told_late_as_what_is_usual_falls():
-    values = flat(4, 100.0, 2.0)
-    for day in range(14):
-        values.iloc[day * PER_DAY + 30 : day * PER_DAY + 60] *= 2.2
-    start = 10 * PER_DAY + 36
-    low = raised(values, start - 6, 6, 0.3)
-    high = raised(low, start + 24, 12, 2.0)
-    assert flags(values).iloc[4 * PER_DAY :].sum() == 0
-    assert not flags(high).iloc[start + 24 :].any()
-
-
 def test_a_series_that_jumps_every_day_has_none_that_are_rare():
     values = level()
     for day in range(14):
