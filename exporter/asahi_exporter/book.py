@@ -90,10 +90,19 @@ class Book:
             self.roll(now)
 
     def roll(self, now: float) -> None:
-        """Bring window and rolling gauges up to ``now``."""
+        """Bring window and rolling gauges up to ``now``; move in where the counters are kept, if they wait for it."""
+        self.settle(now)
         self.window.roll(now, [block for block in self.cells.blocks.values() if block.schema in WATCHED])
         if self.store.identity is not None:
             self.rolling.write(now)
+
+    def settle(self, now: float) -> None:
+        """Move in where the counters are kept, if they wait for it and it is there now."""
+        successor = self.store.successor(now)
+        if successor is not None:
+            self.store = successor
+            self.cells.move(successor.backing)
+            self.cells.block(schema.WRITE_FAILURES, ())
 
     def slots(self, since: float) -> tuple[Slot, ...]:
         """Return the window's slots since a moment, the open one included."""
@@ -110,7 +119,7 @@ class Book:
         """Count one look-up in a cache."""
         label = str(tier) if isinstance(tier, Integral | str) else ""
         if label not in names.CACHE_TIERS:
-            raise Refused("cache_tier", "tier must be 1, 2 or 3")
+            raise Refused("cache_tier", f"tier must be 1, 2 or 3, got {label[:20] or type(tier).__name__}")
         hit = bool(hit)
         latency = _optional("latency_ms", latency_ms, MAX_MILLISECONDS)
         self.cells.block(schema.CACHE, (label,)).add(0 if hit else 1, 1.0)

@@ -10,7 +10,7 @@ from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.trust import Coverage, coverage
-from asahi_analytics.composer.values import SEE_GAPS, SOURCE_SEPARATOR, Ask, Trust
+from asahi_analytics.composer.values import NOTHING_SCRAPED, SEE_GAPS, SOURCE_SEPARATOR, Ask, Trust
 from asahi_analytics.promql import duration
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import UNPRICED_REQUESTS
@@ -44,7 +44,7 @@ class Context:
         if looks_at_prices(question):
             askings.append(_unpriced(question))
         covered, *ratio = yield from together(askings)
-        return cls(window, covered, ratio[0] if ratio else None)
+        return cls(window, covered, ratio[0] if ratio and covered.scraped else None)
 
     @classmethod
     def unknown(cls, window: Window) -> Context:
@@ -84,10 +84,12 @@ def _source(piece: Piece) -> str:
 
 
 def _warnings(context: Context, raw_ratio: float) -> list[str]:
+    if context.coverage.gaps and not context.coverage.scraped:
+        return [NOTHING_SCRAPED]
     found = []
     if raw_ratio > 0:
         found.append(
-            f"{raw_ratio:.2%} of the window has no recorded totals and was summed from raw samples; "
+            f"{100 * raw_ratio:.3g} % of the window has no recorded totals and was summed from raw samples; "
             "`asahi-obs rules backfill` makes them"
         )
     if context.coverage.gaps:

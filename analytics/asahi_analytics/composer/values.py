@@ -19,6 +19,7 @@ SOURCE_SEPARATOR: Final = ", "
 
 
 SEE_GAPS: Final = "nothing was scraped in parts of the window; see gaps"
+NOTHING_SCRAPED: Final = "nothing was scraped in the window"
 
 
 class Gap(BaseModel):
@@ -46,7 +47,9 @@ class Trust(BaseModel):
         None,
         description="Share of the window that was summed from raw samples because recorded totals lack, 0-1.",
     )
-    unpriced_ratio: float | None = Field(None, description="Share of requests whose cost was not known, 0-1.")
+    unpriced_ratio: float | None = Field(
+        None, description="Share of requests whose cost was not known, 0-1; null where there were none."
+    )
     source: str = Field("", description="running totals, backfilled totals, raw samples, or several of them.")
     warnings: list[str] = Field(
         default_factory=list, description="What the backend or the composer has to say."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.composer.values import SeriesAsk
+from asahi_analytics.composer.values import SeriesAsk, Trust
 from asahi_analytics.figures import Key
 from asahi_analytics.recommendations.uncached import Uncached
+from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
@@ -100,7 +101,7 @@ class Observed:
     """
 
     frames: dict[str, pd.DataFrame]
-    warnings: tuple[str, ...]
+    trust: Trust = field(default_factory=Trust)
 
     @cached_property
     def uncached(self) -> Uncached:
@@ -174,8 +175,8 @@ class Observed:
 
 def observe(composer: Composer, now: datetime) -> Observed:
     """Ask for four weeks of days that end at the last full hour before ``now``."""
-    end = now.replace(minute=0, second=0, microsecond=0)
-    window, recent = (Window(end - days * DAY, end) for days in (WINDOW_DAYS, RECENT_DAYS))
+    window = window_before(now)
+    recent = Window(window.end - RECENT_DAYS * DAY, window.end)
     of_recent = replace(USERS.over(recent), trusted=False)  # the whole window tells what was scraped of it
     asks = [*(asked.over(window) for asked in ASKED.values()), of_recent]
     *found, users = composer.all_series(asks)
@@ -190,8 +191,13 @@ def observe(composer: Composer, now: datetime) -> Observed:
         name: _known(answer.frame, days if ASKED[name].daily else None) for name, answer in answers.items()
     }
     frames[USERS.family] = _known(of_users, days)
-    warnings = tuple(dict.fromkeys(text for answer in (*found, users) for text in answer.trust.warnings))
-    return Observed(frames, warnings)
+    return Observed(frames, merged([answer.trust for answer in (*found, users)]))
+
+
+def window_before(now: datetime) -> Window:
+    """Return the four weeks that end at the last full hour before ``now``."""
+    end = now.replace(minute=0, second=0, microsecond=0)
+    return Window(end - WINDOW_DAYS * DAY, end)
 
 
 def _known(frame: pd.DataFrame, days: pd.Index | None) -> pd.DataFrame:
