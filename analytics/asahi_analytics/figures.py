@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from asahi_analytics.composer import Sums
 from asahi_analytics.models import Split
 
 Key = tuple[str, ...]
+Floats = npt.NDArray[np.float64]
 
 
 def finite(value: float) -> float | None:
@@ -18,6 +22,12 @@ def finite(value: float) -> float | None:
 def divided(above: float, below: float) -> float | None:
     """Return ``above / below``; ``None`` where ``below`` is not positive."""
     return finite(above / below) if below > 0 else None
+
+
+def quotients(above: Floats, below: Floats, otherwise: float = math.nan) -> Floats:
+    """Return ``above / below`` one by one; ``otherwise`` where ``below`` is not positive (NaN is not)."""
+    found: Floats = np.divide(above, below, out=np.full(np.shape(above), otherwise), where=below > 0)
+    return found
 
 
 def percent(part: float, whole: float) -> float | None:

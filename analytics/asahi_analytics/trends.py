@@ -16,6 +16,7 @@ import pandas as pd
 
 from asahi_analytics.composer import SumSeries
 from asahi_analytics.composer.ledger import TOTAL
+from asahi_analytics.figures import quotients
 from asahi_analytics.quantiles import histogram_quantiles
 
 Floats = npt.NDArray[np.float64]
@@ -48,11 +49,6 @@ def total(frame: pd.DataFrame) -> Floats:
     return frame.sum(axis=1, min_count=1).to_numpy(np.float64)
 
 
-def ratio(above: Floats, below: Floats) -> Floats:
-    """Return ``above / below``; NaN where ``below`` is not positive."""
-    return np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
-
-
 def values_of(metric: TrendMetric, sums: Sequence[SumSeries], step: timedelta) -> Floats:
     """Return the value of each bin; ``sums`` are those of ``metric.sources``, in their order."""
     whole = [
@@ -68,7 +64,7 @@ def _sum_of(family: str, unit: str) -> TrendMetric:
 
 def _ratio_of(above: str, below: str, unit: str, factor: float = 1.0) -> TrendMetric:
     def finish(frames: Sequence[pd.DataFrame]) -> Floats:
-        return factor * ratio(np.nan_to_num(total(frames[0])), total(frames[1]))
+        return factor * quotients(np.nan_to_num(total(frames[0])), total(frames[1]))
 
     return TrendMetric(unit, ((above, ()), (below, ())), finish)
 
@@ -86,7 +82,7 @@ def _baseline(frames: Sequence[pd.DataFrame]) -> Floats:
 
 def _hit_rate(frames: Sequence[pd.DataFrame]) -> Floats:
     hits, misses = (np.nan_to_num(total(frame)) for frame in frames)
-    return ratio(hits, hits + misses)
+    return quotients(hits, hits + misses)
 
 
 METRICS: Final[Mapping[str, TrendMetric]] = {

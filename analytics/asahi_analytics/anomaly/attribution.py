@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.anomaly.bins import Floats
+from asahi_analytics.figures import quotients
 from asahi_exporter import conventions as names
 
 VOLUME: Final = "volume"
@@ -119,8 +120,7 @@ def _size(table: pd.DataFrame, weight: Floats) -> Floats:
     """Return the tokens of a request, output tokens weighted by what they cost against input tokens."""
     tokens = table["input_tokens"].to_numpy() + weight * table["output_tokens"].to_numpy()
     count = table["requests"].to_numpy()
-    size: Floats = np.divide(tokens, count, out=np.zeros_like(tokens), where=count > 0)
-    return size
+    return quotients(tokens, count, otherwise=0.0)
 
 
 def _log_ratio(after: Floats, before: Floats, where: np.ndarray) -> Floats:

@@ -16,6 +16,7 @@ from asahi_analytics.anomaly.bins import Floats, bins_of
 from asahi_analytics.anomaly.config import AnomalyConfig, Kind
 from asahi_analytics.anomaly.models import AnomalyType
 from asahi_analytics.anomaly.scoring import Scores, outages, scored
+from asahi_analytics.figures import quotients
 from asahi_analytics.latency_bins import BUCKETS
 from asahi_exporter import conventions as names
 
@@ -117,11 +118,6 @@ def _sum(rows: Floats) -> Floats:
     return total
 
 
-def _share(parts: Floats, of: Floats) -> Floats:
-    """Return how much the parts are of the others; NaN where there is nothing."""
-    return np.divide(parts, of, out=np.full_like(parts, np.nan), where=of > 0)
-
-
 def _judged(
     kind: Kind,
     labels: Sequence[Mapping[str, str]],
@@ -189,7 +185,7 @@ def _errors(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     errors = _rows(whole(frames["errors"]).to_frame())
     requests = _rows(whole(frames["requests"]).reindex(frames["errors"].index).to_frame())
     volumes = np.where(errors > requests, errors, requests)
-    rate = np.clip(_share(errors, volumes), 0.0, 1.0)
+    rate = np.clip(quotients(errors, volumes), 0.0, 1.0)
     return _judged("error_rate", [{}], frames["errors"].index, rate, config, volumes=volumes)
 
 
@@ -214,4 +210,4 @@ def _ratios(
         return []
     labels = [{label: str(name)} for name in volumes.columns]
     of = _rows(volumes)
-    return _judged(kind, labels, volumes.index, _share(_rows(parts), of), config, volumes=of)
+    return _judged(kind, labels, volumes.index, quotients(_rows(parts), of), config, volumes=of)

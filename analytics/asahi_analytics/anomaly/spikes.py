@@ -41,6 +41,7 @@ from asahi_analytics.anomaly.usual import (
     weekly_factor,
     without,
 )
+from asahi_analytics.figures import quotients
 
 LEVEL_HOURS: Final = 1.5
 """How long the traffic must have run off its usual for the expectation to follow."""
@@ -245,11 +246,11 @@ def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
         days = Days.of(rest * known.lift, bins)
     profile = np.fmax(days.median_with(known.today), known.habit)
     base = profile * weekly_factor(bins, profile)
-    ratio = _share(bins.values, base)
+    ratio = quotients(bins.values, base)
     ratio[ratio < OUTAGE_RATIO] = np.nan
     regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     return _Reference(
-        sure_regime=np.fmax(1.0, np.fmin(regime / SURE_REGIME, _share(known.yesterday, profile))),
+        sure_regime=np.fmax(1.0, np.fmin(regime / SURE_REGIME, quotients(known.yesterday, profile))),
         profile=profile,
         base=base,
         ratio=ratio,
@@ -257,14 +258,6 @@ def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
         recent=known.recent,
         day_mean=known.day_mean,
     )
-
-
-def _share(values: Floats, of: Floats) -> Floats:
-    """Return ``values`` for each of the others; NaN where there is nothing."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = values / of
-    share[~np.isfinite(share)] = np.nan
-    return share
 
 
 def _recent(bins: Bins) -> Floats:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from asahi_analytics.demo import world
 from asahi_analytics.demo.intensity import Floats, Intensity, Shapes, bucket_shares, money_of, shapes_of
 from asahi_analytics.demo.world import DemoTask
+from asahi_analytics.figures import quotients
 from asahi_analytics.history import Milliseconds
 from asahi_analytics.traffic.readout import CellHistory
 from asahi_exporter import conventions as names
@@ -210,7 +211,7 @@ class _Drawing:
             self._observe(schema.ROUTING_LATENCY, (mode,), by_mode[:, column], median, world.ROUTING_MS[1])
 
     def _wasted(self, model: str, task: DemoTask, requests: Floats, cost: Floats) -> None:
-        each = np.divide(cost, requests, out=np.zeros_like(cost), where=requests > 0)
+        each = quotients(cost, requests, otherwise=0.0)
         for outcome, share in world.WASTED_SHARE.items():
             failed = self._rng.binomial(requests.astype(np.int64), share)
             self._block(schema.WASTED, model, task.name, outcome)[:, 0] += failed * each
@@ -220,7 +221,7 @@ class _Drawing:
         total = of_users.sum(axis=1)
         for position, user in enumerate(world.USERS):
             requests = of_users[:, position]
-            part = np.divide(requests, total, out=np.zeros_like(total), where=total > 0)
+            part = quotients(requests, total, otherwise=0.0)
             self._block(schema.USER, user)[:, :] += sums * part[:, np.newaxis]
 
     def _batches(self, task: DemoTask, requests: Floats) -> None:

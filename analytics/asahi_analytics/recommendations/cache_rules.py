@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.cache_value import CacheTraffic, TierValue
+from asahi_analytics.figures import quotients
 from asahi_analytics.recommendations.dollars import MONTH_DAYS
 from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
-from asahi_analytics.recommendations.uncached import Floats
 from asahi_exporter import conventions as names
 
 HIT_RATE_GOAL: Final = 0.50
@@ -191,8 +191,8 @@ def _dollars_of_extra_hits(observed: Observed, extra_hits: pd.Series) -> pd.Seri
     """Return what ``extra_hits`` a day would save: the mean uncached cost less the mean cached cost of that day."""
     uncached_cost, uncached_requests = observed.uncached.total_cost(), observed.uncached.total_requests()
     cost, requests = (observed.total(family).to_numpy() for family in ("cost_dollars", "requests"))
-    cached_each = _ratio(cost - uncached_cost, requests - uncached_requests)
-    saved_each = _ratio(uncached_cost, uncached_requests) - cached_each
+    cached_each = quotients(cost - uncached_cost, requests - uncached_requests, otherwise=0.0)
+    saved_each = quotients(uncached_cost, uncached_requests, otherwise=0.0) - cached_each
     hits = np.minimum(extra_hits.to_numpy(), uncached_requests)
     return pd.Series(hits * saved_each, index=extra_hits.index)
 
@@ -203,8 +203,3 @@ def _dearest_uncached_task_type(observed: Observed) -> str:
     for (_, task_type), dollars in observed.uncached.cost_dollars.items():
         cost[task_type] = cost.get(task_type, 0.0) + float(dollars.sum())
     return max(sorted(cost), key=lambda task_type: cost[task_type], default="any")
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Return the quotient, 0 where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0)
