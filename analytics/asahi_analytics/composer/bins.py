@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from asahi_analytics.composer.ledger import Amounts, Key, key_of
+from asahi_analytics.composer.ledger import Amounts, Key, keys_by
 from asahi_analytics.composer.presence import scraped_bins, scraped_seconds, spans_of
 from asahi_analytics.composer.question import Question
-from asahi_analytics.composer.rounds import Asking, together, values, work
+from asahi_analytics.composer.rounds import Asking, together, values
 from asahi_analytics.composer.runs import Piece, Run, moment
 from asahi_analytics.composer.trust import coverage
 from asahi_analytics.levels import Level, levels_of
@@ -173,8 +173,7 @@ class Bins:
         return inside.size > 2 and (even or self._step < MAX_EXACT_EDGES * self._question.interval)
 
     def _from_samples(self, first: int, last: int) -> Asking[list[Amounts]]:
-        question, edges = self._question, self._edges[first : last + 1].tolist()
-        return (yield from work(lambda client: list(question.raw(client).each_bin(question.ask.by, edges))))
+        return (yield from self._question.from_samples(self._edges[first : last + 1].tolist()))
 
     def _from_piece(self, piece: Piece) -> Asking[Table]:
         """Find the amounts of the bins of which both edges are known within ``piece``."""
@@ -293,8 +292,8 @@ class Bins:
         usable[wanted] = snapshots[wanted] - marked[wanted] <= reading.slack
         totals.known |= usable
         taken[usable] = marked[usable]
-        keys = [key_of(series.labels, self._question.ask.by) for series in sums]
-        totals.add(keys, np.where(usable, spread(sums, 0.0), 0.0))
+        key_of = keys_by(self._question.ask.by)
+        totals.add([key_of(series.labels) for series in sums], np.where(usable, spread(sums, 0.0), 0.0))
         return np.flatnonzero(usable & (marked < snapshots))
 
     def _finished(self, amounts: Table, plan: list[Piece]) -> Asking[Binned]:
