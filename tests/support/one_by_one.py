@@ -18,6 +18,11 @@ class OneByOne:
             for ask in asks
         ]
 
+    def series_and_latencies(
+        self, asks: Sequence[SeriesAsk], window: Window, quantile: float
+    ) -> tuple[list[SumSeries], Latencies]:
+        return self.all_series(asks), self.latencies(window, quantile)
+
     def latencies(self, window: Window, _quantile: float) -> Latencies:
         return Latencies.unknown(window)
 

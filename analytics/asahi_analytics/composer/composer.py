@@ -89,10 +89,13 @@ class Composer:
 
     def all_series(self, asks: Sequence[SeriesAsk]) -> list[SumSeries]:
         """Return the answer to each ask, in order; asked as by ``totals``."""
+        return self.answer(lambda client: self._summing_bins(asks, client))
+
+    def _summing_bins(self, asks: Sequence[SeriesAsk], client: Listener) -> Asking[list[SumSeries]]:
         questions = [Question.of(ask, self.rules) for ask in asks]
         counts = [_bins_in(ask) for ask in asks]
         bins = [Bins(question, count).answer() for question, count in zip(questions, counts, strict=True)]
-        found, trusts = self.answer(lambda client: _with_trust(client, questions, bins))
+        found, trusts = yield from _with_trust(client, questions, bins)
         spans = {(ask.window, ask.step): ask for ask in asks}
         starts = {span: _starts(ask) for span, ask in spans.items()}
         return [
@@ -100,13 +103,25 @@ class Composer:
             for ask, binned, trust in zip(asks, found, trusts, strict=True)
         ]
 
-    def latencies(self, window: Window, quantile: float) -> Latencies:
-        """Return what the rules recorded of the ``quantile`` of latency, 0-1, in bins of ten minutes.
+    def series_and_latencies(
+        self, asks: Sequence[SeriesAsk], window: Window, quantile: float
+    ) -> tuple[list[SumSeries], Latencies]:
+        """Return what ``all_series`` does, and what the rules recorded of a ``quantile`` of latency, 0-1, in ``window``.
 
-        Not every bin need be known: in others, and of other quantiles, it is worked out from sums of the buckets.
+        Its bins are of ten minutes. Not every one need be known: in others, and of other quantiles, it is worked out
+        from sums of the buckets. What both need is asked once.
         """
         bins = LatencyBins(quantile, self.rules)
-        return self.answer(lambda client: recorded(bins, window, client))
+
+        def both(client: Listener) -> Asking[list[Any]]:
+            askings: list[Asking[Any]] = [
+                self._summing_bins(asks, client),
+                recorded(bins, window, client),
+            ]
+            return (yield from together(askings))
+
+        found, latencies = self.answer(both)
+        return found, latencies
 
 
 def _with_trust(
