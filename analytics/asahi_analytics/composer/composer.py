@@ -106,7 +106,7 @@ class Composer:
     def series_and_latencies(
         self, asks: Sequence[SeriesAsk], window: Window, quantile: float
     ) -> tuple[list[SumSeries], Latencies]:
-        """Return what ``all_series`` does, and what the rules recorded of a ``quantile`` of latency, 0-1, in ``window``.
+        """Return what ``all_series`` does, and what the rules recorded of a ``quantile`` of latency, 0-1.
 
         Its bins are of ten minutes. Not every one need be known: in others, and of other quantiles, it is worked out
         from sums of the buckets. What both need is asked once.

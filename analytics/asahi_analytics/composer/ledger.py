@@ -21,8 +21,11 @@ def keys_by(by: Sequence[str]) -> Callable[[Mapping[str, str]], Key]:
 
     Answers have thousands of series, nearly all of which have every label.
     """
-    if len(by) < 2:
-        return lambda labels: tuple([labels.get(name, "") for name in by])
+    if not by:
+        return lambda _labels: ()
+    if len(by) == 1:
+        (only,) = by
+        return lambda labels: (labels.get(only, ""),)
     taken: Callable[[Mapping[str, str]], Key] = itemgetter(*by)
 
     def key(labels: Mapping[str, str]) -> Key:

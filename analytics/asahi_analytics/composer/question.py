@@ -168,14 +168,17 @@ class Question:
         looked = duration(timedelta(seconds=back))
         return self._summed((), f"last_over_time({metric}{{{matching}}}[{looked}])", metric)
 
-    def totals(self, metric: str, back: float) -> str:
-        """Return the same with the snapshot that it is of beside it, told apart by the label ``part``."""
+    def totals(self, metric: str, back: float, more: str = "") -> str:
+        """Return the same with the snapshot that it is of beside it, told apart by the label ``part``.
+
+        ``more``: a matcher on a label of ``metric`` that the family does not have.
+        """
         looked = duration(timedelta(seconds=back))
         if self.ask.where:
             mark = f'max by ({PART}) (last_over_time({metric}{{{PART}="{SNAPSHOT}"}}[{looked}]))'
             return f"{self.recorded(metric, back)} or {mark}"
-        both = f'last_over_time({metric}{{{PART}=~"{RUNNING}|{SNAPSHOT}"}}[{looked}])'
-        return self._summed((PART,), both, metric)
+        matching = ",".join(filter(None, (f'{PART}=~"{RUNNING}|{SNAPSHOT}"', more)))
+        return self._summed((PART,), f"last_over_time({metric}{{{matching}}}[{looked}])", metric)
 
     def _summed(self, more: Sequence[str], read: str, metric: str) -> str:
         """Return the sum of what is ``read`` of ``metric``, by the labels asked for and ``more``.
