@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 
-from support.pages import chromium
+from asahi_analytics import web
+from support.pages import chromium, served
 
 WIDE = {"width": 1400, "height": 900}
 
@@ -74,3 +76,12 @@ def new_overview(browser):
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def base():
+    """The address of the page alone; tests say what a service answers."""
+    application = Flask("page")
+    application.register_blueprint(web.blueprint)
+    with served(application) as address:
+        yield address

@@ -123,7 +123,7 @@ def latency_percentiles(values, *, requests=1000.0, trust=COMPLETE):
     )
 
 
-def forecast(predicted, *, warning=None, folds=6, trust=COMPLETE):
+def forecast(predicted, *, warning=None, folds=6, trust=COMPLETE, trend="stable", pace=None):
     known = predicted is not None
     days = [
         ForecastDay(timestamp=END + timedelta(days=day), mean=predicted / 30, low=0.0, high=predicted / 15)
@@ -135,8 +135,8 @@ def forecast(predicted, *, warning=None, folds=6, trust=COMPLETE):
         end=END + timedelta(days=30),
         horizon_days=30,
         confidence=0.95,
-        trend="stable",
-        trend_pct_per_week=None,
+        trend=trend,
+        trend_pct_per_week=pace,
         warning=warning,
         method="average of models" if known else "none",
         history_days=30 if known else 0,

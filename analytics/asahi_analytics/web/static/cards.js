@@ -5,7 +5,7 @@ import { budgetItem, byUrgency, sharedWarnings } from "./budgets.js";
 import { meter, outlook, rows, stacked } from "./charts.js";
 import { h, spoken, table } from "./dom.js";
 import {
-  ago, change, compact, count, dollars, duration, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, signedDollars,
+  ago, axisDollars, change, compact, count, dollars, duration, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, signedDollars,
   words,
 } from "./format.js";
 import { share } from "./scales.js";
@@ -149,7 +149,8 @@ function cacheTiers(data) {
     h("p", { class: "sum" }, "All tiers ", h("b", {}, percent(data.overall_hit_rate)), " of look-ups hit, ",
       h("b", {}, percent(data.served_from_cache)), " of requests served from a cache"),
     table("What each tier is worth", ["Tier", "Saved of the baseline", "Dearer without it", "Longer waits without it"], worth, { class: "tiers" }),
-    h("p", { class: "note" }, "Without a tier its requests would go on to the next ones, and else to their model. ",
+    h("p", { class: "note" }, "Saved of the baseline: at the baseline model\u2019s prices. Dearer without it: at the prices of their own models; ",
+      "without a tier its requests would go on to the next ones, and else to their model. ",
       "Waits are those of all requests together. ",
       unvalued > 0 && `${compact(unvalued)} requests are left out of the dollars: their model has no price.`),
     isNumber(data.cost_per_thousand_requests) && h("p", { class: "sum" }, "A thousand requests cost ",
@@ -190,14 +191,19 @@ const forecast = {
   show: ({ ahead, month, past }) => isNumber(ahead.predicted_cost) && [
     h("p", { class: "big" }, roughDollars(ahead.predicted_cost)),
     h("p", { class: "note" }, ahead.history_days >= HORIZON_DAYS
-      && `${change(ahead.predicted_cost, month)} against the last 30 days. `, `The trend is ${ahead.trend}.`),
-    outlook(past, ahead.days),
+      && `${change(ahead.predicted_cost, month)} against the last 30 days. `, trendOf(ahead)),
+    outlook(past, ahead.days, { axis: axisDollars, ends: [`${past.length} days ago`, "today", `in ${ahead.horizon_days} days`] }),
     h("p", { class: "note" }, `${percent(ahead.confidence, 0)} sure: between ${roughDollars(ahead.confidence_low)} and `
       + `${roughDollars(ahead.confidence_high)}.`),
     h("p", { class: "note" }, backTest(ahead)),
     ahead.warning && h("p", { class: "notice" }, ahead.warning),
   ],
 };
+
+function trendOf({ trend, trend_pct_per_week: pct }) {
+  const pace = trend !== "stable" && isNumber(pct) ? `, by ${percent(Math.abs(pct) / 100)} a week` : "";
+  return `The trend is ${trend}${pace}.`;
+}
 
 function backTest({ backtest, history_days: days }) {
   if (!isNumber(backtest.mape_pct)) return `Too little history (${plural(days, "day")}) to test the forecast on.`;

@@ -156,24 +156,29 @@ export function stacked(title, parts) {
 }
 
 /**
- * What was and what is to come on one line of days: `past` values, then `ahead` as { mean, low, high } with its band.
- * Decoration: the words beside it say the same. Null where there is nothing to draw.
+ * What was and what is to come on one line of days: `past` values, then `ahead` as { mean, low, high } with its band,
+ * from zero to a round number that is written over it; `ends` are the first day, today and the last in words.
+ * The line is decoration: the words beside it say the same. Null where there is nothing to draw.
  */
-export function outlook(past, ahead) {
-  const known = past.filter(isNumber);
-  const top = Math.max(...known, ...ahead.map(({ high }) => high), 0) * 1.05;
-  if (!(top > 0)) return null;
+export function outlook(past, ahead, { axis, ends }) {
+  const most = Math.max(...past.filter(isNumber), ...ahead.map(({ high }) => high), 0);
+  if (!(most > 0)) return null;
+  const scale = ticks(most);
+  const top = scale.at(-1);
   const x = (day) => (100 * (day + 0.5)) / (past.length + ahead.length);
   const y = (value) => 60 * (1 - value / top);
   const at = (day, value) => `${x(day).toFixed(2)},${y(value).toFixed(2)}`;
   const later = ahead.map((day, index) => ({ ...day, at: past.length + index }));
   const line = past.map((value, day) => (isNumber(value) ? at(day, value) : null)).filter(Boolean);
   const band = [...later.map((day) => at(day.at, day.high)), ...later.reverse().map((day) => at(day.at, day.low))];
-  return s("svg", {
-    class: "outlook", width: "100%", height: 96, viewBox: "0 0 100 60", preserveAspectRatio: "none", "aria-hidden": "true",
-  },
-  s("line", { class: "base", x1: 0, x2: 100, y1: 60, y2: 60 }),
-  s("polygon", { class: "range", points: band.join(" ") }),
-  s("polyline", { class: "was", points: line.join(" ") }),
-  s("polyline", { class: "will", points: later.reverse().map((day) => at(day.at, day.mean)).join(" ") }));
+  const today = x(past.length - 0.5);
+  return h("div", { class: "outlook" },
+    h("p", { class: "scale" }, `${axis(top)} a day`),
+    s("svg", { width: "100%", height: 96, viewBox: "0 0 100 60", preserveAspectRatio: "none", "aria-hidden": "true" },
+      scale.map((value) => s("line", { class: "base", x1: 0, x2: 100, y1: y(value), y2: y(value) })),
+      s("line", { class: "today", x1: today, x2: today, y1: 0, y2: 60 }),
+      s("polygon", { class: "range", points: band.join(" ") }),
+      s("polyline", { class: "was", points: line.join(" ") }),
+      s("polyline", { class: "will", points: later.reverse().map((day) => at(day.at, day.mean)).join(" ") })),
+    h("p", { class: "scale ends" }, ends.map((end) => h("span", {}, end))));
 }
