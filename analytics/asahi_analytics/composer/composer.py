@@ -17,9 +17,11 @@ from asahi_analytics.composer.listener import Client, Listener
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, run, together
 from asahi_analytics.composer.runs import Piece
+from asahi_analytics.composer.shares import largest_shares
 from asahi_analytics.composer.values import Ask, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.latency_bins import LatencyBins
+from asahi_analytics.replies import Floats
 from asahi_analytics.threads import Threads
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
@@ -122,6 +124,22 @@ class Composer:
 
         found, latencies = self.answer(both)
         return found, latencies
+
+    def series_and_largest_shares(
+        self, asks: Sequence[SeriesAsk], window: Window
+    ) -> tuple[list[SumSeries], Floats]:
+        """Return what ``all_series`` does, and the largest share, 0-1, of each day of ``window`` that one user had.
+
+        NaN where that was not recorded, or nothing was spent.
+        """
+
+        def both(client: Listener) -> Asking[list[Any]]:
+            shares = largest_shares(self.rules, window)
+            askings: list[Asking[Any]] = [self._summing_bins(asks, client), shares]
+            return (yield from together(askings))
+
+        found, shares = self.answer(both)
+        return found, shares
 
 
 def _with_trust(
