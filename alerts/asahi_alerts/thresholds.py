@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from asahi_alerts.errors import ThresholdsError
+from asahi_exporter import yamltext
 from asahi_exporter.wording import complaints
 
 DEFAULT_PATH: Final = Path(__file__).with_name("thresholds.yml")
@@ -53,6 +54,7 @@ Spike = Annotated[FiniteFloat, Field(gt=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+MAX_ROLLING_WINDOW_HOURS: Final = 24 * 14
 
 
 class _Section(BaseModel):
@@ -193,7 +195,7 @@ class Thresholds(_Section):
     error_rate_threshold: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     cache_degradation_threshold: Annotated[FiniteFloat, Field(gt=0, lt=1)]
     quality_drop_threshold: Positive
-    rolling_window_hours: Count
+    rolling_window_hours: Annotated[Count, Field(le=MAX_ROLLING_WINDOW_HOURS)]
 
     usual: Usual
     critical_factor: Spike
@@ -260,10 +262,12 @@ def _shipped() -> Thresholds:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yamltext.load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ThresholdsError(f"the thresholds {path} cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ThresholdsError(
-            f"cannot read thresholds from {path}: {' '.join(str(error).split())}"
+            f"the thresholds {path} are not YAML: {' '.join(str(error).split())}"
         ) from error
     if content is None:
         return {}

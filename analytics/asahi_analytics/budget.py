@@ -15,24 +15,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import yaml
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from asahi_analytics.errors import AnalyticsError, UserInputError
 from asahi_analytics.forecasting import BudgetRisk, Forecast, ForecastingModel, Plan
 from asahi_analytics.forecasting.risk import WARN_AT
 from asahi_analytics.models import GROUPINGS
 from asahi_exporter import conventions as names
+from asahi_exporter import yamltext
 from asahi_exporter.conventions import Metric
 from asahi_exporter.wording import complaints
 
 MAX_BUDGETS: Final = 200
 Share = Annotated[float, Field(gt=0, le=10)]
 Bounds = tuple[float | None, float | None, float | None]
+
+
+def no_truth(value: Any) -> Any:
+    """Refuse true and false, which would pass for 1 and 0 dollars."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number of dollars; got {str(value).lower()}")
+    return value
 
 
 class _Strict(BaseModel):
@@ -43,7 +51,7 @@ class BudgetEntry(_Strict):
     """One entry of the file."""
 
     name: str | None = Field(None, min_length=1, max_length=100)
-    monthly_dollars: float = Field(gt=0)
+    monthly_dollars: Annotated[float, BeforeValidator(no_truth)] = Field(gt=0)
     model: str | None = Field(None, min_length=1)
     task_type: str | None = Field(None, min_length=1)
     user: str | None = Field(None, min_length=1)
@@ -55,9 +63,14 @@ class BudgetEntry(_Strict):
         given = [label for label in GROUPINGS if getattr(self, label) is not None]
         if len(given) > 1:
             raise ValueError(f"give at most one of {', '.join(GROUPINGS)}, got {' and '.join(given)}")
-        if (self.name == names.WHOLE_BUDGET) == bool(given) and self.name is not None:
+        if self.name == names.WHOLE_BUDGET and given:
             raise ValueError(
-                f"the name {names.WHOLE_BUDGET!r} is for the budget over everything, and only for it"
+                f"the name {names.WHOLE_BUDGET!r} is for the budget over everything; give that of {given[0]} another"
+            )
+        if not given and self.name not in {None, names.WHOLE_BUDGET}:
+            raise ValueError(
+                f"the budget over everything is called {names.WHOLE_BUDGET!r}, got the name {self.name!r}; "
+                f"leave the name out, or say whose budget it is: one of {', '.join(GROUPINGS)}"
             )
         return self
 
@@ -105,7 +118,7 @@ def load_plans(path: Path | None) -> tuple[Plan, ...]:
     if path is None:
         return ()
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yamltext.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserInputError(f"the budgets file {path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

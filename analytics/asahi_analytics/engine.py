@@ -41,7 +41,7 @@ from asahi_analytics.repricing import Compared
 from asahi_analytics.settings import Settings
 from asahi_analytics.trends import METRICS, values_of
 from asahi_analytics.trusts import merged
-from asahi_analytics.windows import Period, Window, trailing
+from asahi_analytics.windows import MAX_WINDOW, Period, Window, trailing
 from asahi_exporter import conventions as names
 
 
@@ -154,9 +154,10 @@ class AnalyticsEngine:
         """Return ``metric`` in ``intervals`` bins of one ``period`` each; the last one ends at ``end``, or now."""
         if metric not in METRICS:
             raise UserInputError(f"metric must be one of {', '.join(METRICS)}; got {metric[:80]!r}")
-        if not 1 <= intervals <= MAX_INTERVALS:
-            raise UserInputError(f"intervals must be 1 to {MAX_INTERVALS}; got {intervals}")
         last = trailing(period, end or self.clock())
+        most = min(MAX_INTERVALS, MAX_WINDOW // last.length)
+        if not 1 <= intervals <= most:
+            raise UserInputError(f"intervals must be 1 to {most} of a {period}; got {intervals}")
         span = Window(last.end - intervals * last.length, last.end)
         definition = METRICS[metric]
         asks = [SeriesAsk(family, by, span, step=last.length) for family, by in definition.sources]

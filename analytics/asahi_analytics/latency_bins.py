@@ -96,8 +96,9 @@ class LatencyBins:
         return f"last_over_time({state_metric(FAMILY)}{{{matching}}}[{duration(kept)}] offset {offset})"
 
 
-def rule_files(rules: RuleParameters | None = None) -> dict[str, str]:
-    """Return the text of each rule file by its name; the quantile is the one that alerts and detector judge."""
-    bins = LatencyBins(thresholds.load().latency_spike.quantile, rules or RuleParameters())
+def rule_files(rules: RuleParameters | None = None, quantile: float | None = None) -> dict[str, str]:
+    """Return the text of each rule file by its name; without ``quantile`` of the one that is shipped as judged."""
+    judged = thresholds.load().latency_spike.quantile if quantile is None else quantile
+    bins = LatencyBins(judged, rules or RuleParameters())
     recorded = [(GRID, METRIC, bins.expression())] if bins.kept else []
     return {"asahi_latency.yml": grids_text("asahi_latency", recorded)}

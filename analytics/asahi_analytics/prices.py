@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from asahi_analytics.errors import UserInputError
+from asahi_exporter import yamltext
 from asahi_exporter.wording import complaints
 
 PER: Final = Decimal(1_000_000)
@@ -80,8 +81,11 @@ class PricedModel(BaseModel):
     @model_validator(mode="after")
     def _dates_ascend(self) -> Self:
         days = [price.valid_from for price in self.prices]
-        if any(later <= earlier for earlier, later in pairwise(days)):
-            raise ValueError("the dates of 'from' must ascend, oldest price first")
+        for earlier, later in pairwise(days):
+            if later <= earlier:
+                raise ValueError(
+                    f"the dates of 'from' must ascend, oldest price first; got {later} after {earlier}"
+                )
         return self
 
 
@@ -107,7 +111,7 @@ def read_price_file(text: str, where: str) -> PriceFile:
     Raises ``UserInputError`` for text that is not YAML and for each key or value that breaks the rules, by name.
     """
     try:
-        return PriceFile.model_validate(yaml.safe_load(text))
+        return PriceFile.model_validate(yamltext.load(text))
     except yaml.YAMLError as error:
         raise UserInputError(f"the price file {where} is not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:

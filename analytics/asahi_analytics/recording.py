@@ -20,9 +20,11 @@ from asahi_exporter.conventions import FAMILIES, Family
 
 
 def rule_files(
-    rules: RuleParameters | None = None, families: Mapping[str, Family] = FAMILIES
+    rules: RuleParameters | None = None,
+    families: Mapping[str, Family] = FAMILIES,
+    latency_quantile: float | None = None,
 ) -> dict[str, str]:
-    """Return the text of each rule file by its name."""
+    """Return the text of each rule file by its name; ``latency_quantile`` is the one that alerts and detector judge."""
     rules = rules or RuleParameters()
     groups = [scrapes_group(rules), *(totals_group(family, rules) for family in families.values())]
     return {
@@ -31,7 +33,7 @@ def rule_files(
         **levels.rule_files(rules, families),
         **bases.rule_files(rules, families),
         **hours.rule_files(rules),
-        **latency_bins.rule_files(rules),
+        **latency_bins.rule_files(rules, latency_quantile),
         **largest_shares.rule_files(rules),
     }
 

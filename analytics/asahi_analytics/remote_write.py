@@ -15,6 +15,7 @@ import requests
 
 from asahi_analytics.errors import PrometheusRefused, PrometheusTimeout, PrometheusUnreachable, UserInputError
 from asahi_analytics.history import HistorySeries, Written
+from asahi_analytics.transport import cause_of
 
 SAMPLES_PER_REQUEST: Final = 20_000
 SLICE_MS: Final = 1_800_000
@@ -141,7 +142,9 @@ class RemoteWriter:
                     raise PrometheusTimeout(f"{self._url} did not answer in {TIMEOUT_SECONDS:g} s") from error
             except requests.RequestException as error:
                 if last:
-                    raise PrometheusUnreachable(f"{self._url} cannot be reached: {error}") from error
+                    raise PrometheusUnreachable(
+                        f"{self._url} cannot be reached ({cause_of(error)}); start it, or pass another --remote-write"
+                    ) from error
             else:
                 if answer.ok:
                     return

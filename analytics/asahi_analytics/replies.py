@@ -188,7 +188,8 @@ def _flat(points: list[Any]) -> list[float | str]:
 def _result(data: Any, kinds: tuple[str, ...]) -> tuple[str, Any]:
     kind = data.get("resultType") if isinstance(data, dict) else None
     if kind not in kinds or not isinstance(data.get("result"), list):
-        raise PrometheusAnswerInvalid(f"expected a {' or '.join(kinds)}, got {kind or shown(data)}")
+        got = kind if kind and kind not in kinds else shown(data)
+        raise PrometheusAnswerInvalid(f"expected a {' or '.join(kinds)}, got {got}")
     return kind, data["result"]
 
 

@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.windows import time_zone
+from asahi_exporter import yamltext
 from asahi_exporter.wording import complaints
 
 ENV_PREFIX: Final = "ASAHI_OBS_"
@@ -177,6 +178,11 @@ class Settings(_Strict):
         le=3000,
         description="Longest time of one answer of the API or the command line: all its queries and waits together.",
     )
+    thresholds_file: Path | None = Field(
+        None,
+        description="YAML file laid over the shipped thresholds of alerts and detector; see docs/alerts.md. Give "
+        "`asahi-obs rules build --thresholds` the same.",
+    )
     budgets_file: Path | None = Field(None, description="YAML file of budgets; see docs/budgets.md.")
     alertmanager_url: str | None = Field(
         None, description="Base address of the Alertmanager that anomalies and budget risks are sent to."
@@ -236,7 +242,7 @@ def env_name(key: str) -> str:
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yamltext.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserInputError(f"the configuration {path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -275,7 +281,7 @@ def _decoded(name: str, text: str, field: FieldInfo) -> object:
     if get_origin(field.annotation) is not dict:
         return text
     try:
-        return yaml.safe_load(text)
+        return yamltext.load(text)
     except yaml.YAMLError as error:
         raise UserInputError(
             f"{name} must be a mapping such as {{name: value}}; got {text[:80]!r}"

@@ -233,7 +233,7 @@ def translate(
     error: requests.RequestException | urllib3.exceptions.HTTPError, settings: PrometheusSettings
 ) -> PrometheusError:
     """Return our error for one of ``requests`` or of urllib3 below it; no credentials are in its message."""
-    where, cause = f"Prometheus at {settings.url}", _cause(error)
+    where, cause = f"Prometheus at {settings.url}", cause_of(error)
     if isinstance(error, requests.exceptions.SSLError):
         return PrometheusUnreachable(f"{where}: the TLS connection failed ({cause}); see ca_file and verify")
     if isinstance(error, requests.ConnectTimeout):
@@ -253,7 +253,7 @@ def _too_slow(settings: PrometheusSettings) -> PrometheusTimeout:
     )
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """The innermost reason in one short line."""
     inner = error
     while isinstance(deeper := _deeper(inner), Exception):

@@ -110,7 +110,7 @@ class Book:
         """Count one look-up in a cache."""
         label = str(tier) if isinstance(tier, Integral | str) else ""
         if label not in names.CACHE_TIERS:
-            raise Refused("cache_tier", "tier must be 1, 2 or 3")
+            raise Refused("cache_tier", f"tier must be 1, 2 or 3, got {label[:20] or type(tier).__name__}")
         hit = bool(hit)
         latency = _optional("latency_ms", latency_ms, MAX_MILLISECONDS)
         self.cells.block(schema.CACHE, (label,)).add(0 if hit else 1, 1.0)

@@ -58,7 +58,7 @@ class MetricsConfig(BaseModel):
     retention_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 168
     """How far ``get_summary`` can look back."""
     export_format: Literal["prometheus", "json", "both"] = "prometheus"
-    """``json`` and ``both`` serve the same families at ``/metrics.json`` too (``json``: only there)."""
+    """``json`` and ``both`` serve the same families as JSON at ``/metrics.json`` (``json``: at ``/metrics`` too)."""
     state_dir: Path | None = None
     """Directory that makes the counters outlive the process; shared by the workers of one service."""
     service: Annotated[str, Field(min_length=1, max_length=100)] = "asahi"
@@ -97,6 +97,16 @@ class MetricsConfig(BaseModel):
         """Return ``state_dir``, else the directory that ``PROMETHEUS_MULTIPROC_DIR`` names, else None."""
         named = (os.environ if environ is None else environ).get(MULTIPROC_ENV)
         return self.state_dir or (Path(named) if named else None)
+
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _named_directory(cls, given: Any) -> Any:
+        if isinstance(given, str) and not given.strip():
+            raise ValueError(
+                "state_dir is empty; name a directory ('.' for the current one), "
+                "or leave it out to keep the counters in memory"
+            )
+        return given
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str]) -> MetricsConfig:
@@ -151,12 +161,14 @@ def _from_text(text: str) -> Any:
 def _load_yaml(path: Path) -> Any:
     try:
         import yaml  # noqa: PLC0415 - optional: only a YAML file needs it
+
+        from asahi_exporter import yamltext  # noqa: PLC0415 - needs PyYAML
     except ImportError as error:
         raise MissingDependencyError(
             "reading YAML needs PyYAML: pip install 'asahi-observability[yaml]'"
         ) from error
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yamltext.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from asahi_analytics.demo.servers import find_program
 
@@ -32,6 +34,22 @@ def test_promtool_has_nothing_to_say_about_the_rules() -> None:
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_alerts_fire_and_stay_silent_as_written_down(path: Path) -> None:
     assert "SUCCESS" in said("promtool", "test", "rules", str(path))
+
+
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+
+
+def test_every_query_of_a_runbook_can_be_pasted_whole(tmp_path: Path) -> None:
+    blocks = [
+        block
+        for page in RUNBOOKS
+        for block in re.findall(r"```promql\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    assert len(blocks) > len(RUNBOOKS)
+    rules = [{"record": f"pasted:query{number}:once", "expr": block} for number, block in enumerate(blocks)]
+    path = tmp_path / "pasted.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "pasted", "rules": rules}]}))
+    assert "SUCCESS" in said("promtool", "check", "rules", str(path))
 
 
 CONFIGURATION = str(ROOT / "alerts" / "alertmanager.yml")

@@ -64,6 +64,21 @@ def test_every_alert_is_described_and_has_its_runbook() -> None:
     assert [name for name in alerts if not (DOCS / "runbooks" / f"{name}.md").exists()] == []
 
 
+def test_runbooks_ask_for_nothing_that_is_not_recorded() -> None:
+    records = {
+        rule.get("record")
+        for path in (ROOT / "prometheus/rules").glob("*.yml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    }
+    exposed = {metric.name for metric in names.METRICS} | {gauge.name for gauge in names.SERVICE_METRICS}
+    for page in sorted((DOCS / "runbooks").glob("*.md")):
+        for block in re.findall(r"```promql\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            query = re.sub(r"#.*|\"[^\"]*\"", "", block)
+            asked = set(re.findall(r"\basahi[a-z0-9_]*(?::[a-z0-9_]+)*", query))
+            assert asked - records - exposed == set(), page.name
+
+
 def test_every_command_is_shown_somewhere() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [name for name in COMMANDS if f"asahi-obs {name}" not in text] == []

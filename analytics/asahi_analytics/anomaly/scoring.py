@@ -71,8 +71,10 @@ def score_series(
     """
     if kind not in KINDS:
         raise UserInputError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    if volume is not None and not volume.index.equals(values.index):
-        raise UserInputError("volume must be indexed like values")
+    if volume is not None and not (isinstance(volume, pd.Series) and volume.index.equals(values.index)):
+        raise UserInputError(
+            f"volume must be a pandas Series indexed like values, got {type(volume).__name__}"
+        )
     counts = None if volume is None else bins_of(volume, "volume").values
     return scored(bins_of(values), config or AnomalyConfig(), kind, counts).frame(values.index)
 

@@ -19,7 +19,7 @@ from asahi_alerts.alertmanager import Alert, AlertmanagerClient
 from asahi_alerts.dispatcher import Dispatcher
 from asahi_alerts.election import run_elected
 from asahi_alerts.incidents import anomaly_alert, budget_alert
-from asahi_alerts.thresholds import Severity, Thresholds, load
+from asahi_alerts.thresholds import Severity, Thresholds
 from asahi_analytics.anomaly import Anomaly
 from asahi_analytics.api.service import Service
 from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
@@ -75,11 +75,10 @@ def _of_budget(risk: BudgetRisk, runbook_base_url: str) -> Alert:
 
 def dispatcher(service: Service, alertmanager_url: str) -> Dispatcher:
     """Return the loop that keeps the Alertmanager at ``alertmanager_url`` informed of ``service``."""
-    thresholds = load()
 
     def source(_now: datetime) -> Sequence[Alert]:
         with service.answering():
-            return current_alerts(service, thresholds)
+            return current_alerts(service, service.thresholds)
 
     client = AlertmanagerClient(alertmanager_url)
     return Dispatcher(source, client, clock=service.engine.clock, source_errors=(AnalyticsError, OSError))

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-from asahi_analytics.anomaly import AnomalyDetector
+from asahi_alerts.thresholds import Thresholds
+from asahi_analytics import limits
+from asahi_analytics.anomaly import AnomalyConfig, AnomalyDetector
 from asahi_analytics.api.service_metrics import ServiceMetrics
 from asahi_analytics.budget import BudgetCollector, Budgets, load_plans
 from asahi_analytics.cache import Refreshed, SingleFlight, TtlCache
@@ -45,6 +47,7 @@ class Service:
     detector: AnomalyDetector
     budgets: Budgets
     recommendations: RecommendationEngine
+    thresholds: Thresholds
     answers: TtlCache[str, Body]
     flights: SingleFlight[str, Body] = field(default_factory=SingleFlight)
 
@@ -61,7 +64,7 @@ def build(
     clock: Callable[[], datetime] = utc_now,
 ) -> Service:
     """Return a service for ``settings``; nothing is asked yet, so Prometheus may be down."""
-    metrics = ServiceMetrics()
+    metrics, thresholds = ServiceMetrics(), limits.load(settings.thresholds_file)
     client = PrometheusClient(
         settings.prometheus, cache=settings.cache, transport=transport, observe=metrics.observe_prometheus
     )
@@ -78,8 +81,9 @@ def build(
         engine=engine,
         forecasting=forecasting,
         budgets=budgets,
-        detector=AnomalyDetector(engine),
+        detector=AnomalyDetector(engine, AnomalyConfig.following(thresholds)),
         recommendations=RecommendationEngine(engine),
+        thresholds=thresholds,
         answers=TtlCache(settings.cache.max_bytes // 4),
     )
 

@@ -26,13 +26,17 @@ from asahi_exporter.conventions import REQUESTS
 
 DEFAULT_PORT: Final = 9464
 PROMETHEUS_PORT: Final = 9090
+PROGRAM: Final = "asahi-obs"
 KEPT_DAYS: Final = 400
 """How long beyond its own age a Prometheus is told to keep what was replayed."""
 _EPILOG: Final = """\
 examples:
-  asahi-obs replay trace.csv.gz --price m-large=1.60,6.40 --data-dir ./data     as history, for a Prometheus to serve
-  asahi-obs replay trace.csv --remote-write http://127.0.0.1:9090/api/v1/write  as history, to a running server
-  asahi-obs replay trace.csv --speed 60                                         live, an hour a minute, on /metrics
+  as history, for a Prometheus to serve:
+    asahi-obs replay trace.csv.gz --price m-large=1.60,6.40 --data-dir ./data
+  as history, to a running server:
+    asahi-obs replay trace.csv --remote-write http://127.0.0.1:9090/api/v1/write
+  live, an hour a minute, on /metrics:
+    asahi-obs replay trace.csv --speed 60
 docs/traffic.md tells more."""
 
 
@@ -210,7 +214,11 @@ def refuse_twice(data_dir: Path, start: datetime, end: datetime) -> None:
 
 
 def commands(data_dir: Path, first: datetime, last: datetime, now: datetime) -> tuple[str, str]:
-    """Return what to type to look at ``data_dir``: a Prometheus on a free port that keeps it all, and a report."""
+    """Return what to type to look at ``data_dir``: a Prometheus on a free port that keeps it all, and a report.
+
+    The report is called as this command was, which need not be on the PATH.
+    """
+    own = sys.argv[0] if Path(sys.argv[0]).name == PROGRAM else PROGRAM
     days = max(KEPT_DAYS, (now - first).days + KEPT_DAYS)
     address = f"127.0.0.1:{PROMETHEUS_PORT if is_free(PROMETHEUS_PORT) else free_port()}"
     whole = (first, last + timedelta(seconds=1) if last.microsecond else last)
@@ -218,7 +226,7 @@ def commands(data_dir: Path, first: datetime, last: datetime, now: datetime) -> 
     return (
         f"prometheus --config.file=/dev/null --storage.tsdb.path={shlex.quote(str(data_dir))} "
         f"--storage.tsdb.retention.time={days}d --web.listen-address={address}",
-        f"asahi-obs report --window {window} --prometheus-url http://{address}",
+        f"{shlex.quote(own)} report --window {window} --prometheus-url http://{address}",
     )
 
 

@@ -12,16 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from asahi_alerts import generator
-from asahi_analytics import recording, tiles
+from asahi_analytics import limits, tiles
 from asahi_analytics.backfill import snapshot_grid, totals_before
+from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
 from asahi_analytics.demo.servers import find_program
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.settings import PrometheusSettings
 from asahi_exporter.conventions import FAMILIES, Family
 
 DEFAULT_FOLDER: Final = Path("prometheus/rules")
@@ -47,10 +46,14 @@ def add_parser(subparsers: Any) -> None:
     backfill.add_argument(
         "output", type=Path, help="a Prometheus data directory, or a folder to move blocks from"
     )
-    backfill.add_argument("--prometheus-url", default="http://127.0.0.1:9090", help="default: %(default)s")
+    add_connection_options(backfill)
     backfill.add_argument("--days", type=float, default=30.0, help="how far back (default: %(default)g)")
     backfill.add_argument(
-        "--family", action="append", choices=sorted(FAMILIES), help="only this one (repeatable)"
+        "--family",
+        action="append",
+        choices=sorted(FAMILIES),
+        metavar="NAME",
+        help=f"only this one (repeatable), of {', '.join(sorted(FAMILIES))}",
     )
     backfill.set_defaults(run=run_backfill)
 
@@ -58,6 +61,12 @@ def add_parser(subparsers: Any) -> None:
 def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
     defaults = tiles.RuleParameters()
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    parser.add_argument(
+        "--thresholds",
+        type=Path,
+        metavar="FILE",
+        help="YAML file laid over the shipped thresholds of the alerts; docs/alerts.md lists its keys",
+    )
     for name, text in (
         ("interval", "between totals of money and of what alerts watch by the minute"),
         ("state_interval", "between evaluations that carry the state of every counter"),
@@ -77,7 +86,7 @@ def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
     names = ("interval", "state_interval", "scrape_interval", "settle", "lookback", "state_lookback")
     parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
-    return {**recording.rule_files(parameters), **generator.rule_files()}
+    return limits.rule_files(limits.load(arguments.thresholds), parameters)
 
 
 def run_build(arguments: argparse.Namespace) -> int:
@@ -130,17 +139,13 @@ def run_backfill(arguments: argparse.Namespace) -> int:
     """Write hourly totals of the days before the rules began, as blocks."""
     if arguments.days <= 0:
         raise UserInputError(f"--days must be positive; got {arguments.days:g}")
-    settings = PrometheusSettings(
-        url=arguments.prometheus_url, deadline_seconds=PATIENCE_SECONDS, read_timeout_seconds=PATIENCE_SECONDS
-    )
-    client, rules = PrometheusClient(settings), tiles.RuleParameters()
-    now = datetime.now(UTC)
+    patience = {"deadline_seconds": PATIENCE_SECONDS, "read_timeout_seconds": PATIENCE_SECONDS}
+    client = PrometheusClient(settings_of(arguments).prometheus.model_copy(update=patience))
+    rules, now = tiles.RuleParameters(), datetime.now(UTC)
     families = [FAMILIES[name] for name in arguments.family or FAMILIES]
-    series = (
-        one
-        for family in families
-        for one in _family_history(client, family, rules, now, timedelta(days=arguments.days))
-    )
+    begun = {family.name: _begun(client, family, rules, now) for family in families}
+    start = now - timedelta(days=arguments.days)
+    series = (one for family in families for one in _before(client, family, rules, start, begun[family.name]))
     written = write_blocks(series, arguments.output)
     sys.stdout.write(
         f"wrote {written.samples} samples of {written.series} series in {written.blocks} blocks\n"
@@ -148,24 +153,30 @@ def run_backfill(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _family_history(
-    client: PrometheusClient, family: Family, rules: tiles.RuleParameters, now: datetime, back: timedelta
-) -> Iterator[HistorySeries]:
-    """The totals of ``family`` before its rules began; nothing when there is nothing to fill in."""
+def _begun(client: PrometheusClient, family: Family, rules: tiles.RuleParameters, now: datetime) -> datetime:
+    """When the rules of ``family`` began; raise ``UserInputError`` where they do not run."""
     look = look_in(tiles.state_metric(family))
     run = rounds.run(look(now.timestamp(), rules.state_lookback.total_seconds()), client)
     if run is None:
+        minutes = np.ceil((rules.state_interval + rules.settle) / timedelta(minutes=1))
         raise UserInputError(
             f"{client.settings.url} does not evaluate the rules of {family.name} yet; load the rule files first, "
-            "wait two minutes, then fill in what was before"
+            f"wait {minutes:.0f} minutes, then fill in what was before"
         )
-    begun = datetime.fromtimestamp(run.since, UTC)
+    return datetime.fromtimestamp(run.since, UTC)
+
+
+def _before(
+    client: PrometheusClient, family: Family, rules: tiles.RuleParameters, start: datetime, begun: datetime
+) -> Iterator[HistorySeries]:
+    """The totals of ``family`` from ``start`` until its rules began; nothing when there is nothing to fill in."""
     try:
-        grid = snapshot_grid(now - back, begun, HOUR)
+        grid = snapshot_grid(start, begun, HOUR)
     except NotEnoughData:
         sys.stdout.write(f"{family.name}: the rules have run since {begun:%Y-%m-%d %H:%M} UTC\n")
         return
-    if grid[-1] < run.since * 1000:
-        grid = np.append(grid, round(run.since * 1000))
+    since_ms = round(begun.timestamp() * 1000)
+    if grid[-1] < since_ms:
+        grid = np.append(grid, since_ms)
     sys.stdout.write(f"{family.name}: {grid.size - 1} hours before {begun:%Y-%m-%d %H:%M} UTC\n")
     yield from totals_before(client, family, grid, rules)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from asahi_analytics import limits
 from asahi_analytics.budget import load_plans
 from asahi_analytics.cli.options import add_server_options, settings_of
 from asahi_analytics.errors import PrometheusError, UserInputError
@@ -66,8 +67,9 @@ def check_port(host: str, port: int) -> None:
 
 
 def check_files(settings: Settings) -> None:
-    """Raise ``UserInputError`` when the budgets or the prices that the service will read cannot be used."""
+    """Raise ``UserInputError`` when the budgets, prices or thresholds that the service will read cannot be used."""
     load_plans(settings.budgets_file)
+    limits.load(settings.thresholds_file)
     price_book(settings.price_file, settings.genai_prices_provider)
 
 

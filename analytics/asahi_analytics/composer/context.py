@@ -44,7 +44,7 @@ class Context:
         if looks_at_prices(question):
             askings.append(_unpriced(question))
         covered, *ratio = yield from together(askings)
-        return cls(window, covered, ratio[0] if ratio else None)
+        return cls(window, covered, ratio[0] if ratio and covered.scraped else None)
 
     @classmethod
     def unknown(cls, window: Window) -> Context:
@@ -87,7 +87,7 @@ def _warnings(context: Context, raw_ratio: float) -> list[str]:
     found = []
     if raw_ratio > 0:
         found.append(
-            f"{raw_ratio:.2%} of the window has no recorded totals and was summed from raw samples; "
+            f"{100 * raw_ratio:.3g} % of the window has no recorded totals and was summed from raw samples; "
             "`asahi-obs rules backfill` makes them"
         )
     if context.coverage.gaps:

@@ -95,7 +95,7 @@ def _from_bins(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
     if not present.any():
         return Coverage(0.0, None, (Gap(start=moment(piece.start), end=moment(piece.end)),))
     gaps = tuple(
-        Gap(start=moment(ends[first] - step), end=moment(ends[last - 1]))
+        Gap(start=moment(ends[first] - step if first else piece.start), end=moment(ends[last - 1]))
         for first, last in spans_of(~present)
     )
     return Coverage(length * float(present.mean()), None, gaps)

@@ -46,7 +46,9 @@ class Trust(BaseModel):
         None,
         description="Share of the window that was summed from raw samples because recorded totals lack, 0-1.",
     )
-    unpriced_ratio: float | None = Field(None, description="Share of requests whose cost was not known, 0-1.")
+    unpriced_ratio: float | None = Field(
+        None, description="Share of requests whose cost was not known, 0-1; null where there were none."
+    )
     source: str = Field("", description="running totals, backfilled totals, raw samples, or several of them.")
     warnings: list[str] = Field(
         default_factory=list, description="What the backend or the composer has to say."

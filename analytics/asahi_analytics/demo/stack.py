@@ -12,8 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from asahi_alerts import generator
-from asahi_analytics import recording
+from asahi_analytics import limits
 from asahi_analytics.demo import servers
 from asahi_analytics.demo.build import EXPORTER_JOB
 from asahi_analytics.demo.present import LiveTraffic, run_traffic
@@ -37,6 +36,10 @@ budgets:
 """
 
 
+THRESHOLDS: Final = "thresholds.yml"
+MAX_PORT: Final = 65_535
+
+
 @dataclass(frozen=True)
 class Ports:
     """Where everything listens on loopback."""
@@ -47,10 +50,12 @@ class Ports:
     exporter: int = 9464
 
     def check(self) -> None:
-        """Raise ``UserInputError`` that names the option, when a port is taken or given twice."""
+        """Raise ``UserInputError`` that names the option, when a port is none, taken or given twice."""
         named = {"--port": self.service, "--prometheus-port": self.prometheus}
         named |= {"--alertmanager-port": self.alertmanager, "--exporter-port": self.exporter}
         for option, port in named.items():
+            if not 1 <= port <= MAX_PORT:
+                raise UserInputError(f"{option} is {port}; pass 1 to {MAX_PORT}")
             if list(named.values()).count(port) > 1:
                 raise UserInputError(f"port {port} is given twice; pass another {option}")
             if not servers.is_free(port):
@@ -78,7 +83,7 @@ def traffic(folder: Folder, end: datetime, seed: int, port: int, addr: str = LOO
 
     What would have happened since ``end`` is made up for at once.
     """
-    with exporter(folder) as collector, serving(collector, addr, port) as address:
+    with exporter(folder) as collector, serving(collector, addr, port, "--exporter-port") as address:
         live = LiveTraffic(collector, intensity_of(end, seed), seed, end.timestamp())
         live.make_up(time.time())
         stop = threading.Event()
@@ -96,6 +101,7 @@ def stack(
     folder: Folder, end: datetime, seed: int, ports: Ports, say: Callable[[str], None]
 ) -> Iterator[Stack]:
     """Start everything in order, yield it, and stop it in the reverse order whatever happens."""
+    write_thresholds(folder.path / THRESHOLDS, ports.service)
     with ExitStack() as up:
         exporter_url = up.enter_context(traffic(folder, end, seed, ports.exporter))
         say(f"Exporter traffic on {exporter_url}")
@@ -122,17 +128,22 @@ def _prometheus(folder: Folder, ports: Ports) -> Server:
             SERVICE_JOB: [f"{LOOPBACK}:{ports.service}"],
             "prometheus": [f"{LOOPBACK}:{ports.prometheus}"],
         },
-        rule_files=write_rules(folder.path / "rules"),
+        rule_files=write_rules(folder.path / "rules", folder.path / THRESHOLDS),
         scrape_interval=SCRAPE_INTERVAL,
         alertmanagers=[f"{LOOPBACK}:{ports.alertmanager}"],
     )
     return servers.prometheus(folder.path / "prometheus", config, port=ports.prometheus, data=folder.data)
 
 
-def write_rules(folder: Path) -> Sequence[Path]:
-    """Write every rule file and return where they are."""
+def write_thresholds(path: Path, service_port: int) -> None:
+    """Write the thresholds of the demo: the shipped ones, with the runbooks where its own service serves them."""
+    path.write_text(f"runbook_base_url: http://{LOOPBACK}:{service_port}/runbooks\n", encoding="utf-8")
+
+
+def write_rules(folder: Path, thresholds: Path | None = None) -> Sequence[Path]:
+    """Write every rule file, of the ``thresholds`` given, and return where they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {**recording.rule_files(), **generator.rule_files()}
+    files = limits.rule_files(limits.load(thresholds))
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in files]
@@ -150,6 +161,7 @@ def _service(folder: Folder, ports: Ports) -> Server:
         folder.path / "service.log",
         {
             "ASAHI_OBS_BUDGETS_FILE": str(budgets),
+            "ASAHI_OBS_THRESHOLDS_FILE": str(folder.path / THRESHOLDS),
             "ASAHI_OBS_PROMETHEUS_URL": f"http://{LOOPBACK}:{ports.prometheus}",
             "ASAHI_OBS_ALERTMANAGER_URL": f"http://{LOOPBACK}:{ports.alertmanager}",
         },

@@ -16,7 +16,7 @@ from asahi_analytics.errors import UserInputError
 from asahi_analytics.prices import PriceBook
 from asahi_analytics.traffic.player import Player
 from asahi_analytics.traffic.traces import Trace
-from asahi_exporter import MetricsCollector, MetricsConfig, PortInUseError
+from asahi_exporter import ConfigError, MetricsCollector, MetricsConfig, PortInUseError
 
 TICK_SECONDS: Final = 0.5
 
@@ -48,14 +48,20 @@ def stopping() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def serving(collector: MetricsCollector, addr: str, port: int) -> Iterator[str]:
-    """Serve the collector's ``/metrics`` and yield its address; raise ``UserInputError`` when the port is taken."""
+def serving(collector: MetricsCollector, addr: str, port: int, port_option: str = "--port") -> Iterator[str]:
+    """Serve the collector's ``/metrics`` and yield its address.
+
+    Raises ``UserInputError`` when the port is taken, naming ``port_option`` as the way to pass another, and when
+    ``addr`` or ``port`` cannot be listened on at all.
+    """
     try:
         server = collector.start_http_server(port, addr)
     except PortInUseError as error:
         raise UserInputError(
-            f"cannot listen on {addr}:{port}: the port is in use; pass another --port"
+            f"cannot listen on {addr}:{port}: the port is in use; pass another {port_option}"
         ) from error
+    except ConfigError as error:
+        raise UserInputError(f"{error}; pass another --addr or {port_option}") from error
     try:
         yield f"http://{addr}:{port if server is None else server.port}/metrics"
     finally:

@@ -53,22 +53,25 @@ def _multiples(first: int, last: int, step: int) -> Milliseconds:
 
 
 def totals_of(raw: Sequence[HistorySeries], rules: RuleParameters | None = None) -> Iterator[HistorySeries]:
-    """Yield the totals of every family that has series in ``raw``, the scraped series of one exporter.
+    """Yield the totals of every family, from ``raw``, the scraped series of one exporter.
 
-    Series of other names are passed over; a history too short for two snapshots has no totals.
+    A family without series counted nothing, which is recorded too: unrecorded, it would have to be looked for in raw
+    samples. Series of other names are passed over; a history too short for two snapshots has no totals.
     """
     rules = rules or RuleParameters()
     by_name: dict[str, list[HistorySeries]] = {}
     for series in raw:
         if series.times_ms.size:
             by_name.setdefault(series.name, []).append(series)
-    created = [float(one.values[-1]) for one in by_name.get(STORE_CREATED.name, [])]
+    memories = by_name.get(STORE_CREATED.name, [])
+    created = [float(one.values[-1]) for one in memories]
     for family in FAMILIES.values():
-        if counters := by_name.get(family.source):
-            moments = snapshots(family, max((one.times_ms for one in counters), key=len), rules)
+        counters = by_name.get(family.source, [])
+        if scraped := counters or memories:
+            moments = snapshots(family, max((one.times_ms for one in scraped), key=len), rules)
             if moments.size >= 2:
                 yield from recorded_history(family, _samples(counters, created), moments, rules)
-    yield from recorded_scrapes([one.times_ms for one in by_name.get(STORE_CREATED.name, [])], rules)
+    yield from recorded_scrapes([one.times_ms for one in memories], rules)
 
 
 def _samples(counters: Sequence[HistorySeries], created: Sequence[float]) -> Iterator[CounterSamples]:

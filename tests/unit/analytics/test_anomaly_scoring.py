@@ -254,3 +254,9 @@ def test_zero_cost_is_no_spike_and_neither_is_coming_back():
     values = seasonal(3)
     values.iloc[1500:1520] = 0.0
     assert not score_series(values, CONFIG)["is_anomaly"].any()
+
+
+def test_a_volume_without_an_index_is_refused_as_what_it_is():
+    values, volume = series_of("error_rate")
+    with pytest.raises(UserInputError, match="a pandas Series indexed like values, got ndarray"):
+        score_series(values, CONFIG, kind="error_rate", volume=volume.to_numpy())

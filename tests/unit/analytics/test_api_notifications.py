@@ -68,6 +68,7 @@ def service(*, anomalies: Any = (), risks: Any = (), url: str | None = URL) -> A
         settings=SimpleNamespace(alertmanager_url=url),
         metrics=ServiceMetrics(),
         answering=lambda: within(45.0),
+        thresholds=load(),
     )
 
 

@@ -54,8 +54,10 @@ def test_no_file_and_an_empty_list_are_no_budgets(tmp_path) -> None:
         ("budgets: [{monthly_dollars: 1, warn_at: [0]}]", "warn_at"),
         ("budgets: [{monthly_dollars: 1, planet: x}]", "planet"),
         ("budgets: [{monthly_dollars: 1}, {monthly_dollars: 2}]", "unique, got 'total'"),
-        ("budgets: [{monthly_dollars: 1, model: a, name: total}]", "only for it"),
-        ("budgets: [{monthly_dollars: 1, name: all}]", "only for it"),
+        ("budgets: [{monthly_dollars: 1, model: a, name: total}]", "give that of model another"),
+        ("budgets: [{monthly_dollars: 1, name: all}]", "is called 'total', got the name 'all'"),
+        ("budgets: [{monthly_dollars: true}]", "a number of dollars; got true"),
+        ("budgets: [{monthly_dollars: 1, monthly_dollars: 2}]", "'monthly_dollars' is given twice"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(tmp_path, text: str, words: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asahi_analytics import release
-from asahi_analytics.cli import main
+from asahi_analytics.cli import COMMANDS, main
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
@@ -52,3 +52,15 @@ def test_a_module_of_our_own_that_is_missing_is_a_fault_and_not_an_extra(monkeyp
     without(monkeypatch, "asahi_analytics.cli.report")
     with pytest.raises(ModuleNotFoundError):
         main(["report"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in COMMANDS), ["rules", "build"], ["rules", "backfill"], ["dashboards", "check"]],
+    ids=" ".join,
+)
+def test_every_help_fits_into_80_columns(command, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*command, "--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []

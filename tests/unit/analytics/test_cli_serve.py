@@ -88,7 +88,7 @@ def test_a_free_port_is_fine_and_stays_free() -> None:
     serve.check_port("127.0.0.1", 0)
 
 
-@pytest.mark.parametrize("key", ["budgets_file", "price_file"])
+@pytest.mark.parametrize("key", ["budgets_file", "price_file", "thresholds_file"])
 def test_a_file_that_cannot_be_used_is_told_before_anything_starts(monkeypatch, tmp_path, key) -> None:
     monkeypatch.setattr(os, "execve", lambda *_what: pytest.fail("it started"))
     config = tmp_path / "c.yml"

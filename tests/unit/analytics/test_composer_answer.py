@@ -92,3 +92,8 @@ def test_what_certifies_a_second_sum_may_be_asked_with_the_first():
 
     assert rounds([later]) == [True, False]
     assert rounds([]) == [False, True]
+
+
+def test_where_nothing_was_scraped_nobody_knows_the_share_without_a_price():
+    (sums,) = Composer(Empty()).totals([COST])
+    assert (sums.trust.scraped_ratio, sums.trust.unpriced_ratio) == (None, None)

@@ -6,6 +6,8 @@ import numpy as np
 
 from asahi_analytics.composer.presence import scraped_bins, spans_of
 from asahi_analytics.composer.rounds import run
+from asahi_analytics.composer.runs import Piece, moment
+from asahi_analytics.composer.trust import _from_bins
 from asahi_analytics.replies import Matrix, Series
 from asahi_analytics.tiles import RuleParameters
 
@@ -62,3 +64,10 @@ def test_seconds_that_began_anew_tell_nothing_of_the_bin_in_which_they_did():
 def test_spans_are_rows_of_chosen_bins():
     assert list(spans_of(np.array([True, False, True, True]))) == [(0, 1), (2, 4)]
     assert list(spans_of(np.array([False, False]))) == []
+
+
+def test_a_gap_at_the_start_of_a_window_begins_with_the_window_whatever_the_bins():
+    backend = Backend(lambda _minute: None, sampled=range(6000, 6010))
+    piece = Piece(MINUTE * 2999.5, MINUTE * 6009, None)
+    coverage = run(_from_bins(piece, RuleParameters()), backend)
+    assert coverage.gaps[0].start == moment(piece.start)

@@ -15,10 +15,11 @@ from asahi_analytics.demo.build import MARGIN_DAYS, HistoryPlan, build_history
 from asahi_analytics.demo.intensity import Intensity
 from asahi_analytics.demo.present import LONGEST_GAP_SECONDS, LiveTraffic, run_traffic
 from asahi_analytics.demo.servers import free_port, is_free
-from asahi_analytics.demo.stack import Ports, write_rules
+from asahi_analytics.demo.stack import Ports, traffic, write_rules, write_thresholds
 from asahi_analytics.demo.store import Folder, exporter
 from asahi_analytics.errors import UserInputError
-from asahi_exporter import MetricsCollector
+from asahi_analytics.traffic.live import serving
+from asahi_exporter import MetricsCollector, MetricsConfig
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -146,10 +147,48 @@ def test_a_port_in_use_names_the_option() -> None:
             Ports(service=free_port(), prometheus=port).check()
 
 
+@pytest.mark.parametrize("port", [0, -1, 65_536])
+def test_a_port_that_is_none_names_the_option(port: int) -> None:
+    with pytest.raises(UserInputError, match=f"--exporter-port is {port}; pass 1 to 65535"):
+        Ports(free_port(), free_port(), free_port(), port).check()
+
+
+def test_a_port_that_was_taken_while_the_history_was_made_names_the_option_of_the_demo(
+    tmp_path: Path,
+) -> None:
+    folder = Folder(tmp_path / "demo")
+    folder.clear()
+    build_history(HistoryPlan(NOON, 0.1, 1, "127.0.0.1:9464"), folder, Silent())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        words = f"{port}: the port is in use; pass another --exporter-port"
+        with pytest.raises(UserInputError, match=words), traffic(folder, NOON, 1, port):
+            pass
+
+
+@pytest.mark.parametrize(("addr", "port"), [("192.0.2.1", 0), ("127.0.0.1", 70_000)])
+def test_an_address_that_cannot_be_listened_on_ends_in_one_line(addr: str, port: int) -> None:
+    with (
+        pytest.raises(UserInputError, match="pass another --addr or --port"),
+        serving(MetricsCollector(MetricsConfig()), addr, port),
+    ):
+        pass
+
+
 def test_a_port_given_twice_is_refused() -> None:
     port = free_port()
     with pytest.raises(UserInputError, match=f"port {port} is given twice"):
         Ports(service=port, exporter=port).check()
+
+
+def test_the_runbooks_of_the_demo_are_where_its_service_serves_them(tmp_path: Path) -> None:
+    write_thresholds(tmp_path / "thresholds.yml", 8080)
+    written = write_rules(tmp_path / "rules", tmp_path / "thresholds.yml")
+    text = "".join(path.read_text() for path in written)
+    assert "http://127.0.0.1:8080/runbooks/AsahiCostSpike.md" in text
+    assert "http://127.0.0.1:8000" not in text
 
 
 def test_all_rules_are_written(tmp_path: Path) -> None:

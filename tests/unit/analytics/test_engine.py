@@ -190,8 +190,9 @@ def test_a_trend_holds_what_happened_in_each_bin() -> None:
     ("arguments", "words"),
     [
         (("up", "day", 3), "metric must be one of cost, .*; got 'up'"),
-        (("cost", "day", 0), "intervals must be 1 to 1000; got 0"),
+        (("cost", "day", 0), "intervals must be 1 to 1000 of a day; got 0"),
         (("cost", "day", MAX_INTERVALS + 1), "got 1001"),
+        (("cost", "month", 123), "intervals must be 1 to 122 of a month; got 123"),
         (("cost", "decade", 3), "period must be one of"),
     ],
 )

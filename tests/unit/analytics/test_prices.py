@@ -103,11 +103,13 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
         ),
         (text("{from: 2024-01-01, input: yes, output: 1}"), r"prices\.0\.input must be a (finite )?number"),
         (text("{from: soon, input: 1, output: 1}"), r"prices\.0\.from must be a date such as 2026-01-31"),
+        (text("{from: 2025-02-29, input: 1, output: 1}"), "'2025-02-29' is no date"),
+        (text(more="    prices: []\n"), "the key 'prices' is given twice"),
         (text("{from: 2024-01-01, input: 1}"), r"prices\.0\.output is missing"),
         (text("{from: 2024-01-01, input: 1, output: 1, cached: 1}"), r"prices\.0\.cached is not a key here"),
         (
             text("{from: 2024-01-02, input: 1, output: 1}", "{from: 2024-01-02, input: 1, output: 1}"),
-            "must ascend",
+            "must ascend, oldest price first; got 2024-01-02 after 2024-01-02",
         ),
         (
             text("{from: 2024-01-01, input: 1, output: 1}", more="    aliases: [M]\n"),

@@ -313,3 +313,12 @@ def test_tls_files_and_the_pool_reach_the_session(tmp_path) -> None:
 )
 def test_proxies_of_the_environment_apply_beyond_this_machine_only(url, proxied) -> None:
     assert make_session(PrometheusSettings(url=url)).trust_env is proxied
+
+
+@responses.activate
+def test_a_vector_without_a_result_is_shown_and_not_called_a_vector() -> None:
+    responses.post(QUERY, json={"status": "success", "data": {"resultType": "vector"}})
+    with pytest.raises(
+        PrometheusAnswerInvalid, match=r"expected a vector or scalar, got \{'resultType': 'vector'\}"
+    ):
+        PrometheusClient(settings()).query("up", AT)

@@ -171,6 +171,16 @@ def test_a_refusal_is_told_in_the_servers_words_at_once(status: int, words: str,
     assert slept == []
 
 
+def test_a_server_that_is_not_there_is_told_in_one_short_line() -> None:
+    sender = RemoteWriter("http://127.0.0.1:1/write", sleep=lambda _seconds: None)
+    with pytest.raises(PrometheusUnreachable) as caught:
+        sender.write([as_history("m", {}, [1], [1.0])])
+    assert str(caught.value) == (
+        "http://127.0.0.1:1/write cannot be reached ([Errno 111] Connection refused); "
+        "start it, or pass another --remote-write"
+    )
+
+
 @responses.activate
 @pytest.mark.parametrize(
     ("failure", "error"),

@@ -113,6 +113,13 @@ def test_what_to_type_next_is_whole(trace: Path, tmp_path: Path, capsys: pytest.
     ]
 
 
+def test_the_report_is_called_as_the_replay_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    for called, own in [(".venv/bin/asahi-obs", ".venv/bin/asahi-obs"), ("/usr/bin/pytest", "asahi-obs")]:
+        monkeypatch.setattr("sys.argv", [called])
+        assert shlex.split(commands(Path("d"), moment, moment, moment)[1])[:2] == [own, "report"]
+
+
 @pytest.mark.parametrize(("age_days", "kept"), [(0, 400), (30, 430), (1000, 1400)])
 def test_what_was_replayed_is_kept_however_old_it_is(age_days: int, kept: int) -> None:
     now = datetime(2026, 3, 10, 12, tzinfo=UTC)

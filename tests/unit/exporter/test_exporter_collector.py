@@ -230,6 +230,15 @@ def test_refusals_are_logged_once_a_minute_with_the_number_in_between(
     assert "4 more" in caplog.text
 
 
+@pytest.mark.parametrize(("tier", "got"), [(9, "9"), ("none", "none"), (1.5, "float")])
+def test_a_tier_that_is_none_is_told_as_it_was_given(
+    collector: MetricsCollector, caplog: pytest.LogCaptureFixture, tier: Any, got: str
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="asahi_exporter"):
+        collector.record_cache_event(tier, True)
+    assert caplog.text.rstrip().endswith(f"tier must be 1, 2 or 3, got {got}")
+
+
 def test_a_disabled_exporter_does_nothing(tmp_path: Any) -> None:
     collector = MetricsCollector(MetricsConfig(enabled=False, state_dir=tmp_path / "state"))
     collector.record_inference(inference())

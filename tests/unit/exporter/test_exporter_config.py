@@ -32,6 +32,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ("service", ""),
         ("max_label_length", 10),
         ("rolling_window_minutes", 0),
+        ("state_dir", ""),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(key: str, wrong: object) -> None:
