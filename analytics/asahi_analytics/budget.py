@@ -43,6 +43,10 @@ def no_truth(value: Any) -> Any:
     return value
 
 
+TIERS: Final = (names.NO_CACHE, *names.CACHE_TIERS)
+"""Values that the label of a tier has."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -63,6 +67,8 @@ class BudgetEntry(_Strict):
         given = [label for label in GROUPINGS if getattr(self, label) is not None]
         if len(given) > 1:
             raise ValueError(f"give at most one of {', '.join(GROUPINGS)}, got {' and '.join(given)}")
+        if self.tier is not None and self.tier not in TIERS:
+            raise ValueError(f"tier must be one of {', '.join(TIERS)} (in quotes), got {self.tier!r}")
         if self.name == names.WHOLE_BUDGET and given:
             raise ValueError(
                 f"the name {names.WHOLE_BUDGET!r} is for the budget over everything; give that of {given[0]} another"

@@ -90,10 +90,19 @@ class Book:
             self.roll(now)
 
     def roll(self, now: float) -> None:
-        """Bring window and rolling gauges up to ``now``."""
+        """Bring window and rolling gauges up to ``now``; move in where the counters are kept, if they wait for it."""
+        self.settle(now)
         self.window.roll(now, [block for block in self.cells.blocks.values() if block.schema in WATCHED])
         if self.store.identity is not None:
             self.rolling.write(now)
+
+    def settle(self, now: float) -> None:
+        """Move in where the counters are kept, if they wait for it and it is there now."""
+        successor = self.store.successor(now)
+        if successor is not None:
+            self.store = successor
+            self.cells.move(successor.backing)
+            self.cells.block(schema.WRITE_FAILURES, ())
 
     def slots(self, since: float) -> tuple[Slot, ...]:
         """Return the window's slots since a moment, the open one included."""

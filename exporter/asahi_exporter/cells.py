@@ -84,6 +84,13 @@ class Cells:
         """Include a block that exists already, as found in a file."""
         self.blocks[block.schema, block.labels] = block
 
+    def move(self, backing: Backing) -> None:
+        """Give every block a home in ``backing``. The caller holds the lock."""
+        self._backing = backing
+        homeless = sum(not backing.place(block) for block in self.blocks.values())
+        if homeless:
+            self.block(WRITE_FAILURES, ()).add(0, float(homeless))
+
     def detach(self) -> None:
         """Keep the counters in memory alone from now on."""
         for block in self.blocks.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from asahi_exporter.server import MetricsServer
 from asahi_exporter.statestore import StateStore
 from asahi_exporter.store import MemoryStore, Store
 from asahi_exporter.tally import summary
+from asahi_exporter.waiting import FORKED_LOCK_SECONDS, WaitingStore
 from asahi_exporter.web import flask_blueprint, make_wsgi_app
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class MetricsCollector:
         self._clock = clock
         self._enabled = self.config.enabled
         self._log = QuietLog(clock)
+        self._opening = threading.RLock()
         self._opened: Book | None = Book(self.config, open_store(self.config, clock()), clock)
         self._servers: list[MetricsServer] = []
         if self._enabled:
@@ -82,13 +85,20 @@ class MetricsCollector:
         return self._opened or self._reopen()
 
     def _reopen(self) -> Book:
+        with self._opening:
+            if self._opened is None:
+                self._opened = Book(self.config, self._reopened_store(), self._clock)
+            return self._opened
+
+    def _reopened_store(self) -> Store:
+        now, path = self._clock(), self.config.state_directory()
+        if path is None:
+            return MemoryStore(now)
         try:
-            store = open_store(self.config, self._clock())
+            return StateStore(path, self.config.service, now, lock_seconds=FORKED_LOCK_SECONDS)
         except OSError as error:
-            self._log.warn("state", f"counters of this worker stay in memory: {error}")
-            store = MemoryStore(self._clock())
-        self._opened = Book(self.config, store, self._clock)
-        return self._opened
+            self._log.warn("state", f"counters of this worker wait in memory: {error}")
+            return WaitingStore(path, self.config.service, now, str(error))
 
     def _before_fork(self) -> None:
         if self._opened is not None:
@@ -103,10 +113,11 @@ class MetricsCollector:
         for server in self._servers:
             server.disown()
         self._servers.clear()
+        self._opening = threading.RLock()
         if self._opened is None:
             return
         self._opened.relock()
-        if self._opened.store.identity is not None:
+        if self._opened.store.kept:
             self._opened.close()
             self._opened = None
 
@@ -255,6 +266,8 @@ class MetricsCollector:
             server.close()
         self._servers.clear()
         if self._opened is not None:
+            with self._opened.lock:
+                self._opened.settle(self._clock())
             self._opened.close()
 
 

@@ -49,7 +49,7 @@ _SPARE_FILES: Final = 8
 """Dead processes' files that are left for others to take over; more are folded."""
 _FOLDED_AT_ONCE: Final = 256
 """Files held open at a time while folding."""
-_LOCK_SECONDS: Final = 10.0
+LOCK_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,9 @@ class StateDirectory:
         StateDirectoryError: not a directory, not writable, full, or of another service.
     """
 
-    def __init__(self, path: Path, service: str, now: float) -> None:
+    def __init__(self, path: Path, service: str, now: float, lock_seconds: float = LOCK_SECONDS) -> None:
         self.path = path
+        self._lock_seconds = lock_seconds
         with _explained(path):
             path.mkdir(parents=True, exist_ok=True)
             with self._locked():
@@ -79,7 +80,7 @@ class StateDirectory:
     def _locked(self) -> Iterator[None]:
         fd = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            _flock_within(fd, _LOCK_SECONDS)
+            _flock_within(fd, self._lock_seconds)
             yield
         finally:
             os.close(fd)
@@ -114,6 +115,15 @@ class StateDirectory:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_directory(self.path)
+
+    def new_file(self) -> CellFile:
+        """Return a new file to count in.
+
+        Raises:
+            StateDirectoryError: the directory is full or not writable any more.
+        """
+        with _explained(self.path), self._locked():
+            return self._create()
 
     def attach(self) -> CellFile:
         """Return a file to count in: that of a dead process when there is one, else a new one.

@@ -10,34 +10,54 @@ from asahi_exporter import conventions as names
 from asahi_exporter.cellfile import CellFile
 from asahi_exporter.cells import Backing, Block
 from asahi_exporter.conventions import Metric
-from asahi_exporter.directory import DAMAGED, FOLDED, StateDirectory
+from asahi_exporter.directory import DAMAGED, FOLDED, LOCK_SECONDS, StateDirectory
 from asahi_exporter.errors import StateDirectoryError
 from asahi_exporter.guard import LabelStore
 from asahi_exporter.reader import FileReading
 from asahi_exporter.sharedlabels import SharedLabelStore
-from asahi_exporter.store import Row
+from asahi_exporter.store import Row, Store
 
 _TRIES: Final = 20
 _LABELS: Final = "labels"
 Mark = tuple[int, int, int] | None
 
 
+def shared_labels(path: Path) -> LabelStore:
+    """Return the label values that all processes of the state directory ``path`` admit together."""
+    return SharedLabelStore(path / _LABELS)
+
+
 class StateStore:
     """Counters in a state directory.
+
+    Args:
+        path: the directory.
+        service: whose it is.
+        now: seconds since 1970.
+        lock_seconds: how long to wait for other processes that hold the directory.
+        anew: count in a new file, not in that of a dead process.
 
     Raises:
         StateDirectoryError: the directory cannot be used.
     """
 
-    def __init__(self, path: Path, service: str, now: float) -> None:
-        self._directory = StateDirectory(path, service, now)
-        self._file: CellFile | None = self._directory.attach()
+    kept = True
+
+    def __init__(
+        self, path: Path, service: str, now: float, *, lock_seconds: float = LOCK_SECONDS, anew: bool = False
+    ) -> None:
+        self._directory = StateDirectory(path, service, now, lock_seconds)
+        self._file: CellFile | None = self._directory.new_file() if anew else self._directory.attach()
         self._own = self._file.path
         self._readings: dict[tuple[Path, Mark], FileReading] = {}
         self.backing: Backing = self
-        self.labels: LabelStore = SharedLabelStore(path / _LABELS)
+        self.labels: LabelStore = shared_labels(path)
         self.identity: str | None = self._directory.identity.store
         self.created = self._directory.identity.created
+
+    def successor(self, now: float) -> Store | None:  # noqa: ARG002 - part of the interface
+        """Return None: this is where counters stay."""
+        return None
 
     def found(self) -> list[Block]:
         """Return the blocks in the file that this process took over."""

@@ -19,8 +19,13 @@ class Store(Protocol):
     labels: LabelStore
     identity: str | None
     """Value of the ``store`` label, or None when the counters end with the process."""
+    kept: bool
+    """Whether a directory keeps the counters, or will once it opens: a forked process then begins with none."""
     created: float
     """When this memory was made, in seconds since 1970."""
+
+    def successor(self, now: float) -> Store | None:
+        """Return the store that counters are to move to now, if there is one."""
 
     def found(self) -> list[Block]:
         """Return the blocks that this process continues, taken over from one that died."""
@@ -42,7 +47,12 @@ class MemoryStore:
         self.backing: Backing = NoBacking()
         self.labels: LabelStore = OwnLabelStore()
         self.identity: str | None = None
+        self.kept = False
         self.created = now
+
+    def successor(self, now: float) -> Store | None:  # noqa: ARG002 - part of the interface
+        """Return None: the counters end with the process."""
+        return None
 
     def found(self) -> list[Block]:
         """Return nothing: there is no memory of former processes."""

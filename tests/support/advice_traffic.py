@@ -45,7 +45,7 @@ class Traffic:
         counted = self.counted()
         frames = {name: observed_of(asked, counted[asked.family]) for name, asked in ASKED.items()}
         frames[USERS.family] = counted[USERS.family]
-        return Observed(frames, ())
+        return Observed(frames)
 
     def counted(self) -> dict[str, pd.DataFrame]:
         """Sums of each day by family and every label that advice looks at."""

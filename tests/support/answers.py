@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from asahi_analytics.anomaly.models import Anomaly, AnomalyReport, Cause
-from asahi_analytics.api.answers import Recommendations
 from asahi_analytics.budget import BudgetReport
 from asahi_analytics.composer import Trust
 from asahi_analytics.forecasting import BudgetRisk
@@ -19,7 +18,7 @@ from asahi_analytics.models import (
     TierPerformance,
     Trend,
 )
-from asahi_analytics.recommendations import Evidence, Recommendation
+from asahi_analytics.recommendations import AdviceReport, Evidence, Recommendation
 
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
 START = END - timedelta(days=1)
@@ -256,4 +255,11 @@ def recommendations(*titles):
         )
         for title in titles
     ]
-    return Recommendations(generated_at=END, recommendations=found)
+    return AdviceReport(
+        start=START,
+        end=END,
+        trust=COMPLETE,
+        generated_at=END,
+        warning=None if found else "12 requests in the last 28 days are too few",
+        recommendations=found,
+    )

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from asahi_analytics import windows
 from asahi_analytics.anomaly import AnomalyReport
-from asahi_analytics.api.answers import CostForecast, Recommendations
+from asahi_analytics.api.answers import CostForecast
 from asahi_analytics.api.parameters import (
     BaselineParameters,
     BudgetParameters,
@@ -35,6 +35,7 @@ from asahi_analytics.models import (
     LatencyPercentiles,
     Trend,
 )
+from asahi_analytics.recommendations import AdviceReport
 from asahi_analytics.windows import Window
 
 Handler = Callable[[Service, Any], BaseModel]
@@ -111,10 +112,9 @@ def anomalies(service: Service, _given: Parameters) -> AnomalyReport:
     return service.detector.report()
 
 
-def recommendations(service: Service, _given: Parameters) -> Recommendations:
+def recommendations(service: Service, _given: Parameters) -> AdviceReport:
     """Answer ``/analytics/recommendations``."""
-    now = service.engine.clock()
-    return Recommendations(generated_at=now, recommendations=service.recommendations.generate())
+    return service.recommendations.report()
 
 
 def _window(service: Service, given: WindowParameters) -> Window | None:
@@ -184,7 +184,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         "/analytics/recommendations",
         "What to change",
         Parameters,
-        Recommendations,
+        AdviceReport,
         recommendations,
         stands_seconds=60.0,
     ),

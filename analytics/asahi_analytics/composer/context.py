@@ -10,7 +10,7 @@ from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.trust import Coverage, coverage
-from asahi_analytics.composer.values import SEE_GAPS, SOURCE_SEPARATOR, Ask, Trust
+from asahi_analytics.composer.values import NOTHING_SCRAPED, SEE_GAPS, SOURCE_SEPARATOR, Ask, Trust
 from asahi_analytics.promql import duration
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import UNPRICED_REQUESTS
@@ -84,6 +84,8 @@ def _source(piece: Piece) -> str:
 
 
 def _warnings(context: Context, raw_ratio: float) -> list[str]:
+    if context.coverage.gaps and not context.coverage.scraped:
+        return [NOTHING_SCRAPED]
     found = []
     if raw_ratio > 0:
         found.append(

@@ -19,6 +19,7 @@ SOURCE_SEPARATOR: Final = ", "
 
 
 SEE_GAPS: Final = "nothing was scraped in parts of the window; see gaps"
+NOTHING_SCRAPED: Final = "nothing was scraped in the window"
 
 
 class Gap(BaseModel):

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Final
 from asahi_analytics.recommendations.cache_rules import cache_rules
 from asahi_analytics.recommendations.dollars import MONTH_DAYS
 from asahi_analytics.recommendations.findings import advice
-from asahi_analytics.recommendations.models import Recommendation
-from asahi_analytics.recommendations.observed import Observed, observe
+from asahi_analytics.recommendations.models import AdviceReport, Recommendation
+from asahi_analytics.recommendations.observed import WINDOW_DAYS, Observed, observe, window_before
 from asahi_analytics.recommendations.routing_rules import routing_rules
 from asahi_analytics.recommendations.spend_rules import spend_rules
 from asahi_analytics.recommendations.token_rules import token_rules
 from asahi_analytics.recommendations.unit_prices import UnitPrice, observed_prices, of_rate
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from asahi_analytics.engine import AnalyticsEngine
 
 MIN_REQUESTS: Final = 1_000
@@ -40,12 +42,41 @@ class RecommendationEngine:
 
         Raises ``PrometheusError`` where Prometheus gave no usable answer.
         """
+        return self.report().recommendations
+
+    def report(self) -> AdviceReport:
+        """Return the advice with what it was read from and, where there is too little to judge by, a warning.
+
+        Raises ``PrometheusError`` where Prometheus gave no usable answer.
+        """
         now = self._engine.clock()
         observed = observe(self._engine.composer, now)
+        window = window_before(now)
+        return AdviceReport(
+            start=window.start,
+            end=window.end,
+            trust=observed.trust,
+            generated_at=now,
+            warning=_too_little(observed),
+            recommendations=recommend(observed, self._prices(observed, now)),
+        )
+
+    def _prices(self, observed: Observed, now: datetime) -> Mapping[str, UnitPrice]:
         if self._list_prices is not None:
-            return recommend(observed, self._list_prices)
+            return self._list_prices
         offered = self._engine.prices.offered(observed.models, now)
-        return recommend(observed, {model: of_rate(rate) for model, rate in offered.items()})
+        return {model: of_rate(rate) for model, rate in offered.items()}
+
+
+def _too_little(observed: Observed) -> str | None:
+    if not observed.days:
+        return f"nothing was scraped in the last {WINDOW_DAYS} days"
+    if observed.requests >= MIN_REQUESTS:
+        return None
+    return (
+        f"{observed.requests:,.0f} requests in the last {WINDOW_DAYS} days are too few to advise on: "
+        f"{MIN_REQUESTS:,} are needed"
+    )
 
 
 def recommend(observed: Observed, list_prices: Mapping[str, UnitPrice]) -> list[Recommendation]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from asahi_analytics.models import Answer
 
 Category = Literal["cache", "routing", "token", "model"]
 Level = Literal["low", "medium", "high"]
@@ -45,4 +48,15 @@ class Recommendation(BaseModel):
     quality_guard: str | None = Field(
         default=None,
         description="What is known of the quality of the alternative; null where quality is not touched.",
+    )
+
+
+class AdviceReport(Answer):
+    """What to change, and what it was read from."""
+
+    generated_at: datetime = Field(description="When the advice was given.")
+    warning: str | None = Field(description="Why there is no advice, where there is too little to judge by.")
+    recommendations: list[Recommendation] = Field(
+        description="The most urgent first; empty where nothing is to be gained or there is too little traffic. "
+        "Each saving is counted by itself; some are of the same dollars."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.composer.values import SeriesAsk
+from asahi_analytics.composer.values import SeriesAsk, Trust
 from asahi_analytics.figures import Key
 from asahi_analytics.recommendations.uncached import Floats, Uncached
+from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
@@ -100,7 +101,7 @@ class Observed:
     """
 
     frames: dict[str, pd.DataFrame]
-    warnings: tuple[str, ...]
+    trust: Trust = field(default_factory=Trust)
 
     @cached_property
     def uncached(self) -> Uncached:
@@ -174,26 +175,31 @@ class Observed:
 
 def observe(composer: Composer, now: datetime) -> Observed:
     """Ask for four weeks of days that end at the last full hour before ``now``."""
-    end = now.replace(minute=0, second=0, microsecond=0)
-    window, recent = (Window(end - days * DAY, end) for days in (WINDOW_DAYS, RECENT_DAYS))
+    window = window_before(now)
+    recent = Window(window.end - RECENT_DAYS * DAY, window.end)
     asks = [asked.over(window) for asked in ASKED.values()]
     found, shares = composer.series_and_largest_shares(asks, recent)
     answers = dict(zip(ASKED, found, strict=True))
     scraped = answers["requests"].frame
     days = scraped.index[scraped.notna().any(axis=1)] if len(scraped.columns) else scraped.index[:0]
-    of_users, warnings = _users(composer, window, recent, days, shares)
+    of_users, trusts = _users(composer, window, recent, days, shares)
     frames = {
         name: _known(answer.frame, days if ASKED[name].daily else None) for name, answer in answers.items()
     }
     frames[USERS.family] = _known(of_users, days)
-    told = dict.fromkeys([*(text for answer in found for text in answer.trust.warnings), *warnings])
-    return Observed(frames, tuple(told))
+    return Observed(frames, merged([*(answer.trust for answer in found), *trusts]))
+
+
+def window_before(now: datetime) -> Window:
+    """Return the four weeks that end at the last full hour before ``now``."""
+    end = now.replace(minute=0, second=0, microsecond=0)
+    return Window(end - WINDOW_DAYS * DAY, end)
 
 
 def _users(
     composer: Composer, window: Window, recent: Window, days: pd.Index, shares: Floats
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return what users spent each day, and what the backend warned of; none of them where no share may have jumped.
+) -> tuple[pd.DataFrame, list[Trust]]:
+    """Return what users spent each day, with the trust in it; none of them where no share may have jumped.
 
     Mostly the largest share of each recent day tells: no user's mean is above theirs.
     """
@@ -202,9 +208,9 @@ def _users(
     # the whole window tells what was scraped of it
     (users,) = composer.all_series([replace(USERS.over(recent), trusted=False)])
     if not _may_have_jumped(users.frame.reindex(days[-RECENT_DAYS:])):
-        return users.frame.iloc[:, :0], users.trust.warnings
+        return users.frame.iloc[:, :0], [users.trust]
     (users,) = composer.all_series([USERS.over(window)])
-    return users.frame, users.trust.warnings
+    return users.frame, [users.trust]
 
 
 def _known(frame: pd.DataFrame, days: pd.Index | None) -> pd.DataFrame:

@@ -57,6 +57,7 @@ def test_no_file_and_an_empty_list_are_no_budgets(tmp_path) -> None:
         ("budgets: [{monthly_dollars: 1, model: a, name: total}]", "give that of model another"),
         ("budgets: [{monthly_dollars: 1, name: all}]", "is called 'total', got the name 'all'"),
         ("budgets: [{monthly_dollars: true}]", "a number of dollars; got true"),
+        ("budgets: [{monthly_dollars: 1, tier: '9'}]", "tier must be one of none, 1, 2, 3"),
         ("budgets: [{monthly_dollars: 1, monthly_dollars: 2}]", "'monthly_dollars' is given twice"),
     ],
 )

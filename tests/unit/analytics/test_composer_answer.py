@@ -59,6 +59,7 @@ def test_the_scrapes_of_a_window_are_looked_at_only_where_trust_is_asked_for():
         (sums,) = Composer(backend).totals([Ask("cost_dollars", (), SPAN, trusted=trusted)])
         looked[trusted] = any(SCRAPES_STATE in each for each in backend.asked)
         assert bool(sums.trust.gaps) is trusted
+        assert ("nothing was scraped in the window" in sums.trust.warnings) is trusted
     assert looked == {True: True, False: False}
 
 
@@ -97,3 +98,4 @@ def test_what_certifies_a_second_sum_may_be_asked_with_the_first():
 def test_where_nothing_was_scraped_nobody_knows_the_share_without_a_price():
     (sums,) = Composer(Empty()).totals([COST])
     assert (sums.trust.scraped_ratio, sums.trust.unpriced_ratio) == (None, None)
+    assert sums.trust.warnings == ["nothing was scraped in the window", "nothing here"]

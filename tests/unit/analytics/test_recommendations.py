@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asahi_analytics.composer import Trust
 from asahi_analytics.composer.ledger import series_of
 from asahi_analytics.prices import PriceBook
 from asahi_analytics.recommendations import RecommendationEngine, recommend
@@ -421,7 +422,9 @@ class FakeComposer(OneByOne):
             frame = observed_of(asked, counted).set_axis(index, axis=0)
             if len(index) == DAYS:
                 frame.iloc[0] = np.nan
-        return SimpleNamespace(frame=frame, trust=SimpleNamespace(warnings=["one shard did not answer"]))
+        return SimpleNamespace(
+            frame=frame, trust=Trust(scraped_ratio=0.5, warnings=["one shard did not answer"])
+        )
 
 
 NOW = datetime(2026, 3, 29, 10, 30, 12, tzinfo=UTC)
@@ -434,7 +437,8 @@ def test_observe_asks_for_four_weeks_and_leaves_out_days_that_were_not_scraped()
     composer = FakeComposer(healthy())
     observed = observe(composer, NOW)  # type: ignore[arg-type]  # the fake has what is used
     assert observed.days == DAYS - 1
-    assert observed.warnings == ("one shard did not answer",)
+    assert observed.trust.warnings == ["one shard did not answer"]
+    assert observed.trust.scraped_ratio == 0.5
     of_all = {
         (window.start, window.end) for _, window, _ in composer.asked if window.length == WINDOW_DAYS * DAY
     }
@@ -497,17 +501,28 @@ def test_a_share_that_jumped_is_found_though_users_are_asked_for_in_two_steps(ca
     assert case.id in found
 
 
-def test_an_empty_prometheus_gives_no_advice_and_no_error() -> None:
-    engine: Any = SimpleNamespace(composer=FakeComposer(None), clock=lambda: NOW, prices=PriceBook.bundled())
-    assert RecommendationEngine(engine).generate() == []
+def test_an_empty_prometheus_gives_no_advice_and_says_why() -> None:
+    report = RecommendationEngine(engine_over(None)).report()
+    assert report.recommendations == []
+    assert report.warning == "nothing was scraped in the last 28 days"
+    assert (report.start, report.end, report.generated_at) == (WINDOW_START, END, NOW)
 
 
-def engine_over(traffic: Traffic) -> Any:
+def test_too_little_traffic_says_how_much_there_was() -> None:
+    few = Traffic(make_requests(model="gpt-4", per_day=20), {"1": (20.0, 0.6)})
+    report = RecommendationEngine(engine_over(few)).report()
+    assert report.recommendations == []
+    assert report.warning == "540 requests in the last 28 days are too few to advise on: 1,000 are needed"
+
+
+def engine_over(traffic: Traffic | None) -> Any:
     return SimpleNamespace(composer=FakeComposer(traffic), clock=lambda: NOW, prices=PriceBook.bundled())
 
 
 def test_the_engine_advises_on_what_the_composer_sums() -> None:
-    found = RecommendationEngine(engine_over(dear_chat())).generate()
+    report = RecommendationEngine(engine_over(dear_chat())).report()
+    found = report.recommendations
+    assert report.warning is None
     assert "routing-dear-model:chat:gpt-4" in {item.id for item in found}
 
 

@@ -13,6 +13,7 @@ import pytest
 from asahi_exporter import StateDirectoryError, schema
 from asahi_exporter.cellfile import SEGMENT_BYTES, CellFile
 from asahi_exporter.directory import FOLDED
+from asahi_exporter.statestore import StateStore
 from support.exporting import inference, total, value
 from support.state_directories import collector, die, files
 
@@ -148,12 +149,11 @@ def test_a_system_without_allocation_writes_zeros(state: Path, monkeypatch: pyte
         collector(state)
 
 
-def test_a_lock_that_is_held_too_long_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asahi_exporter.directory._LOCK_SECONDS", 0.02)
+def test_a_lock_that_is_held_too_long_is_told(state: Path) -> None:
     one = collector(state)
     directory = one._book.store._directory  # type: ignore[attr-defined]
-    with directory._locked(), pytest.raises(StateDirectoryError, match="another process has held its lock"):
-        collector(state)
+    with directory._locked(), pytest.raises(StateDirectoryError, match=r"has held its lock for 0\.02 s"):
+        StateStore(state, one.config.service, 0.0, lock_seconds=0.02)
 
 
 def test_a_disk_that_fills_up_later_never_raises_and_is_counted(

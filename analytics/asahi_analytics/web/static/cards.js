@@ -258,12 +258,12 @@ const recommendations = {
   id: "recommendations",
   uses: [],
   ask: (api) => api.get("analytics/recommendations"),
-  empty: () => "No advice: either all is well, or there is too little traffic to judge.",
-  show: ({ recommendations: found }) => found.length > 0 && [
+  empty: () => "No advice: nothing is to be gained.",
+  show: ({ recommendations: found, warning }) => (found.length === 0 ? warning && h("p", { class: "empty" }, `No advice: ${warning}.`) : [
     list(found.map(adviceItem)),
     found.filter((each) => each.estimated_savings > 0).length > 1
       && h("p", { class: "note" }, "Each saving is counted by itself; some are of the same dollars: do not add them up."),
-  ],
+  ]),
 };
 
 const adviceItem = (each) => h("li", {},
