@@ -28,7 +28,7 @@ LEVEL_VARIANCE: Final = 400.0
 WALK_MEMORY: Final = 400.0
 """Steps after which the walk is pulled back: far beyond any horizon, yet its variance stays finite."""
 KEPT_HORIZON: Final = 100
-"""Steps ahead beyond which factors are not kept: sixteen sets of them, half of them of a few weeks, take about 110 MB
+"""Steps ahead beyond which factors are not kept: sixteen sets of them, half of them of a few weeks, take about 28 MB
 for days; as many of two weeks of hours 500 MB."""
 LONG_PERIOD: Final = 12
 """Periods beyond this are smooth: neighbouring hours resemble each other, neighbouring weekdays need not."""

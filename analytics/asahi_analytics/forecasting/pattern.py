@@ -128,11 +128,6 @@ def lost(x: Array, held: Array, half: float) -> float:
     return float(np.log((weight @ believed(x, held) + LEAST * kept) / (kept * (1.0 + LEAST))))
 
 
-def closed_share(open_sum: float, whole_sum: float) -> float:
-    """Return the log of what closed days spent all the same adds to the others, a tenth at most."""
-    return float(np.log1p(min(whole_sum / open_sum - 1.0, 0.1)))
-
-
 def spikes(x: Array, held: Array) -> float:
     """Return the relative variance of a step that holding hid, values beyond four times the held one taken as that."""
     beyond = np.minimum(x, 4.0 * np.exp(held)) / np.exp(held) - 1.0

@@ -17,7 +17,6 @@ from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, fac
 from asahi_analytics.forecasting.pattern import (
     believed,
     closed_phases,
-    closed_share,
     lost,
     pattern_of,
     spikes,
@@ -88,12 +87,9 @@ class Options:
 
 
 DAILY: Final = Options(
-    grid=_grid(7, (0.0, 0.004, 0.02, 0.15), (0.3, 3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 30.0))),
+    grid=_grid(7, (0.0, 0.01, 0.15), (3.0,), ((0.0, 1.0), (1.0, 3.0), (2.0, 30.0))),
     beliefs=Beliefs(
-        slope_sizes=(0.005, 0.02, 0.05),
-        slope_weights=(0.3, 0.35, 0.35),
-        step_sizes=(0.15, 0.8),
-        step_weights=(0.17, 0.05),
+        slope_sizes=(0.005, 0.04), slope_weights=(0.4, 0.6), step_sizes=(0.3,), step_weights=(0.2,)
     ),
     max_history=180,
     slope_unit=7,
@@ -319,10 +315,9 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
     quietest = min(float(pattern.season.min()), np.log(options.floor) if closed.any() else 0.0)
     effects = festive_effects(festive, quietest - pattern.season[ahead])
     mixture, usual = replace(mixture, location=mixture.location + effects.mean), usual + effects.mean
-    centre = middle + recent + closed_share(float(x.sum()), float(np.nansum(values)))
     return LogOutlook(
         mixture,
-        centre,
+        middle + recent,
         spikes(x, pattern.held),
         options,
         usual=usual,

@@ -15,7 +15,6 @@ from asahi_analytics.forecasting.pattern import (
     Pattern,
     believed,
     closed_phases,
-    closed_share,
     lost,
     pattern_of,
     spikes,
@@ -202,12 +201,6 @@ def test_what_holding_changed_long_ago_counts_less() -> None:
     assert lost(early, held, np.inf) == pytest.approx(lost(late, held, np.inf))
     assert lost(early, held, 10.0) == pytest.approx(np.log(1.0 - 1.0 / 15.0), abs=0.005)
     assert lost(late, held, 10.0) < -0.7
-
-
-def test_what_closed_days_spent_counts_a_tenth_at_most() -> None:
-    assert closed_share(100.0, 100.0) == 0.0
-    assert closed_share(100.0, 104.0) == pytest.approx(np.log(1.04))
-    assert closed_share(100.0, 150.0) == pytest.approx(np.log(1.1))
 
 
 def tail_weight(quantiles: np.ndarray) -> np.ndarray:
