@@ -4,8 +4,10 @@
 
 The first file is that of anomaly.py; the second holds single requests: ``TIMESTAMP, ContextTokens, GeneratedTokens``.
 Totals: made up from a daily season (or office hours, with nights of nothing and quiet weekends), drift, a shift by an
-hour, gaps, few requests with log-normal bursts, and requests drawn from those of the second file. Models: clients of
-the half of anomaly.py on which constants may be chosen, weighted at random and each moved by whole days, and made-up
+hour, gaps, bins missing at random, a holiday, a weekend to begin with, time zones, jobs that run each night, on working
+days or each hour, few requests with log-normal bursts, and requests drawn from those of the second file; and clients of
+the half of anomaly.py on which constants may be chosen, moved by whole days each and by hours together, none of which
+holds more than 8 % of the total. Models: such clients of one model or a few of either, weighted at random, and made-up
 clients that are on and off, heavy-tailed, and run nightly jobs. Two weeks of ten-minute bins each, starting on a day
 of the week that differs.
 
@@ -25,6 +27,8 @@ from anomaly_injection import injections
 
 BINS = 14 * 144
 Shape = Callable[[np.ndarray], np.ndarray]
+LARGEST = 0.08
+"""No client of a mixed total holds more of it."""
 
 
 def index(start_day: int) -> pd.DatetimeIndex:
@@ -89,9 +93,69 @@ def with_gaps(values: pd.Series, rng: np.random.Generator) -> pd.Series:
     return holed
 
 
-def of_requests(rate: pd.Series, costs: np.ndarray, rng: np.random.Generator) -> pd.Series:
-    """Cost of requests drawn from ``costs``, as many a bin as ``rate`` (mean 100) lets expect, at 30."""
-    counts = rng.poisson(0.3 * rate)
+def with_missing(values: pd.Series, rng: np.random.Generator) -> pd.Series:
+    return values.mask(rng.random(BINS) < 0.05)
+
+
+def with_holiday(values: pd.Series, rng: np.random.Generator) -> pd.Series:
+    """One working day from the fifth on runs at 35 %."""
+    day = rng.choice([day for day in range(4, 13) if values.index[144 * day].day_of_week < 5])
+    return values.where(np.arange(BINS) // 144 != day, 0.35 * values)
+
+
+def with_jobs(
+    values: pd.Series, rng: np.random.Generator, *, late: float, working: bool = False
+) -> pd.Series:
+    """A job of up to 100 minutes a day of two to five times the mean, give or take ``late`` bins."""
+    at, length, size = rng.uniform(0, 144), int(rng.integers(2, 10)), 100 * rng.uniform(2, 5)
+    changed = values.to_numpy().copy()
+    for day in range(14):
+        start = max(0, round(144 * day + at + rng.normal(0, late)))
+        if start < BINS and not (working and values.index[start].day_of_week >= 5):
+            changed[start : start + length] += size * np.exp(rng.normal(0, 0.15))
+    return pd.Series(changed, index=values.index)
+
+
+def with_hourly_job(values: pd.Series, rng: np.random.Generator) -> pd.Series:
+    return values.where(np.arange(BINS) % 6 != rng.integers(6), values * rng.uniform(2, 4))
+
+
+def three_zones(rng: np.random.Generator) -> pd.Series:
+    parts = [np.roll(total(rng, office, weekend=0.5).to_numpy(), 6 * int(rng.integers(24))) for _ in range(3)]
+    return pd.Series(rng.uniform(0.3, 1, 3) @ np.array(parts), index=index(int(rng.integers(0, 7))))
+
+
+def from_weekend(rng: np.random.Generator) -> pd.Series:
+    """A total with quiet weekends that begins on a Friday, Saturday or Sunday."""
+    values = total(rng, two_peaks, weekend=0.4)
+    return values.iloc[144 * int((4 + rng.integers(3) - values.index[0].day_of_week) % 7) :]
+
+
+def mixed(table: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
+    """A total of all clients, weighted at random, none larger than ``LARGEST``, in another time zone."""
+    clients = table.to_numpy()
+    weights = np.exp(rng.normal(0, 0.5, clients.shape[1]))
+    for _ in range(30):
+        spend = weights * clients.sum(axis=0)
+        weights = weights * np.minimum(1, LARGEST * spend.sum() / np.maximum(spend, 1e-12))
+    zone = 6 * int(rng.integers(24))
+    moved = [np.roll(clients[:, place], zone + 144 * int(rng.integers(14))) for place in range(len(weights))]
+    return pd.Series(weights @ np.array(moved), index=index(int(rng.integers(0, 7))))
+
+
+def few(table: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.Series:
+    """A model of ``count`` clients of about the same size, each moved by hours."""
+    active = table.loc[:, table.gt(0).mean() > 0.05].to_numpy()
+    picked = active[:, rng.choice(active.shape[1], count, replace=False)]
+    moved = [np.roll(each / each.mean(), 6 * int(rng.integers(14 * 24))) for each in picked.T]
+    return pd.Series(np.exp(rng.normal(0, 1, count)) @ np.array(moved), index=table.index)
+
+
+def of_requests(
+    rate: pd.Series, costs: np.ndarray, rng: np.random.Generator, number: float = 30
+) -> pd.Series:
+    """Cost of requests drawn from ``costs``, as many a bin as ``rate`` (mean 100) lets expect, at ``number``."""
+    counts = rng.poisson(number / 100 * rate)
     return pd.Series([rng.choice(costs, count).sum() for count in counts], index=rate.index)
 
 
@@ -141,6 +205,21 @@ def kinds(table: pd.DataFrame, costs: np.ndarray) -> dict[str, Callable[[np.rand
         "gaps": lambda rng: with_gaps(total(rng, two_peaks), rng),
         "no season, noisy": lambda rng: total(rng, level, size=0.25, memory=0.95),
         "30 real requests a bin": lambda rng: of_requests(total(rng, two_peaks), costs, rng),
+        "3 real requests a bin": lambda rng: of_requests(total(rng, two_peaks), costs, rng, 3),
+        "8 by day, none at night": lambda rng: of_requests(
+            total(rng, office_only, weekend=0.4), costs, rng, 8
+        ),
+        "5 % of bins missing": lambda rng: with_missing(total(rng, two_peaks), rng),
+        "a holiday": lambda rng: with_holiday(total(rng, office, weekend=0.3), rng),
+        "from a weekend on": from_weekend,
+        "three time zones": three_zones,
+        "a daily job": lambda rng: with_jobs(total(rng, two_peaks), rng, late=0.3),
+        "a daily job at about a time": lambda rng: with_jobs(total(rng, two_peaks), rng, late=1.5),
+        "a job of working days": lambda rng: with_jobs(total(rng, two_peaks), rng, late=0.5, working=True),
+        "an hourly job": lambda rng: with_hourly_job(total(rng, two_peaks), rng),
+        "all clients mixed": lambda rng: mixed(table, rng),
+        "model: five clients": lambda rng: few(table, 5, rng),
+        "model: twelve clients": lambda rng: few(table, 12, rng),
         "model: m-large reweighted": lambda rng: reweighted(table, "m-large", rng),
         "model: m-small reweighted": lambda rng: reweighted(table, "m-small", rng),
         "model: bursty clients": bursty,

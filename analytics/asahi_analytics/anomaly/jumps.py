@@ -18,8 +18,11 @@ JUMP_QUANTILE: Final = 0.9985
 NOISE_HOURS: Final = 7 * 24.0
 STAY_FACTOR: Final = 1.5
 """It stays while it is above this many times that level, but for a single bin."""
+STAY_HOURS: Final = 3.0
+STAY_BINS: Final = 6
+"""For so long, or so many bins, at most: what has not become an anomaly by then is the new level."""
 HOLD_HOURS: Final = 6.0
-"""For so long at most: what stays longer is the new level."""
+"""An anomaly lasts for so long at most: what stays longer is the new level."""
 SETTLED_HOURS: Final = 0.5
 """After so long it is held against the level right before it, no longer against the hours before."""
 COURSE_LIMIT: Final = 3.0
@@ -46,7 +49,7 @@ def find_jumps(bins: Bins, width: int, course: Floats) -> Jumps:
     raised = np.zeros(bins.values.shape, dtype=bool)
     settled = np.full(bins.values.shape, np.nan)
     rare = rare_steps(bins, local)
-    hold, settling = bins.within(HOLD_HOURS), bins.within(SETTLED_HOURS)
+    hold, settling = bins.within(STAY_HOURS, STAY_BINS), bins.within(SETTLED_HOURS)
     for starts, series in each_row(rare, bins.values, local, course, raised, settled):
         values, right_before, usually, stays, against = series
         end = 0

@@ -20,20 +20,21 @@ from asahi_analytics.anomaly.bins import (
     Bools,
     Counts,
     Floats,
-    before,
     lagged,
     past,
     persistent,
     share_of,
-    summed,
 )
+from asahi_analytics.anomaly.erratic import EVERYDAY_SPIKES, NOISE_HOURS, doublings, peaks, spikes_of_week
+from asahi_analytics.anomaly.habits import habitual_bursts
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps
 from asahi_analytics.anomaly.steps import Step, kept, lift
 from asahi_analytics.anomaly.usual import (
-    FOLLOWED,
     HABIT_DAYS,
+    LOW_QUANTILE,
     SMOOTHING_HOURS,
     Days,
+    followed,
     previous_days,
     rose_yesterday,
     smoothed,
@@ -54,7 +55,6 @@ LULL_FLOOR: Final = 0.5
 """A deeper lull lowers it no further: recovering from one is not a spike."""
 OUTAGE_RATIO: Final = 0.05
 """Below this share of the usual a bin says nothing about the level to come."""
-NOISE_HOURS: Final = 7 * 24.0
 NOISE_MIN_HOURS: Final = 3.0
 NOISE_QUANTILE: Final = 0.88
 NOISE_Z: Final = 1.175
@@ -62,28 +62,10 @@ NOISE_Z: Final = 1.175
 NOISE_SIGMAS: Final = 5.0
 NOISE_MIN_SHARE: Final = 0.1
 """Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
-EVERYDAY_SIGMA: Final = 0.85
-"""A series is erratic where its noise (of the logarithm) is larger than this: an eighth of bins is 2.7-fold."""
-ERRATIC_SIGMA: Final = 0.3
-"""It is where the noise is larger than this..."""
-QUIET_SHARE: Final = 0.2
-ERRATIC_QUIET: Final = 0.13
-"""...and it is quiet (below ``QUIET_SHARE`` of the last day's mean) or not at no set time for this share of a week."""
-IDLE_SHARE: Final = 0.05
-"""A bin below this share of the last day's mean is idle."""
-ERRATIC_IDLE: Final = 0.07
-"""A series that idles (or does not) at no set time for this share of a week is erratic too."""
-EVERYDAY_IDLE: Final = 0.04
-"""So is a noisy one that idles at any time for this share of a week, and has exceeded its threshold in that week..."""
-EVERYDAY_SPIKES: Final = 2
-"""...so many times, from its second day on."""
-PEAK_FACTOR: Final = 2.0
 SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
-LOW_QUANTILE: Final = 0.35
-"""What has jumped must exceed this quantile of the previous days, lower than the usual value..."""
 JUMP_EXCESS_SHARE: Final = 0.4
-"""...and add this share of the last day's mean."""
+"""What has jumped must exceed what is usually low, and add this share of the last day's mean."""
 YOUNG_JUMP_TRUST: Final = 0.25
 """For what has jumped, a profile that only one day has made counts so much (in ratio) against a lower recent median."""
 
@@ -160,7 +142,8 @@ class _Past:
 
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
-    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
+    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``. ``bursts`` is what
+    the bursts that most days have had around this time account for.
     """
 
     recent: Floats
@@ -175,6 +158,7 @@ class _Past:
     jumped: Bools
     low_profile: Floats
     low_recent: Floats
+    bursts: Floats
 
     def of(self, some: Bools) -> _Past:
         """Return that of ``some`` series."""
@@ -219,6 +203,7 @@ def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
         jumped=jumps.raised,
         low_profile=_doubted(bins, low, jumps.before, rose),
         low_recent=jumps.before,
+        bursts=habitual_bursts(bins, rule.profile_days),
     )
 
 
@@ -235,13 +220,16 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
     threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
-    spikes = _spikes_of_week(bins, bins.values > threshold)
-    erratic = _erratic(bins, sigma, reference, spikes)
+    threshold = np.maximum(threshold, known.bursts)
+    exceeds = bins.values > threshold
+    everyday = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
+    erratic = everyday & doublings(bins, sigma, reference.profile, reference.day_mean)
     if erratic.any():
-        peaks = np.nan_to_num(PEAK_FACTOR * _peaks(bins))
-        threshold = np.where(erratic, np.maximum(threshold, peaks), threshold)
+        threshold = np.where(erratic, np.maximum(threshold, peaks(bins)), threshold)
     course = _course(bins, reference.profile)
-    lowered, steps = kept(bins, course, expected, threshold, ~np.isnan(course) & ~(spikes >= EVERYDAY_SPIKES))
+    known_days = exceeds & (np.arange(len(bins)) >= bins.per_day)
+    calm = ~np.isnan(course) & ~(spikes_of_week(bins, known_days) >= EVERYDAY_SPIKES)
+    lowered, steps = kept(bins, course, expected, threshold, calm)
     return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), steps)
 
 
@@ -292,7 +280,8 @@ def _doubted(bins: Bins, profile: Floats, recent: Floats, rose: Bools) -> Floats
     young = slice(2 * bins.per_day)
     values, first, level = bins.values[..., young], profile[..., young], recent[..., young]
     hour = bins.within(SMOOTHING_HOURS, 3)
-    follows = past(values, hour, "median") >= FOLLOWED * past(first, hour, "median")
+    least = followed(bins)[young] * past(first, hour, "median")
+    follows = past(values, hour, "median") >= least
     risen = share_of(rose[..., young], bins.within(HOLD_HOURS)) > 0
     doubtful = (level < first) & ~(risen & follows)
     doubted = profile.copy()
@@ -337,52 +326,3 @@ def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
     week, at_least = bins.within(NOISE_HOURS, 6), bins.within(NOISE_MIN_HOURS, 3)
     sigma = past(residual, week, ("quantile", NOISE_QUANTILE), at_least) / NOISE_Z
     return np.where(np.isnan(sigma), np.inf, sigma)
-
-
-def _spikes_of_week(bins: Bins, exceeds: Bools) -> Floats:
-    """Return how often in the past week, but for the last hours, ``exceeds`` held persistently.
-
-    What comes again within an hour is the same spike; those of the first day do not count.
-    """
-    persists = persistent(exceeds)
-    begins = persists & ~(share_of(persists, bins.within(1.0)) > 0)
-    begins[..., : bins.per_day] = False
-    week = summed(begins.astype(np.float64), bins.within(NOISE_HOURS, 6))
-    return lagged(week, bins.within(RECENT_HOURS, 3) + 1)
-
-
-def _erratic(bins: Bins, sigma: Floats, reference: _Reference, spikes: Floats) -> Bools:
-    """Return where a doubling is everyday: the series is very noisy, or is quiet (and noisy) or idle at no set time.
-
-    A noisy series that idles need only have exceeded its threshold a few times (``spikes``) in its past week.
-    The noise is that of hours ago, so that no incident hides itself.
-    """
-    week = bins.within(NOISE_HOURS, 6)
-    unset = _strayed(bins, reference, QUIET_SHARE, week) > ERRATIC_QUIET
-    strays = _strayed(bins, reference, IDLE_SHARE, week) > ERRATIC_IDLE
-    noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
-    erratic: Bools = (noise > EVERYDAY_SIGMA) | (unset & (noise > ERRATIC_SIGMA)) | strays
-    idles = share_of(bins.values <= IDLE_SHARE * reference.day_mean, week) > EVERYDAY_IDLE
-    erratic |= (spikes >= EVERYDAY_SPIKES) & idles & (noise > ERRATIC_SIGMA)
-    return erratic
-
-
-def _strayed(bins: Bins, reference: _Reference, share: float, week: int) -> Floats:
-    """Return how much of the past week was below ``share`` of the last day's mean, or above it, against all habit.
-
-    That is, neither as is usual at that time nor as on the day before.
-    """
-    low = share * reference.day_mean
-    now, usually = bins.values <= low, reference.profile <= low
-    yesterday = lagged(now.astype(np.float64), bins.per_day) == 1.0
-    known = np.isfinite(bins.values + reference.profile)
-    astray = (now != usually) & (now != yesterday) & known
-    return share_of(astray, week)
-
-
-def _peaks(bins: Bins) -> Floats:
-    """Return the highest value of the past week that was reached twice within three bins, but for the last hours."""
-    one = before(bins.values)
-    twice = np.fmin(bins.values, np.fmax(one, before(one)))
-    highest = past(twice, bins.within(NOISE_HOURS, 6), "max")
-    return lagged(highest, bins.within(RECENT_HOURS, 3))

@@ -33,7 +33,13 @@ STEEP: Final = 1.5
 """A rise to so many times the hours before is steep..."""
 STEEP_HOURS: Final = 3.0
 FOLLOWED: Final = 0.5
-"""...and today follows it while it reaches this share of it."""
+"""...and today follows it while it reaches this share of it..."""
+SATURDAY_FOLLOWED: Final = 0.15
+"""...or this one on a Saturday, after a Friday."""
+FIRST_WORKING: Final = 1.5
+"""A working day is expected to have so many times what the weekend had, while that alone is known."""
+LOW_QUANTILE: Final = 0.35
+"""A quantile of the previous days that is lower than the usual value."""
 
 Middle = Literal["mean", "median"]
 
@@ -151,21 +157,29 @@ def rose_yesterday(bins: Bins) -> Bools:
     rose = ~(values <= STEEP * earlier) & (values <= STEEP * later)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = young.values / lagged(values, bins.per_day)
-    followed = ~(past(share, bins.within(SMOOTHING_HOURS, 3), "median") < FOLLOWED)
+    follows = ~(past(share, bins.within(SMOOTHING_HOURS, 3), "median") < followed(young))
     found = np.zeros(bins.values.shape, dtype=bool)
-    found[..., : len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & followed
+    found[..., : len(young)] = (lagged(rose.astype(np.float64), bins.per_day) == 1.0) & follows
     return found
 
 
+def followed(bins: Bins) -> Floats:
+    """Return for each bin which share of yesterday's rise today must reach to follow it."""
+    return np.where(bins.weekdays == FIRST_WEEKEND_DAY, SATURDAY_FOLLOWED, FOLLOWED)
+
+
 def _of_working_days(days: Floats, bins: Bins) -> Floats:
-    """Return ``previous_days`` without weekends where a bin is of a working day and another is known."""
+    """Return ``previous_days`` without weekends where a bin is of a working day and another is known.
+
+    A weekend that alone is known before a working day counts ``FIRST_WORKING`` times.
+    """
     weekdays = bins.weekdays[:, None]
     ago = (weekdays - np.arange(1, days.shape[-1] + 1)) % 7
     unlike = (ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY)
     other = days.copy()
     np.copyto(other, np.nan, where=unlike)
     unknown = np.isnan(other).all(axis=-1)
-    other[unknown] = days[unknown]
+    other[unknown] = np.where(unlike, FIRST_WORKING * days, days)[unknown]
     return other
 
 

@@ -1,4 +1,4 @@
-"""Jumps that stay: held against what was before them, for six hours, on series that rarely jump."""
+"""Jumps that stay: held against what was before them, for three hours, on series that rarely jump."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.jumps import (
     JUMP_FACTOR,
     JUMP_QUANTILE,
+    STAY_BINS,
     STAY_FACTOR,
     Jumps,
     find_jumps,
@@ -61,25 +62,27 @@ def test_it_stays_while_it_is_above_so_many_times_that_level(factor, stays):
 
 
 def test_one_bin_below_does_not_end_it_and_two_do():
-    once, twice = (raised(level(), START, 20, 2.0) for _ in range(2))
+    once, twice = (raised(level(), START, 16, 2.0) for _ in range(2))
     once.iloc[START + 5] = 100.0
     twice.iloc[START + 5 : START + 7] = 100.0
-    assert jumps(once).raised[START + 6 : START + 20].all()
+    assert jumps(once).raised[START + 6 : START + 16].all()
     again = jumps(twice).raised
     assert again[START : START + 5].all()
     assert not again[START + 5 : START + 7].any()
 
 
 def test_missing_bins_neither_make_nor_end_it():
-    values = raised(level(), START, 20, 2.0)
+    values = raised(level(), START, 16, 2.0)
     values.iloc[START + 5 : START + 9] = np.nan
     found = jumps(values).raised
-    assert list(np.flatnonzero(found)) == [*range(START, START + 5), *range(START + 9, START + 20)]
+    assert list(np.flatnonzero(found)) == [*range(START, START + 5), *range(START + 9, START + 16)]
 
 
-def test_what_lasts_longer_than_six_hours_is_the_new_level():
-    found = jumps(raised(level(), START, 500, 2.0)).raised
-    assert list(np.flatnonzero(found)) == list(range(START, START + 36))
+@pytest.mark.parametrize(("per_day", "bins"), [(PER_DAY, 18), (24, STAY_BINS)])
+def test_what_lasts_longer_than_three_hours_or_six_bins_is_the_new_level(per_day, bins):
+    start = 10 * per_day
+    found = jumps(raised(pd.Series(100.0, index=times(14, per_day)), start, 500, 2.0)).raised
+    assert list(np.flatnonzero(found)) == list(range(start, start + bins))
 
 
 def test_a_series_that_jumps_every_day_has_none_that_are_rare():

@@ -119,7 +119,7 @@ def test_several_cost_series_are_scored_as_if_each_were_alone():
         seasonal(2, 12),
         raised(seasonal(3, 12, noise=0.6), 900, 2000, 3.0),
         seasonal(4, 12) * np.nan,
-        raised(seasonal(5, 12, mean=1e-6, swing=0.99), 140, 5, 6.0),
+        raised(seasonal(5, 12, mean=1e-6, swing=0.9), 1000, 5, 6.0),
         seasonal(6, 12) * 0.0,
     ]
     bins = replace(bins_of(made[0]), values=np.array(made))

@@ -8,9 +8,18 @@ import pytest
 
 from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
+from asahi_analytics.anomaly.habits import BURST_FACTOR, MORE_FACTOR, habitual_bursts
 from asahi_analytics.anomaly.jumps import COURSE_LIMIT, moved
 from asahi_analytics.anomaly.steps import KEEP_FACTOR
-from asahi_analytics.anomaly.usual import FOLLOWED, Days, previous_days, rose_yesterday, smoothed
+from asahi_analytics.anomaly.usual import (
+    FIRST_WORKING,
+    FOLLOWED,
+    SATURDAY_FOLLOWED,
+    Days,
+    previous_days,
+    rose_yesterday,
+    smoothed,
+)
 from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, times
 
 CONFIG = AnomalyConfig()
@@ -34,6 +43,29 @@ def office(seed: int, weekend: float, night: float = 0.05) -> pd.Series:
 @pytest.mark.parametrize("seed", range(4))
 def test_office_hours_raise_no_alarm_from_the_second_day_on(seed, weekend):
     assert not flags(office(seed, weekend)).iloc[PER_DAY:].any()
+
+
+@pytest.mark.parametrize("weekend", [0.25, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_first_saturday_after_one_friday_raises_no_alarm(seed, weekend):
+    assert not flags(office(seed, weekend).iloc[4 * PER_DAY :]).iloc[PER_DAY : 2 * PER_DAY].any()
+
+
+@pytest.mark.parametrize(("share", "follows"), [(1.1, True), (0.9, False)])
+@pytest.mark.parametrize(("day", "least"), [(4, SATURDAY_FOLLOWED), (0, FOLLOWED)])
+def test_a_saturday_follows_a_working_day_from_afar(day, least, share, follows):
+    days = np.repeat([1.0, share * least], PER_DAY)
+    rise = np.where(np.arange(2 * PER_DAY) % PER_DAY < 50, 10.0, 100.0)
+    values = pd.Series(days * rise, index=times(2) + pd.Timedelta(days=day))
+    assert rose_yesterday(bins_of(values))[PER_DAY + 56] == follows
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_first_monday_after_a_weekend_may_be_twice_as_busy(seed):
+    values = seasonal(seed, 3, swing=0.4)
+    values.index += pd.Timedelta(days=5)
+    assert not flags(raised(values, 2 * PER_DAY, PER_DAY, 2.2)).iloc[PER_DAY:].any()
+    assert flags(raised(values, 2 * PER_DAY + 60, 6, 4.0)).iloc[2 * PER_DAY + 60 : 2 * PER_DAY + 66].any()
 
 
 @pytest.mark.parametrize("weekend", [0.2, 1.0])
@@ -65,7 +97,7 @@ def test_the_usual_of_a_working_day_leaves_weekends_out_unless_nothing_else_is_k
     assert list(by_day[1:9]) == [1.0] * 8
     weekend_first = pd.Series(values.to_numpy(), index=values.index + pd.Timedelta(days=5))
     by_day = lowest_by_day(weekend_first)
-    assert list(by_day[1:10]) == [1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 3.0]
+    assert list(by_day[1:10]) == [1.0, FIRST_WORKING, 3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 3.0]
 
 
 @pytest.mark.parametrize("per_day", [4, 24, 144])
@@ -158,3 +190,55 @@ def test_what_bursts_each_day_is_everyday_only_for_a_noisy_series_that_idles(see
     week = slice(5 * PER_DAY, None)
     assert len(groups(flags(bursting(seed, idles=True)).iloc[week])) <= 4
     assert len(groups(flags(bursting(seed, idles=False)).iloc[week])) >= 9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gaps_at_no_set_time_do_not_make_a_series_erratic_that_has_not_spiked(seed):
+    rng, whole = np.random.default_rng(seed), seasonal(seed)
+    values = whole.copy()
+    for hour in (24 * day + part for day in range(14) for part in rng.choice(24, 3, replace=False)):
+        values = raised(values, 6 * hour, 6, 0.02)
+    quiet = 12 * PER_DAY + 6
+    values.iloc[quiet - 30 : quiet + 12] = whole.iloc[quiet - 30 : quiet + 12]
+    assert not flags(values).iloc[5 * PER_DAY :].any()
+    assert flags(raised(values, quiet, 6, 3.0)).iloc[quiet : quiet + 6].any()
+
+
+def nightly(length: int, late: int, days: int = 14) -> pd.Series:
+    """Return a calm total with a job of ``length`` bins at four o'clock, ``late`` bins later on each other day."""
+    values = flat(3, 100.0, 3.0, days)
+    for day in range(days):
+        at = day * PER_DAY + 24 + late * (day % 2)
+        values.iloc[at : at + length] += 300.0
+    return values
+
+
+@pytest.mark.parametrize("length", [2, 6])
+@pytest.mark.parametrize("late", [0, 3])
+def test_a_nightly_job_is_usual_from_the_second_day_on(length, late):
+    values = nightly(length, late)
+    assert not flags(values).iloc[PER_DAY:].any()
+    at = 9 * PER_DAY + 24 + late
+    assert flags(raised(values, at, length, 2.5)).iloc[at : at + length].any()
+    assert flags(raised(values, at + 60, 6, 2.5)).iloc[at + 60 : at + 66].any()
+
+
+@pytest.mark.parametrize(("factor", "known"), [(BURST_FACTOR + 0.05, True), (BURST_FACTOR - 0.05, False)])
+def test_a_burst_is_so_many_times_what_is_around_it(factor, known):
+    values = pd.Series(100.0, index=times(3))
+    for day in range(3):
+        values = raised(values, day * PER_DAY + 60, 3, factor)
+    bursts = habitual_bursts(bins_of(values), 14)
+    at = 2 * PER_DAY + 60
+    assert bursts[at] == (pytest.approx(100 * factor * MORE_FACTOR) if known else 0.0)
+    assert not bursts[:PER_DAY].any()
+    assert bursts[at - 4 : at + 8].astype(bool).tolist() == [known and 1 <= n <= 9 for n in range(12)]
+
+
+@pytest.mark.parametrize("per_day", [1, 2, 6, 24])
+def test_habitual_bursts_look_back_only(per_day):
+    rng = np.random.default_rng(6)
+    values = pd.Series(rng.exponential(1.0, 12 * per_day), index=times(12, per_day))
+    whole = habitual_bursts(bins_of(values), 14)
+    for cut in range(1, len(values)):
+        assert (habitual_bursts(bins_of(values.iloc[:cut]), 14) == whole[:cut]).all()
