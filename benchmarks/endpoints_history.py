@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from asahi_analytics import latency_bins
+from asahi_analytics import largest_shares, latency_bins
 from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
 from asahi_analytics.backfill import CounterSamples, recorded_copies, recorded_history
@@ -164,6 +164,8 @@ def _recorded(
         yield from recorded_copies(level, counters, copied_ms)
     if family == latency_bins.FAMILY:
         yield from _latency_bins(counters, grid, rules)
+    if family == largest_shares.FAMILY:
+        yield from _largest_shares(counters, grid, rules)
     snapshots = grid.edges(step_ms)
     for one in recorded_history(family, counters, _judged(family, grid, step_ms, snapshots), rules):
         if one.name == state_metric(family) and one.labels[PART] == RUNNING:
@@ -224,6 +226,28 @@ def _latency_bins(
     certificate = {SNAPSHOT: ends, latency_bins.BEFORE: edges[:-1], SINCE: 0 * ends + grid.start_ms}
     for part, moments in certificate.items():
         yield HistorySeries(latency_bins.METRIC, {**common, PART: part}, times, moments / 1000.0)
+
+
+def _largest_shares(
+    counters: list[CounterSamples], grid: Grid, rules: RuleParameters
+) -> Iterator[HistorySeries]:
+    """What the rule records of the largest user, of every full hour that a day lies before."""
+    hours = grid.every(HOUR_MS)
+    ends = hours[hours >= hours[0] + DAY_MS]
+    total, largest = np.zeros(ends.size), np.zeros(ends.size)
+    for one in counters:
+        reached = one.values[np.maximum(np.searchsorted(one.times_ms, hours, side="right") - 1, 0)]
+        spent = reached[-ends.size :] - reached[: ends.size]
+        total, largest = total + spent, np.maximum(largest, spent)
+    parts = {
+        largest_shares.SHARE: largest / total,
+        SNAPSHOT: ends / 1000.0,
+        largest_shares.BEFORE: (ends - DAY_MS) / 1000.0,
+        SINCE: 0 * ends + grid.start_ms / 1000.0,
+    }
+    times = ends + round(rules.stored.total_seconds() * 1000)
+    for part, values in parts.items():
+        yield HistorySeries(largest_shares.METRIC, {PART: part}, times, values)
 
 
 def _certificate(family: Family, snapshots: np.ndarray, rules: RuleParameters) -> Iterator[HistorySeries]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from asahi_analytics.composer.raw import RawSums
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.history import HistorySeries, Milliseconds
 from asahi_analytics.hours import HOUR_FAMILIES, Tiles
-from asahi_analytics.levels import Level, levels_of
+from asahi_analytics.levels import QUARTER, Level, levels_of, quarters_of
 from asahi_analytics.tiles import (
     BACKFILLED,
     INSTANCE,
@@ -187,10 +187,21 @@ def _copied(
         named = zip(level.family.labels, key, strict=True)
         labels = tuple((label, value) for label, value in named if value and label in level.labels)
         sums[labels] = sums[labels] + values[chosen] if labels in sums else values[chosen]
-    for labels, values in sums.items():
-        yield HistorySeries(level.metric, {**dict(labels), PART: RUNNING}, times, values)
-    for part, values in certificate.items():
-        yield HistorySeries(level.metric, {PART: part}, times, values[chosen])
+    rows = [({**dict(labels), PART: RUNNING}, values) for labels, values in sums.items()]
+    rows += [({PART: part}, values[chosen]) for part, values in certificate.items()]
+    for more, places in _by_quarter(level, snapshots_ms[chosen]):
+        for name, values in rows:
+            yield HistorySeries(level.metric, {**name, **more}, times[places], values[places])
+
+
+def _by_quarter(level: Level, snapshots_ms: Milliseconds) -> Iterator[tuple[dict[str, str], Any]]:
+    """The further labels of the copies of ``snapshots_ms``, and the places of those that carry them."""
+    if not level.quartered:
+        yield {}, slice(None)
+        return
+    quarters = quarters_of(snapshots_ms / 1000.0)
+    for quarter in np.unique(quarters):
+        yield {QUARTER: str(quarter)}, quarters == quarter
 
 
 def recorded_scrapes(scrapes_ms: Sequence[Milliseconds], rules: RuleParameters) -> Iterator[HistorySeries]:

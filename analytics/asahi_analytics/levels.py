@@ -6,6 +6,9 @@ stands, ``model`` one for each model every ten minutes, ``hour`` every series of
 thousandth of the samples. Each says which moment it is of, so that a copy that was missed is noticed and read from
 the state itself.
 
+What is kept by the minute carries the label ``quarter``, the quarter of the day, 0-3 in UTC, that its moment lies in: a
+chart of a year with a point a day reads a fourth of its samples.
+
 A copy of snapshot T is taken at the last grid point T that is ``delay`` ago, when its state is sure to be stored.
 """
 
@@ -16,6 +19,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from asahi_analytics.bases import Base
 from asahi_analytics.promql import MILLISECOND, at_grid, by_clause, of_snapshot
@@ -60,6 +66,9 @@ MODEL_FAMILIES: Final = frozenset(
 """Families that are judged by model, in bins of ten minutes."""
 
 
+QUARTER: Final = "quarter"
+QUARTERS: Final = 4
+QUARTER_HOURS: Final = 24 // QUARTERS
 WHOLE: Final = "whole"
 BY_MODEL: Final = "model"
 BY_HOUR: Final = "hour"
@@ -74,7 +83,7 @@ def copy_metric(family: Family, level: str) -> str:
 class Level:
     """A copy of the running total of ``family``: by ``labels``, at multiples of ``grid`` that are ``delay`` ago.
 
-    ``held``: what holds it at such a multiple, in PromQL.
+    ``held``: what holds it at such a multiple, in PromQL; ``quartered``: whether the quarter of the day is a label.
     """
 
     name: str
@@ -83,6 +92,7 @@ class Level:
     grid: timedelta
     delay: timedelta
     held: str
+    quartered: bool = False
 
     @property
     def metric(self) -> str:
@@ -136,8 +146,16 @@ def _of_counters(family: Family, rules: RuleParameters) -> Level:
     """The whole at every minute for which the base stands; the state knows every fifth only."""
     base = Base(family, rules)
     total, mark = part(RUNNING, base.total(())), part(SNAPSHOT, "vector(time())")
-    held = f"({total} or on ({PART}) {mark}) and on () {base.certified}"
-    return Level(WHOLE, family, (), rules.interval, rules.settle, held)
+    quarter = f'count_values("{QUARTER}", floor(hour() / {QUARTER_HOURS}))'
+    both = f"({total} or on ({PART}) {mark}) * on () group_left ({QUARTER}) {quarter}"
+    held = f"{both} and on () {base.certified}"
+    return Level(WHOLE, family, (), rules.interval, rules.settle, held, quartered=True)
+
+
+def quarters_of(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the quarter of the day, in UTC, that each moment, in seconds since 1970, lies in."""
+    quarters: npt.NDArray[np.int64] = (seconds // (QUARTER_HOURS * 3600)).astype(np.int64) % QUARTERS
+    return quarters
 
 
 def rule_files(

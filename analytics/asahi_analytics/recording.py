@@ -1,11 +1,11 @@
-"""Every recording rule: running totals, their copies and bases, latencies in bins, and the tiles of full hours."""
+"""Every recording rule: running totals, their copies and bases, latencies in bins, shares, tiles of full hours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from asahi_analytics import bases, hours, latency_bins, levels, minutes
+from asahi_analytics import bases, hours, largest_shares, latency_bins, levels, minutes
 from asahi_analytics.promql import duration
 from asahi_analytics.rule_text import rules_text
 from asahi_analytics.tiles import (
@@ -34,6 +34,7 @@ def rule_files(
         **bases.rule_files(rules, families),
         **hours.rule_files(rules),
         **latency_bins.rule_files(rules, latency_quantile),
+        **largest_shares.rule_files(rules),
     }
 
 

@@ -27,8 +27,8 @@ BORN, DOWN = 5000, (6000, 6700)
 class Unrecorded(Composer):
     """A composer that knows of no recorded latency."""
 
-    def latencies(self, window: Window, quantile: float) -> Latencies:  # noqa: ARG002
-        return Latencies.unknown(window)
+    def series_and_latencies(self, asks, window: Window, quantile: float):  # noqa: ARG002
+        return self.all_series(asks), Latencies.unknown(window)
 
 
 def scraped(made: Simulation) -> list[HistorySeries]:
@@ -66,10 +66,10 @@ def test_what_is_recorded_equals_the_buckets_across_births_and_what_was_missed_i
             )
         window = Window(made.at(1800), made.at(END))
         ask = SeriesAsk(FAMILY.name, ("model", "le"), window, {"le": BUCKETS}, GRID)
-        recorded = made.composer.latencies(window, 0.95)
-        found = latency.fetch(made.composer, ask, 0.95)
-        summed = latency.fetch(Unrecorded(made.client, RULES), ask, 0.95)
-        assert made.composer.latencies(window, 0.5).known.sum() == 0
+        recorded = made.composer.series_and_latencies([], window, 0.95)[1]
+        found = latency.fetch(made.composer, {}, ask, 0.95)
+        summed = latency.fetch(Unrecorded(made.client, RULES), {}, ask, 0.95)
+        assert made.composer.series_and_latencies([], window, 0.5)[1].known.sum() == 0
     starts = (recorded.all_count.index - pd.Timestamp(window.start)) / timedelta(seconds=1) + 1800
     missed = (starts < DOWN[1]) & (starts + GRID.total_seconds() > DOWN[0])
     assert 0 < (~recorded.known).sum() <= 4

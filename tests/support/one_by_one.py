@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from asahi_analytics.composer import Ask, Asking, Latencies, SeriesAsk, Sums, SumSeries
 from asahi_analytics.windows import Window
 
 
 class OneByOne:
-    """Answers ``all_series`` by ``series``, and ``answer`` by ``totals``; no latencies were recorded."""
+    """Answers ``all_series`` by ``series``, and ``answer`` by ``totals``; no latencies and no shares were recorded."""
+
+    largest_shares: Sequence[float] = (np.nan,)
 
     def all_series(self, asks: Sequence[SeriesAsk]) -> list[SumSeries]:
         return [
             self.series(ask.family, ask.by, ask.window, ask.step, *([ask.where] if ask.where else []))
             for ask in asks
         ]
+
+    def series_and_latencies(
+        self, asks: Sequence[SeriesAsk], window: Window, quantile: float
+    ) -> tuple[list[SumSeries], Latencies]:
+        return self.all_series(asks), self.latencies(window, quantile)
+
+    def series_and_largest_shares(
+        self, asks: Sequence[SeriesAsk], _window: Window
+    ) -> tuple[list[SumSeries], np.ndarray]:
+        return self.all_series(asks), np.array(self.largest_shares)
 
     def latencies(self, window: Window, _quantile: float) -> Latencies:
         return Latencies.unknown(window)

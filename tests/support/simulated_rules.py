@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ import yaml
 from asahi_analytics import bases, minutes, recording, tiles
 from asahi_analytics.bases import Base
 from asahi_analytics.composer import Composer
+from asahi_analytics.composer.ledger import add
 from asahi_analytics.composer.raw import RawSums
+from asahi_analytics.composer.raw_questions import DAY, cut
 from asahi_analytics.demo.servers import prometheus, prometheus_config, running
 from asahi_analytics.history import HistorySeries
 from asahi_analytics.prometheus import PrometheusClient
@@ -132,7 +135,8 @@ class Simulation:
     def raw(self, start: float, end: float) -> dict[str, float]:
         """The sum over the raw samples."""
         raw = RawSums(self.client, self.family, None, self.rules.state_lookback)
-        found = raw.between([self.family.labels[0]], self.start + start, self.start + end)
+        edges = cut(self.start + start, self.start + end, DAY)
+        found = reduce(add, raw.each_bin([self.family.labels[0]], edges))
         return _more_than_nothing((key[0], value) for key, value in found.items())
 
     def bins(self, start: float, end: float, step: float):

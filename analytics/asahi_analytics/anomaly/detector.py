@@ -18,7 +18,6 @@ from asahi_analytics.anomaly.models import Anomaly, AnomalyReport, AnomalyType, 
 from asahi_analytics.anomaly.sources import NEEDS, Judged, judge, sources, whole
 from asahi_analytics.composer import Composer, SeriesAsk, Trust
 from asahi_analytics.threads import Threads
-from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
 
@@ -115,21 +114,8 @@ class AnomalyDetector:
             for name, each in needed.items()
         }
         buckets = asks.pop(latency.LATENCY, None)
-
-        def sums() -> latency.Fetched:
-            found = composer.all_series(list(asks.values()))
-            frames = {name: series.frame for name, series in zip(asks, found, strict=True)}
-            return latency.Fetched(frames, merged([series.trust for series in found]))
-
-        def latencies() -> latency.Fetched:
-            if buckets is None:
-                return latency.Fetched({}, merged([]))
-            return latency.fetch(composer, buckets, self.config.latency_quantile)
-
-        both = self._threads.map(lambda fetch: fetch(), [sums, latencies])
-        return {name: frame for each in both for name, frame in each.frames.items()}, merged(
-            [each.trust for each in both]
-        )
+        found = latency.fetch(composer, asks, buckets, self.config.latency_quantile)
+        return dict(found.frames), found.trust
 
     def _cases(self, judged: Iterable[Judged], now: datetime) -> list[Case]:
         """Return the incidents to report; one in the whole stands for those of its parts."""

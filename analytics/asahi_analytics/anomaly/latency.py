@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.composer import Composer, Latencies, SeriesAsk, Trust
+from asahi_analytics.composer import Composer, Latencies, SeriesAsk, SumSeries, Trust
 from asahi_analytics.latency_bins import EVERYTHING, GRID
 from asahi_analytics.levels import BOUND
 from asahi_analytics.quantiles import histogram_quantiles
@@ -28,17 +28,36 @@ class Fetched:
     trust: Trust
 
 
-def fetch(composer: Composer, ask: SeriesAsk, quantile: float) -> Fetched:
-    """Return the ``quantile`` of latency in the bins of ``ask``, which is of buckets by model."""
+def fetch(
+    composer: Composer, asks: Mapping[str, SeriesAsk], ask: SeriesAsk | None, quantile: float
+) -> Fetched:
+    """Return the answer to each of ``asks``, and of ``ask``, which is of buckets by model, the ``quantile``."""
+    others = list(asks.values())
+    if ask is None:
+        return _merged(asks, composer.all_series(others), [])
     if ask.step != GRID:
-        return _of_buckets(composer, ask, quantile)
-    recorded = composer.latencies(ask.window, quantile)
+        *found, buckets = composer.all_series([*others, ask])
+        return _merged(asks, found, [_of_buckets(buckets, quantile)])
+    found, recorded = composer.series_and_latencies(others, ask.window, quantile)
+    return _merged(asks, found, [_completed(composer, ask, quantile, recorded)])
+
+
+def _merged(asks: Mapping[str, SeriesAsk], found: Sequence[SumSeries], more: Sequence[Fetched]) -> Fetched:
+    frames = {name: series.frame for name, series in zip(asks, found, strict=True)}
+    for each in more:
+        frames.update(each.frames)
+    return Fetched(frames, merged([*(series.trust for series in found), *(each.trust for each in more)]))
+
+
+def _completed(composer: Composer, ask: SeriesAsk, quantile: float, recorded: Latencies) -> Fetched:
+    """Return what was ``recorded``, and of other bins what the buckets come to."""
     missing = np.flatnonzero(~recorded.known)
     if not missing.size:
         return _of_recorded(recorded)
     start = ask.window.start + int(missing[0]) * GRID
     span = Window(start, ask.window.start + (int(missing[-1]) + 1) * GRID)
-    summed = _of_buckets(composer, SeriesAsk(ask.family, ask.by, span, ask.where, ask.step), quantile)
+    (buckets,) = composer.all_series([SeriesAsk(ask.family, ask.by, span, ask.where, ask.step)])
+    summed = _of_buckets(buckets, quantile)
     if missing.size == recorded.known.size:
         return summed
     return _filled(recorded, summed)
@@ -49,8 +68,7 @@ def _of_recorded(recorded: Latencies) -> Fetched:
     return Fetched({COUNT: recorded.count, LATENCY: recorded.latency, WHOLE: whole}, recorded.trust)
 
 
-def _of_buckets(composer: Composer, ask: SeriesAsk, quantile: float) -> Fetched:
-    (summed,) = composer.all_series([ask])
+def _of_buckets(summed: SumSeries, quantile: float) -> Fetched:
     buckets = summed.frame
     if buckets.empty:
         empty = pd.DataFrame(index=buckets.index)

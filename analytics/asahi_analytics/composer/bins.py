@@ -10,13 +10,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from asahi_analytics.composer.ledger import Amounts, Key, key_of
+from asahi_analytics.composer.ledger import Amounts, Key, keys_by
 from asahi_analytics.composer.presence import scraped_bins, scraped_seconds, spans_of
 from asahi_analytics.composer.question import Question
-from asahi_analytics.composer.rounds import Asking, together, values, work
+from asahi_analytics.composer.rounds import Asking, together, values
 from asahi_analytics.composer.runs import Piece, Run, moment
 from asahi_analytics.composer.trust import coverage
-from asahi_analytics.levels import Level, levels_of
+from asahi_analytics.levels import QUARTER, QUARTERS, Level, levels_of, quarters_of
+from asahi_analytics.promql import matcher
 from asahi_analytics.replies import Matrix, Series
 from asahi_analytics.tiles import PART, SNAPSHOT, state_metric
 
@@ -114,7 +115,8 @@ class Table:
 class Reading:
     """Where totals are read from, of snapshots that are multiples of ``grid`` seconds.
 
-    Asked ``after`` seconds from a snapshot, looking ``back`` from then, or ``slack`` more.
+    Asked ``after`` seconds from a snapshot, looking ``back`` from then, or ``slack`` more. ``quartered``: the totals of
+    each quarter of the day stand in a series of their own.
     """
 
     metric: str
@@ -122,6 +124,20 @@ class Reading:
     after: float
     back: float
     slack: float
+    quartered: bool = False
+
+    def holding(self, snapshots: Floats) -> str:
+        """Return what matches the series that hold ``snapshots``, and those that were not kept by quarter."""
+        quarters = np.unique(quarters_of(snapshots)).tolist()
+        if not self.quartered or len(quarters) == QUARTERS:
+            return ""
+        return matcher(QUARTER, ["", *map(str, quarters)])
+
+
+def _highest(rows: Floats) -> Floats:
+    """Return the highest value of each place; NaN where no row has one."""
+    highest: Floats = np.fmax.reduce(rows, axis=0, initial=np.nan)
+    return highest
 
 
 class Bins:
@@ -173,8 +189,7 @@ class Bins:
         return inside.size > 2 and (even or self._step < MAX_EXACT_EDGES * self._question.interval)
 
     def _from_samples(self, first: int, last: int) -> Asking[list[Amounts]]:
-        question, edges = self._question, self._edges[first : last + 1].tolist()
-        return (yield from work(lambda client: list(question.raw(client).each_bin(question.ask.by, edges))))
+        return (yield from self._question.from_samples(self._edges[first : last + 1].tolist()))
 
     def _from_piece(self, piece: Piece) -> Asking[Table]:
         """Find the amounts of the bins of which both edges are known within ``piece``."""
@@ -251,7 +266,7 @@ class Bins:
         nearest = self._snapshots(self._finest)[inside]
         grids = [(level, level.grid.total_seconds()) for level in self._levels]
         return [
-            Reading(level.metric, grid, level.after.total_seconds(), grid, 0.0)
+            Reading(level.metric, grid, level.after.total_seconds(), grid, 0.0, level.quartered)
             for level, grid in grids
             if not np.any(nearest % grid)
         ]
@@ -264,7 +279,8 @@ class Bins:
         """Ask for the totals at the snapshots of ``wanted`` edges as ``reading`` holds them."""
         snapshots = self._snapshots(reading.grid)
         start, end = (float(snapshots[place]) + reading.after for place in wanted[[0, -1]])
-        promql = self._question.totals(reading.metric, reading.back + reading.slack)
+        holding = reading.holding(snapshots[wanted])
+        promql = self._question.totals(reading.metric, reading.back + reading.slack, holding)
         return values(promql, moment(start), moment(end), timedelta(seconds=self._apart(reading)))
 
     def _read(self, reading: Reading, wanted: Places, totals: Table, taken: Floats) -> Asking[Places]:
@@ -288,13 +304,19 @@ class Bins:
 
         marks = [series for series in recorded.series if series.labels.get(PART) == SNAPSHOT]
         sums = [series for series in recorded.series if series.labels.get(PART) != SNAPSHOT]
-        marked = spread(marks, np.nan)[0] if marks else np.full(snapshots.size, np.nan)
+        marked = _highest(spread(marks, np.nan))
         usable = np.zeros(snapshots.size, dtype=bool)
         usable[wanted] = snapshots[wanted] - marked[wanted] <= reading.slack
         totals.known |= usable
         taken[usable] = marked[usable]
-        keys = [key_of(series.labels, self._question.ask.by) for series in sums]
-        totals.add(keys, np.where(usable, spread(sums, 0.0), 0.0))
+        key_of = keys_by(self._question.ask.by)
+        keys, rows_of = (
+            [key_of(series.labels) for series in sums],
+            spread(sums, np.nan if reading.quartered else 0.0),
+        )
+        if reading.quartered and sums:
+            keys, rows_of = keys[:1], np.nan_to_num(_highest(rows_of))[np.newaxis]
+        totals.add(keys, np.where(usable, rows_of, 0.0))
         return np.flatnonzero(usable & (marked < snapshots))
 
     def _finished(self, amounts: Table, plan: list[Piece]) -> Asking[Binned]:

@@ -17,9 +17,11 @@ from asahi_analytics.composer.listener import Client, Listener
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, run, together
 from asahi_analytics.composer.runs import Piece
+from asahi_analytics.composer.shares import largest_shares
 from asahi_analytics.composer.values import Ask, SeriesAsk, Sums, SumSeries, Trust
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.latency_bins import LatencyBins
+from asahi_analytics.replies import Floats
 from asahi_analytics.threads import Threads
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
@@ -89,10 +91,13 @@ class Composer:
 
     def all_series(self, asks: Sequence[SeriesAsk]) -> list[SumSeries]:
         """Return the answer to each ask, in order; asked as by ``totals``."""
+        return self.answer(lambda client: self._summing_bins(asks, client))
+
+    def _summing_bins(self, asks: Sequence[SeriesAsk], client: Listener) -> Asking[list[SumSeries]]:
         questions = [Question.of(ask, self.rules) for ask in asks]
         counts = [_bins_in(ask) for ask in asks]
         bins = [Bins(question, count).answer() for question, count in zip(questions, counts, strict=True)]
-        found, trusts = self.answer(lambda client: _with_trust(client, questions, bins))
+        found, trusts = yield from _with_trust(client, questions, bins)
         spans = {(ask.window, ask.step): ask for ask in asks}
         starts = {span: _starts(ask) for span, ask in spans.items()}
         return [
@@ -100,13 +105,41 @@ class Composer:
             for ask, binned, trust in zip(asks, found, trusts, strict=True)
         ]
 
-    def latencies(self, window: Window, quantile: float) -> Latencies:
-        """Return what the rules recorded of the ``quantile`` of latency, 0-1, in bins of ten minutes.
+    def series_and_latencies(
+        self, asks: Sequence[SeriesAsk], window: Window, quantile: float
+    ) -> tuple[list[SumSeries], Latencies]:
+        """Return what ``all_series`` does, and what the rules recorded of a ``quantile`` of latency, 0-1.
 
-        Not every bin need be known: in others, and of other quantiles, it is worked out from sums of the buckets.
+        Its bins are of ten minutes. Not every one need be known: in others, and of other quantiles, it is worked out
+        from sums of the buckets. What both need is asked once.
         """
         bins = LatencyBins(quantile, self.rules)
-        return self.answer(lambda client: recorded(bins, window, client))
+
+        def both(client: Listener) -> Asking[list[Any]]:
+            askings: list[Asking[Any]] = [
+                self._summing_bins(asks, client),
+                recorded(bins, window, client),
+            ]
+            return (yield from together(askings))
+
+        found, latencies = self.answer(both)
+        return found, latencies
+
+    def series_and_largest_shares(
+        self, asks: Sequence[SeriesAsk], window: Window
+    ) -> tuple[list[SumSeries], Floats]:
+        """Return what ``all_series`` does, and the largest share, 0-1, of each day of ``window`` that one user had.
+
+        NaN where that was not recorded, or nothing was spent.
+        """
+
+        def both(client: Listener) -> Asking[list[Any]]:
+            shares = largest_shares(self.rules, window)
+            askings: list[Asking[Any]] = [self._summing_bins(asks, client), shares]
+            return (yield from together(askings))
+
+        found, shares = self.answer(both)
+        return found, shares
 
 
 def _with_trust(

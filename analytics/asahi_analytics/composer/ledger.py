@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Final
 
 import pandas as pd
@@ -15,31 +16,50 @@ Key = tuple[str, ...]
 Amounts = dict[Key, float]
 
 
-def key_of(labels: Mapping[str, str], by: Sequence[str]) -> Key:
-    """Return the values of the labels ``by``; a label that is absent is empty."""
-    return tuple([labels.get(name, "") for name in by])
+def keys_by(by: Sequence[str]) -> Callable[[Mapping[str, str]], Key]:
+    """Return what takes the values of the labels ``by`` out of labels; a label that is absent is empty.
+
+    Answers have thousands of series, nearly all of which have every label.
+    """
+    if not by:
+        return lambda _labels: ()
+    if len(by) == 1:
+        (only,) = by
+        return lambda labels: (labels.get(only, ""),)
+    taken: Callable[[Mapping[str, str]], Key] = itemgetter(*by)
+
+    def key(labels: Mapping[str, str]) -> Key:
+        try:
+            return taken(labels)
+        except KeyError:
+            return tuple([labels.get(name, "") for name in by])
+
+    return key
 
 
 def amounts_of(samples: Iterable[Sample], by: Sequence[str]) -> Amounts:
     """Return the sum of ``samples`` by ``by``."""
     amounts: Amounts = {}
+    key_of = keys_by(by)
     for labels, amount in samples:
-        key = tuple([labels.get(name, "") for name in by])
-        amounts[key] = amounts.get(key, 0.0) + amount
+        key = key_of(labels)
+        amounts[key] = amounts[key] + amount if key in amounts else amount
     return amounts
 
 
 def add(left: Amounts, right: Amounts) -> Amounts:
     """Return left + right; what is absent on one side is zero there."""
+    if not (left and right):
+        return left or right
     return {key: left.get(key, 0.0) + right.get(key, 0.0) for key in {**left, **right}}
 
 
 def subtract(later: Amounts, earlier: Amounts) -> Amounts:
     """Return later - earlier for every key; rounding never makes an amount negative."""
-    return {
-        key: max(0.0, later.get(key, earlier.get(key, 0.0)) - earlier.get(key, 0.0))
-        for key in {**later, **earlier}
-    }
+    found = {key: max(0.0, amount - earlier.get(key, 0.0)) for key, amount in later.items()}
+    for key in earlier:
+        found.setdefault(key, 0.0)
+    return found
 
 
 def index_of(keys: Iterable[Key], by: Sequence[str]) -> pd.Index:

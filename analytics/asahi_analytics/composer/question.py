@@ -12,7 +12,8 @@ from asahi_analytics.composer.edge import Based, Edge
 from asahi_analytics.composer.ledger import Amounts, add, amounts_of, subtract
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
-from asahi_analytics.composer.rounds import Asking, together, value, work
+from asahi_analytics.composer.raw_questions import DAY, RawQuestions, cut
+from asahi_analytics.composer.rounds import Answered, Asking, Request, together, value, work
 from asahi_analytics.composer.runs import Piece, Run, look_in, moment, pieces
 from asahi_analytics.composer.values import Ask
 from asahi_analytics.errors import UserInputError
@@ -87,9 +88,20 @@ class Question:
         metric = state_metric(self.family)
         return self._at_snapshot(metric, at) if at % self.interval == 0 else self._recorded_at(at)
 
-    def raw(self, client: Client) -> RawSums:
-        """Return the way to sum from raw samples."""
-        return RawSums(client, self.family, self.ask.where, self.rules.state_lookback)
+    def from_samples(self, edges: Sequence[float]) -> Asking[list[Amounts]]:
+        """Find from raw samples what was counted between ``edges``, one after the other.
+
+        What that asks first is asked at once, and told when it is asked for.
+        """
+        where, lookback = self.ask.where, self.rules.state_lookback
+        first = RawQuestions(self.family, matchers(where)[1:-1], lookback.total_seconds()).first(edges)
+        known: dict[Request, Any] = dict(zip(first, (yield first), strict=True))
+
+        def sums(client: Client) -> list[Amounts]:
+            raw = RawSums(Answered(client, known), self.family, where, lookback)
+            return list(raw.each_bin(self.ask.by, edges))
+
+        return (yield from work(sums))
 
     def planned(self) -> Asking[tuple[list[Piece], Amounts]]:
         """Find what was counted within the window, and the plan that it was put together by."""
@@ -106,7 +118,7 @@ class Question:
         return subtract(later, earlier)
 
     def _from_samples(self, start: float, end: float) -> Asking[Amounts]:
-        return (yield from work(lambda client: self.raw(client).between(self.ask.by, start, end)))
+        return reduce(add, (yield from self.from_samples(cut(start, end, DAY))))
 
     @property
     def after(self) -> float:
@@ -156,14 +168,17 @@ class Question:
         looked = duration(timedelta(seconds=back))
         return self._summed((), f"last_over_time({metric}{{{matching}}}[{looked}])", metric)
 
-    def totals(self, metric: str, back: float) -> str:
-        """Return the same with the snapshot that it is of beside it, told apart by the label ``part``."""
+    def totals(self, metric: str, back: float, more: str = "") -> str:
+        """Return the same with the snapshot that it is of beside it, told apart by the label ``part``.
+
+        ``more``: a matcher on a label of ``metric`` that the family does not have.
+        """
         looked = duration(timedelta(seconds=back))
         if self.ask.where:
             mark = f'max by ({PART}) (last_over_time({metric}{{{PART}="{SNAPSHOT}"}}[{looked}]))'
             return f"{self.recorded(metric, back)} or {mark}"
-        both = f'last_over_time({metric}{{{PART}=~"{RUNNING}|{SNAPSHOT}"}}[{looked}])'
-        return self._summed((PART,), both, metric)
+        matching = ",".join(filter(None, (f'{PART}=~"{RUNNING}|{SNAPSHOT}"', more)))
+        return self._summed((PART,), f"last_over_time({metric}{{{matching}}}[{looked}])", metric)
 
     def _summed(self, more: Sequence[str], read: str, metric: str) -> str:
         """Return the sum of what is ``read`` of ``metric``, by the labels asked for and ``more``.

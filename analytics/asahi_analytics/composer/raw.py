@@ -15,31 +15,28 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.composer.ledger import Amounts, add, key_of
+from asahi_analytics.composer.ledger import Amounts, keys_by
 from asahi_analytics.composer.listener import Client
+from asahi_analytics.composer.raw_questions import (
+    HOUR,
+    Bin,
+    RawQuestions,
+    bins_between,
+    cut,
+    in_seconds,
+    times_of,
+)
 from asahi_analytics.composer.runs import moment
-from asahi_analytics.promql import by_clause, duration, matcher, matchers
+from asahi_analytics.promql import matcher, matchers
 from asahi_analytics.replies import Series
 from asahi_analytics.tiles import INSTANCE, JOB
 from asahi_exporter.conventions import STORE, STORE_CREATED, Family
 
-DAY: Final = 86_400.0
-HOUR: Final = 3_600.0
-FEW_EDGES: Final = 3
-"""Bins between so few edges are asked for one by one; more of them by one range query for each question."""
 Identity = tuple[tuple[str, str], ...]
 Memory = tuple[str, str, str]
 """``store`` (or empty), ``job`` and ``instance`` (or empty)."""
 Process = tuple[str, str]
 """``job`` and ``instance``."""
-
-
-@dataclass(frozen=True)
-class Bin:
-    """From ``start`` (not included) to ``end`` (included), in seconds since 1970."""
-
-    start: float
-    end: float
 
 
 @dataclass
@@ -74,6 +71,9 @@ class _Facts:
     created: Mapping[Memory, float]
 
 
+_NOTHING: Final = _Facts({}, frozenset(), {})
+
+
 def memory_of(labels: Mapping[str, str]) -> Memory:
     """Return the memory that a counter with these labels lives in."""
     if store := labels.get(STORE, ""):
@@ -84,16 +84,6 @@ def memory_of(labels: Mapping[str, str]) -> Memory:
 def identity_of(labels: Mapping[str, str]) -> Identity:
     """Return the labels without the metric's name, in order."""
     return tuple(sorted((name, value) for name, value in labels.items() if name != "__name__"))
-
-
-def cut(start: float, end: float, length: float) -> list[float]:
-    """Return the edges of bins of ``length`` that end at ``end``; the first may be shorter."""
-    return [start, *np.arange(end, start, -length)[::-1].tolist()]
-
-
-def _regular(edges: Sequence[float]) -> bool:
-    """Whether the bins are of one length, to the millisecond."""
-    return len(edges) > FEW_EDGES and bool(np.ptp(np.diff(edges)) < 1e-3)
 
 
 class RawSums:
@@ -108,32 +98,26 @@ class RawSums:
     ) -> None:
         """Ask nothing yet; ``lookback`` is how old a counter's value before the window may be."""
         self._client = client
-        self._family = family
-        self._where = matchers(where)[1:-1]
-        self._lookback = lookback.total_seconds()
+        self._ask = RawQuestions(family, matchers(where)[1:-1], lookback.total_seconds())
 
     def each_bin(self, by: Sequence[str], edges: Sequence[float]) -> Iterator[Amounts]:
         """Yield the amounts in each bin between consecutive ``edges``; all but the first should be of one length."""
         known = self._before(edges[0])
-        bins = [Bin(start, end) for start, end in pairwise(edges)]
-        alone = 0 if _regular(edges) else 1 if _regular(edges[1:]) else len(bins)
-        facts = [self._facts(bin_, "") for bin_ in bins[:alone]]
-        if alone < len(bins):
-            facts += self._facts_of_bins(bins[alone:])
-        for bin_, told in zip(bins, facts, strict=True):
-            yield self._bin(by, bin_, known, edges[0] - self._lookback, told)
-
-    def between(self, by: Sequence[str], start: float, end: float) -> Amounts:
-        """Return the amounts from ``start`` to ``end``."""
-        total: Amounts = {}
-        for amounts in self.each_bin(by, cut(start, end, DAY)):
-            total = add(total, amounts)
-        return total
+        alone, alike = bins_between(edges)
+        facts = [self._facts(bin_, "") for bin_ in alone]
+        if alike:
+            facts += self._facts_of_bins(alike)
+        for bin_, told in zip((*alone, *alike), facts, strict=True):
+            if told == _NOTHING:
+                yield {}
+                continue
+            yield self._bin(by, bin_, known, edges[0] - self._ask.lookback, told)
 
     def _bin(self, by: Sequence[str], bin_: Bin, known: Known, origin: float, facts: _Facts) -> Amounts:
         amounts: Amounts = {}
+        key_of = keys_by(by)
         for identity, amount in self._increments(bin_, known, origin, "", facts).items():
-            key = key_of(dict(identity), by)
+            key = key_of(dict(identity))
             amounts[key] = amounts.get(key, 0.0) + amount
         return amounts
 
@@ -167,8 +151,8 @@ class RawSums:
         }
         if not strangers:
             return
-        length, at = bin_.end - bin_.start, moment(bin_.end)
-        asked = [self._over("min_over_time", length, more), self._born_after_their_memory(length, more)]
+        length, at = bin_.length, moment(bin_.end)
+        asked = [self._ask.over("min_over_time", length, more), self._ask.born_late(length, more)]
         lowest, born = self._client.query_all(asked, at)
         counted = {identity_of(sample.labels) for sample in born.samples} | known.values.keys()
         for sample in lowest.samples:
@@ -177,20 +161,11 @@ class RawSums:
                 known.values[identity] = sample.value
                 known.taken_over += 1
 
-    def _born_after_their_memory(self, length: float, more: str) -> str:
-        """Stored counters with fewer samples than their memory: not there yet when it was first scraped."""
-        over = f'{{{STORE}!=""}}[{_seconds(length)}]'
-        counted = f"count_over_time({self._selector('!=', more)}[{_seconds(length)}])"
-        serving = f"and on ({STORE}, {JOB}, {INSTANCE}) count_over_time({self._family.source}{over})"
-        of_memory = f"sum by ({STORE}) (count_over_time({STORE_CREATED.name}{over}) {serving})"
-        identity = by_clause((*self._family.labels, STORE))
-        return f"sum {identity} ({counted}) < on ({STORE}) group_left () {of_memory}"
-
     def _restarted(
         self, bin_: Bin, known: Known, origin: float, more: str, increments: dict[Identity, float]
     ) -> None:
         """Add what the counters of a process that restarted within ``bin_`` counted."""
-        if bin_.end - bin_.start <= HOUR:
+        if bin_.length <= HOUR:
             found = self._sample_by_sample(bin_, known, origin, more)
             for identity, amount in found.items():
                 increments[identity] = increments.get(identity, 0.0) + amount
@@ -202,9 +177,9 @@ class RawSums:
                 increments[identity] = increments.get(identity, 0.0) + amount
 
     def _sample_by_sample(self, bin_: Bin, known: Known, origin: float, more: str) -> dict[Identity, float]:
-        at, range_text = moment(bin_.end), _seconds(bin_.end - bin_.start)
+        at, range_text = moment(bin_.end), in_seconds(bin_.length)
         lives = self._client.query_raw(f'{STORE_CREATED.name}{{{STORE}="",{more}}}[{range_text}]', at).series
-        counters = self._client.query_raw(f"{self._selector('=', more)}[{range_text}]", at).series
+        counters = self._client.query_raw(f"{self._ask.selector('=', more)}[{range_text}]", at).series
         lives = tuple(_after(series, bin_.start) for series in lives)
         life = next((series for series in lives if series.times.size), None)
         found = {}
@@ -222,7 +197,7 @@ class RawSums:
 
     def _before(self, at: float) -> Known:
         """What each counter had come to at ``at``."""
-        facts = self._facts(Bin(at - self._lookback, at), "")
+        facts = self._facts(self._ask.origin(at), "")
         known = Known(dict(facts.last), dict(facts.created))
         for job, instance in sorted(facts.restarted):
             known.forget((job, instance), self._of_last_life(at, job, instance))
@@ -231,20 +206,16 @@ class RawSums:
     def _of_last_life(self, at: float, job: str, instance: str) -> Container[Identity]:
         """The counters that a process had since it last started; all of them when it does not say when it did."""
         process = f'{STORE}="",{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}'
-        created = f"{STORE_CREATED.name}{{{process}}}[{_seconds(self._lookback)}]"
+        created = f"{STORE_CREATED.name}{{{process}}}[{in_seconds(self._ask.lookback)}]"
         lives = [one for one in self._client.query_raw(created, moment(at)).series if one.times.size]
-        length = at - _begun(lives[0]) + 0.001 if lives else self._lookback
-        since = self._over("last_over_time", length, f"{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}")
+        length = at - _begun(lives[0]) + 0.001 if lives else self._ask.lookback
+        since = self._ask.over(
+            "last_over_time", length, f"{matcher(JOB, [job])},{matcher(INSTANCE, [instance])}"
+        )
         return {identity_of(sample.labels) for sample in self._client.query(since, moment(at)).samples}
 
     def _facts(self, bin_: Bin, more: str) -> _Facts:
-        length, at = bin_.end - bin_.start, moment(bin_.end)
-        questions = [
-            self._over("last_over_time", length, more),
-            _memory(length, more),
-            self._restarts(length, more),
-        ]
-        answers = self._client.query_all(questions, at)
+        answers = self._client.query_all(self._ask.facts(bin_.length, more), moment(bin_.end))
         return _Facts(
             {identity_of(sample.labels): sample.value for sample in answers[0].samples},
             frozenset(
@@ -255,14 +226,10 @@ class RawSums:
 
     def _facts_of_bins(self, bins: Sequence[Bin]) -> list[_Facts]:
         """The facts of bins of one length: each question asked once, as a range query that steps from end to end."""
-        length = bins[0].end - bins[0].start
-        ask = (moment(bins[0].end), moment(bins[-1].end), timedelta(seconds=round(length, 3)))
-        questions = (
-            self._over("last_over_time", length, ""),
-            _memory(length, ""),
-            self._restarts(length, ""),
-        )
-        answers = [self._client.query_range(question, *ask) for question in questions]
+        times = times_of(bins)
+        answers = [
+            self._client.query_range(question, *times) for question in self._ask.facts(bins[0].length, "")
+        ]
         last: list[dict[Identity, float]] = [{} for _ in bins]
         created: list[dict[Memory, float]] = [{} for _ in bins]
         restarted: list[set[tuple[str, str]]] = [set() for _ in bins]
@@ -281,41 +248,11 @@ class RawSums:
             for values, fell, made in zip(last, restarted, created, strict=True)
         ]
 
-    def _selector(self, store: str, more: str) -> str:
-        matching = ",".join(filter(None, (f'{STORE}{store}""', self._where, more)))
-        return f"{self._family.source}{{{matching}}}"
-
-    def _over(self, function: str, length: float, more: str) -> str:
-        stored = f"{function}({self._selector('!=', more)}[{_seconds(length)}])"
-        plain = f"{function}({self._selector('=', more)}[{_seconds(length)}])"
-        of_several = "min" if function == "min_over_time" else "max"
-        return f"{of_several} {by_clause((*self._family.labels, STORE))} ({stored}) or {plain}"
-
-    def _restarts(self, length: float, more: str) -> str:
-        """Processes whose counters fell, or whose memory was made anew, in the bin or shortly before."""
-        range_text = _seconds(length + HOUR / 2)
-        matching = ",".join(filter(None, (f'{STORE}=""', more)))
-        fell = f"resets({self._selector('=', more)}[{range_text}]) > 0"
-        anew = f"changes({STORE_CREATED.name}{{{matching}}}[{range_text}]) > 0"
-        return f"count by ({JOB}, {INSTANCE}) ({fell}) or count by ({JOB}, {INSTANCE}) ({anew})"
-
 
 def _placed(series: Series, bins: Sequence[Bin]) -> Iterator[tuple[int, float]]:
     """Yield the number of the bin that each value of a range query is about, and the value."""
-    length = bins[0].end - bins[0].start
-    places = np.rint((series.times - bins[0].end) / length).astype(int)
+    places = np.rint((series.times - bins[0].end) / bins[0].length).astype(int)
     return zip(places.tolist(), series.values.tolist(), strict=True)
-
-
-def _memory(length: float, more: str) -> str:
-    matching = f",{more}" if more else ""
-    stored = f'last_over_time({STORE_CREATED.name}{{{STORE}!=""{matching}}}[{_seconds(length)}])'
-    plain = f'last_over_time({STORE_CREATED.name}{{{STORE}=""{matching}}}[{_seconds(length)}])'
-    return f"max by ({STORE}) ({stored}) or max by ({JOB}, {INSTANCE}) ({plain})"
-
-
-def _seconds(length: float) -> str:
-    return duration(timedelta(seconds=round(length, 3)))
 
 
 def _begun(life: Series) -> float:

@@ -113,6 +113,33 @@ class Work:
     do: Callable[[Client], Any]
 
 
+class Answered:
+    """A client that knows the answers to some requests, and asks ``client`` for all others."""
+
+    def __init__(self, client: Client, known: Mapping[Request, Any]) -> None:
+        """Ask nothing yet; ``known``: answers to values at a moment and to ranges."""
+        self._client = client
+        self._known = known
+
+    def query(self, promql: str, at: datetime) -> Vector:
+        """Return the value of ``promql`` at ``at``."""
+        return self.query_all([promql], at)[0]
+
+    def query_range(self, promql: str, start: datetime, end: datetime, step: timedelta) -> Matrix:
+        """Return ``promql`` at ``start``, ``start + step`` … up to ``end``."""
+        known = self._known.get(Over(promql, start, end, step))
+        return cast(Matrix, known) if known else self._client.query_range(promql, start, end, step)
+
+    def query_raw(self, selector: str, at: datetime) -> Matrix:
+        """Return the raw samples of a range selector, of which none is known."""
+        return self._client.query_raw(selector, at)
+
+    def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
+        """Return the value of each expression at ``at``."""
+        known = [self._known.get(At(each, at)) for each in promql]
+        return cast(list[Vector], known) if all(known) else self._client.query_all(promql, at)
+
+
 Value = At | Named | Summed
 Part = Over | Summed
 """What may be cut from the answer to a larger one."""

@@ -13,7 +13,7 @@ import pandas as pd
 
 from asahi_analytics.composer.values import SeriesAsk, Trust
 from asahi_analytics.figures import Key
-from asahi_analytics.recommendations.uncached import Uncached
+from asahi_analytics.recommendations.uncached import Floats, Uncached
 from asahi_analytics.trusts import merged
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
@@ -88,7 +88,7 @@ ASKED: Final[Mapping[str, Asked]] = {
 """What is asked, by the name of its frame. Every day of every label set costs Prometheus and the service time, so
 days are asked for only where a rule looks at days."""
 USERS: Final = _daily("user_cost_dollars", names.USER)
-"""Asked of recent days, and of all only if need be: there may be thousands."""
+"""Asked of recent days only if need be, and of all only if those tell so: there may be thousands."""
 
 
 @dataclass(frozen=True)
@@ -177,27 +177,40 @@ def observe(composer: Composer, now: datetime) -> Observed:
     """Ask for four weeks of days that end at the last full hour before ``now``."""
     window = window_before(now)
     recent = Window(window.end - RECENT_DAYS * DAY, window.end)
-    of_recent = replace(USERS.over(recent), trusted=False)  # the whole window tells what was scraped of it
-    asks = [*(asked.over(window) for asked in ASKED.values()), of_recent]
-    *found, users = composer.all_series(asks)
+    asks = [asked.over(window) for asked in ASKED.values()]
+    found, shares = composer.series_and_largest_shares(asks, recent)
     answers = dict(zip(ASKED, found, strict=True))
     scraped = answers["requests"].frame
     days = scraped.index[scraped.notna().any(axis=1)] if len(scraped.columns) else scraped.index[:0]
-    of_users = users.frame.iloc[:, :0]
-    if _may_have_jumped(users.frame.reindex(days[-RECENT_DAYS:])):
-        (users,) = composer.all_series([USERS.over(window)])
-        of_users = users.frame
+    of_users, trusts = _users(composer, window, recent, days, shares)
     frames = {
         name: _known(answer.frame, days if ASKED[name].daily else None) for name, answer in answers.items()
     }
     frames[USERS.family] = _known(of_users, days)
-    return Observed(frames, merged([answer.trust for answer in (*found, users)]))
+    return Observed(frames, merged([*(answer.trust for answer in found), *trusts]))
 
 
 def window_before(now: datetime) -> Window:
     """Return the four weeks that end at the last full hour before ``now``."""
     end = now.replace(minute=0, second=0, microsecond=0)
     return Window(end - WINDOW_DAYS * DAY, end)
+
+
+def _users(
+    composer: Composer, window: Window, recent: Window, days: pd.Index, shares: Floats
+) -> tuple[pd.DataFrame, list[Trust]]:
+    """Return what users spent each day, with the trust in it; none of them where no share may have jumped.
+
+    Mostly the largest share of each recent day tells: no user's mean is above theirs.
+    """
+    if shares.size and float(np.mean(shares)) < SHARE_JUMP - ROUNDING:
+        return pd.DataFrame(index=days), []
+    # the whole window tells what was scraped of it
+    (users,) = composer.all_series([replace(USERS.over(recent), trusted=False)])
+    if not _may_have_jumped(users.frame.reindex(days[-RECENT_DAYS:])):
+        return users.frame.iloc[:, :0], [users.trust]
+    (users,) = composer.all_series([USERS.over(window)])
+    return users.frame, [users.trust]
 
 
 def _known(frame: pd.DataFrame, days: pd.Index | None) -> pd.DataFrame:

@@ -114,6 +114,54 @@ def test_long_bins_ask_which_were_scraped_only_when_some_are_idle() -> None:
     assert totals.startswith("last_over_time(asahi:cost_dollars:whole{")
 
 
+def test_days_are_read_from_the_quarter_of_the_day_that_they_begin_in_and_hours_from_all() -> None:
+    (days,) = first_round("cost_dollars", (), timedelta(days=1))
+    assert 'quarter=~"|2"' in days
+    hours, _ = first_round("cost_dollars", (), timedelta(hours=1))
+    assert "quarter" not in hours
+    (by_model,) = first_round("cost_dollars", ("model",), timedelta(days=1))
+    assert "quarter" not in by_model
+
+
+class Quarters:
+    """A day of one run in which $1 an hour was spent, kept by quarters of the day but for the ``unquartered`` hours."""
+
+    def __init__(self, unquartered: int) -> None:
+        self.unquartered = unquartered
+        self.start = (END - timedelta(days=1)).timestamp()
+
+    def query_all(self, promql, at):
+        state = {"__name__": "asahi:cost_dollars:state"}
+        run = [Sample({**state, "part": "since"}, 0.0), Sample({**state, "part": "snapshot"}, at.timestamp())]
+        return [Vector(tuple(run) if "since" in each and "state" in each else ()) for each in promql]
+
+    def query_range(self, promql, start, end, step):
+        if ":whole" not in promql:
+            return Matrix(())
+        times = np.arange(start.timestamp(), end.timestamp() + 1, step.total_seconds())
+        snapshots = times - 74.999
+        hours = (snapshots - self.start) / 3600
+        rows = []
+        for quarter in ("", "0", "1", "2", "3"):
+            kept = np.where(hours < self.unquartered, "", (snapshots // 21_600 % 4).astype(int).astype(str))
+            here = kept == quarter
+            more = {"quarter": quarter} if quarter else {}
+            rows += [
+                Series({"part": part, **more}, times[here], values[here])
+                for part, values in (("running", 7.0 + hours), ("snapshot", snapshots))
+                if here.any()
+            ]
+        return Matrix(tuple(rows))
+
+
+@pytest.mark.parametrize("unquartered", [0, 9])
+def test_totals_of_all_quarters_and_of_what_was_not_kept_by_quarter_are_one_row(unquartered) -> None:
+    window = Window(END - timedelta(days=1), END)
+    ask = SeriesAsk("cost_dollars", (), window, step=timedelta(hours=1), trusted=False)
+    (found,) = Composer(Quarters(unquartered)).all_series([ask])
+    assert found.frame["total"].tolist() == pytest.approx([1.0] * 24)
+
+
 def test_a_single_bin_asks_for_no_range() -> None:
     assert first_round("cost_dollars", (), timedelta(days=2)) == []
 

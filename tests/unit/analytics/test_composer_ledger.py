@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pandas as pd
+import pytest
 
-from asahi_analytics.composer.ledger import index_of, series_of
+from asahi_analytics.composer.ledger import add, amounts_of, index_of, series_of, subtract
+from asahi_analytics.replies import Sample
 
 
 def test_several_labels_make_the_index_that_pandas_makes_of_tuples():
@@ -24,3 +26,23 @@ def test_amounts_are_ordered_by_label_set_and_nothing_at_all_is_empty():
     assert list(sums.items()) == [(("a", "y"), 1.0), (("b", "x"), 2.0)]
     assert series_of({}, ("model", "task_type")).empty
     assert series_of({(): 3.0}, ()).to_dict() == {"total": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ((), {(): 7.0}),
+        (("a",), {("x",): 3.0, ("",): 4.0}),
+        (("a", "b"), {("x", "y"): 1.0, ("x", ""): 2.0, ("", "y"): 4.0}),
+    ],
+)
+def test_samples_are_summed_by_labels_of_which_one_that_is_absent_is_empty(by, expected):
+    samples = [Sample({"a": "x", "b": "y"}, 1.0), Sample({"a": "x"}, 2.0), Sample({"b": "y", "c": "z"}, 4.0)]
+    assert amounts_of(samples, by) == expected
+
+
+def test_what_is_absent_on_one_side_is_zero_there_and_no_difference_is_negative():
+    earlier, later = {("a",): 1.0, ("b",): 5.0, ("gone",): 2.0}, {("a",): 4.0, ("b",): 4.0, ("new",): 3.0}
+    assert subtract(later, earlier) == {("a",): 3.0, ("b",): 0.0, ("new",): 3.0, ("gone",): 0.0}
+    assert add(earlier, later) == {("a",): 5.0, ("b",): 9.0, ("gone",): 2.0, ("new",): 3.0}
+    assert add({}, later) == add(later, {}) == later

@@ -9,7 +9,10 @@ import pytest
 from asahi_analytics.composer import Ask
 from asahi_analytics.composer.context import looks_at_prices
 from asahi_analytics.composer.question import Question
+from asahi_analytics.composer.raw_questions import cut
+from asahi_analytics.composer.rounds import Over, run
 from asahi_analytics.recommendations.observed import ASKED
+from asahi_analytics.replies import Matrix, Vector
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 
@@ -68,3 +71,29 @@ def test_prices_are_looked_at_for_dollars_alone_and_not_where_nobody_wants_to_kn
 
 def test_advice_does_not_ask_which_requests_had_no_price():
     assert not any(asked.over(DAY).priced for asked in ASKED.values())
+
+
+class Silent:
+    """Answers nothing, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def query_all(self, promql, _at):
+        self.asked += promql
+        return [Vector(()) for _ in promql]
+
+    def query_range(self, promql, *_times):
+        self.asked.append(promql)
+        return Matrix(())
+
+
+def test_what_raw_samples_of_many_days_are_summed_from_is_asked_in_one_round_and_once():
+    question = Question.of(Ask("cost_dollars", LEAF, DAY), RuleParameters())
+    edges = cut(DAY.start.timestamp() - 9.5 * 86_400, DAY.end.timestamp(), 86_400.0)
+    before, first_bin, later_bins = 3, 3, 3
+    (requests, more) = (next(question.from_samples(edges)), Silent())
+    assert len(requests) == before + first_bin + later_bins
+    assert [type(each) for each in requests[-later_bins:]] == [Over] * later_bins
+    assert run(question.from_samples(edges), more) == [{}] * 11
+    assert len(more.asked) == len(requests)

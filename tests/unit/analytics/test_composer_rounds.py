@@ -7,7 +7,19 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.composer.rounds import is_wide, of_name, run, summed, together, value, values, work
+from asahi_analytics.composer.rounds import (
+    Answered,
+    At,
+    Over,
+    is_wide,
+    of_name,
+    run,
+    summed,
+    together,
+    value,
+    values,
+    work,
+)
 from asahi_analytics.errors import PrometheusTimeout
 from asahi_analytics.replies import Matrix, Sample, Series, Vector
 from asahi_analytics.threads import Threads
@@ -245,3 +257,30 @@ def test_an_error_of_the_backend_reaches_the_caller():
 
     with pytest.raises(PrometheusTimeout, match="too slow"):
         run(together([chain("a"), chain("b")]), Slow())
+
+
+def test_a_client_with_answers_asks_only_what_is_not_among_them():
+    backend = Client()
+    known = {
+        At("a", NOON): Vector((Sample({}, 7.0),)),
+        Over("r", NOON, LATER, timedelta(hours=1)): Matrix(()),
+    }
+    client = Answered(backend, known)
+    assert client.query("a", NOON).samples[0].value == 7.0
+    assert client.query_range("r", NOON, LATER, timedelta(hours=1)) == Matrix(())
+    assert backend.asked == []
+    assert client.query("bb", NOON).samples[0].value == 2.0
+    assert [answer.samples[0].value for answer in client.query_all(["a", "ccc"], NOON)] == [1.0, 3.0]
+    client.query_range("r", NOON, LATER, timedelta(minutes=30))
+    assert backend.asked == [(NOON, ["bb"]), (NOON, ["a", "ccc"]), (NOON, ["r"])]
+
+
+def test_raw_samples_are_never_among_known_answers():
+    class Raw(Client):
+        def query_raw(self, selector, at):
+            self.asked.append((at, [selector]))
+            return Matrix(())
+
+    backend = Raw()
+    assert Answered(backend, {}).query_raw("x[1h]", NOON) == Matrix(())
+    assert backend.asked == [(NOON, ["x[1h]"])]

@@ -89,7 +89,7 @@ class Backend:
 
 
 def read(backend: Backend, window: Window = HOUR, quantile: float = 0.95, rules=None) -> Latencies:
-    return Composer(backend, rules).latencies(window, quantile)
+    return Composer(backend, rules).series_and_latencies([], window, quantile)[1]
 
 
 def test_what_was_recorded_is_read_by_bin_and_model_with_its_trust():
@@ -149,7 +149,7 @@ class Recorder(FakeComposer):
 
     def latencies(self, window: Window, quantile: float) -> Latencies:
         ask = SeriesAsk(FAMILY.name, ("model", "le"), window, None, GRID)
-        told = latency.fetch(_Silent(self.source), ask, quantile).frames
+        told = latency.fetch(_Silent(self.source), {}, ask, quantile).frames
         starts = told[latency.COUNT].index
         known = np.ones(len(starts), dtype=bool)
         known[self.without] = False
@@ -176,7 +176,7 @@ def fetch(without: slice | None, step: timedelta = GRID):
     composer = Recorder(traffic(3, days=2)) if without is not None else _Silent(traffic(3, days=2))
     if without is not None:
         composer.without = without
-    found = latency.fetch(composer, SeriesAsk(FAMILY.name, ("model", "le"), DAY, None, step), 0.95)
+    found = latency.fetch(composer, {}, SeriesAsk(FAMILY.name, ("model", "le"), DAY, None, step), 0.95)
     return found, composer
 
 
@@ -201,7 +201,7 @@ def test_a_model_that_is_not_in_every_part_had_no_requests_in_the_others():
     )
     composer.latencies = lambda _window, _quantile: without
     ask = SeriesAsk(FAMILY.name, ("model", "le"), DAY, None, GRID)
-    mixed = latency.fetch(composer, ask, 0.95).frames
+    mixed = latency.fetch(composer, {}, ask, 0.95).frames
     assert mixed[latency.COUNT]["claude"].iloc[:143].tolist() == [0.0] * 143
     assert mixed[latency.COUNT]["claude"].iloc[143] == found.frames[latency.COUNT]["claude"].iloc[143] > 0
     assert mixed[latency.LATENCY]["claude"].iloc[:143].isna().all()
@@ -211,7 +211,7 @@ def test_bins_of_another_length_are_worked_out_from_the_buckets():
     composer = Recorder(traffic(3, days=2))
     composer.series = lambda *ask: SumSeries(pd.DataFrame(), ask[2], Trust(source=f"by {ask[3]}"))
     ask = SeriesAsk(FAMILY.name, ("model", "le"), DAY, None, timedelta(hours=1))
-    found = latency.fetch(composer, ask, 0.95)
+    found = latency.fetch(composer, {}, ask, 0.95)
     assert found.trust.source == "by 1:00:00"
     assert found.frames[latency.COUNT].empty
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
-from asahi_analytics.levels import MODEL_FAMILIES, WHOLE_FAMILIES, levels_of, rule_files
+from asahi_analytics.levels import MODEL_FAMILIES, WHOLE_FAMILIES, levels_of, quarters_of, rule_files
 from asahi_analytics.tiles import MINUTE_FAMILIES, RuleParameters
 from asahi_analytics.trends import METRICS
 from asahi_exporter.conventions import FAMILIES, MODEL
@@ -77,3 +78,15 @@ def test_a_whole_is_of_every_minute_where_the_family_is_kept_by_the_minute_and_t
     assert grids == {name: by_minute if name in MINUTE_FAMILIES else by_state for name in WHOLE_FAMILIES}
     often = RuleParameters(state_interval=by_minute)
     assert "state{" in levels_of(COST, often)[0].held
+
+
+def test_only_what_is_kept_by_the_minute_is_kept_by_quarters_of_the_day():
+    levels = [level for family in FAMILIES.values() for level in levels_of(family, RuleParameters())]
+    assert {level.grid for level in levels if level.quartered} == {timedelta(minutes=1)}
+    assert not any(level.quartered for level in levels if level.grid > timedelta(minutes=1))
+
+
+def test_quarters_are_of_the_day_in_utc():
+    midnight = datetime(2026, 3, 10, tzinfo=UTC).timestamp()
+    hours = np.array([0, 5.99, 6, 12, 18, 23.99, 24])
+    assert quarters_of(midnight + 3600 * hours).tolist() == [0, 0, 1, 2, 3, 3, 0]

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -22,7 +23,7 @@ from asahi_analytics.errors import (
 )
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import PrometheusSettings
-from asahi_analytics.transport import HttpTransport, make_session
+from asahi_analytics.transport import HttpTransport, form_of, make_session
 
 URL = "http://prometheus.test:9090"
 QUERY = f"{URL}/api/v1/query"
@@ -59,6 +60,12 @@ def transport(clock: Clock | None = None, **more) -> HttpTransport:
 
 def send(made: HttpTransport, query: str = "up"):
     return made.send("POST", "/api/v1/query", [("query", query)])
+
+
+@pytest.mark.parametrize("text", ["".join(map(chr, range(128))), "été + 5 %", "", 'a{b="c|d"}[5m]\n'])
+def test_forms_are_those_of_the_standard_library(text: str) -> None:
+    fields = [("query", text), (text, "1.5")]
+    assert form_of(fields) == urlencode(fields)
 
 
 @responses.activate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -445,9 +446,12 @@ def test_observe_asks_for_four_weeks_and_leaves_out_days_that_were_not_scraped()
     assert {step for _, _, step in composer.asked} == {DAY, WINDOW_DAYS * DAY}
 
 
-def users_asked(traffic: Traffic | None) -> tuple[Observed, list[float]]:
+def users_asked(
+    traffic: Traffic | None, largest: Sequence[float] = (np.nan,)
+) -> tuple[Observed, list[float]]:
     """What is observed, and of how many days users were asked for, in order."""
     composer = FakeComposer(traffic)
+    composer.largest_shares = largest
     observed = observe(composer, NOW)  # type: ignore[arg-type]  # the fake has what is used
     return observed, [window.length / DAY for family, window, _ in composer.asked if family == USERS.family]
 
@@ -477,6 +481,18 @@ def test_earlier_days_of_users_are_asked_for_where_a_recent_day_had_no_cost() ->
     traffic.requests.loc[last, "cost"] = 0.0
     assert users_asked(traffic)[1] == [7, 28]
     assert users_asked(None)[1] == [7, 28]
+
+
+@pytest.mark.parametrize(
+    ("largest", "asked"),
+    [([0.09] * 6 + [0.15], []), ([0.1] * 7, [7]), ([0.01] * 6 + [np.nan], [7]), ([], [7])],
+)
+def test_users_are_not_asked_for_where_the_largest_shares_that_were_recorded_are_below_a_tenth(
+    largest: list[float], asked: list[float]
+) -> None:
+    observed, days = users_asked(many_users(0.09), largest)
+    assert days == asked
+    assert observed.frames[USERS.family].shape == (DAYS - 1, 0)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.id.startswith("share-jump")], ids=str)
