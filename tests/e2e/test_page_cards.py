@@ -148,7 +148,7 @@ def test_savings_that_may_be_of_the_same_dollars_are_not_to_be_added_up(base, ne
 @pytest.mark.parametrize(
     ("trend", "pace", "said"),
     [
-        ("stable", 0.4, "The trend is stable."),
+        ("stable", 0.4, "No clear trend."),
         ("decreasing", -4.13, "The trend is decreasing, by 4.1 % a week."),
         ("increasing", None, "The trend is increasing."),
     ],

@@ -75,6 +75,12 @@ class Question:
         """Return the forecast of ``series`` that is asked for."""
         return forecast_series(series, self.horizon_days, self.confidence, self.method)
 
+    def trend(self, series: pd.Series, forecast: SeriesForecast) -> TrendEstimate:
+        """Return the trend in ``series``, of which ``forecast`` is; whatever the method, it is judged as ``auto`` does."""
+        if self.method == "auto":
+            return trend_of(forecast.outlook)
+        return trend_of(forecast_series(series, self.horizon_days, self.confidence).outlook)
+
 
 class ForecastingModel:
     """Forecasts from the engine's history; every method raises a ``PrometheusError`` when there is no answer.
@@ -193,16 +199,17 @@ def _groups(question: Question, history: DailyHistory) -> dict[str, GroupForecas
     for name in map(str, recent.index[:MAX_GROUPS]):
         series = history.active(name)
         if series.count() >= FEWEST:
-            found[name] = _group(question.of(series))
+            found[name] = _group(question, series)
     return dict(sorted(found.items(), key=lambda item: -item[1].predicted_cost))
 
 
-def _group(forecast: SeriesForecast) -> GroupForecast:
+def _group(question: Question, series: pd.Series) -> GroupForecast:
+    forecast = question.of(series)
     return GroupForecast(
         predicted_cost=forecast.total,
         confidence_low=forecast.total_low,
         confidence_high=forecast.total_high,
-        trend=trend_of(forecast.outlook).direction,
+        trend=question.trend(series, forecast).direction,
         method=forecast.method,
     )
 
@@ -210,7 +217,7 @@ def _group(forecast: SeriesForecast) -> GroupForecast:
 def _cost_answer(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
     forecast = question.of(used)
     return Forecast(
-        **_common(question, history, used, trend_of(forecast.outlook), forecast.method),
+        **_common(question, history, used, question.trend(used, forecast), forecast.method),
         predicted_cost=forecast.total,
         confidence_low=forecast.total_low,
         confidence_high=forecast.total_high,

@@ -201,7 +201,8 @@ const forecast = {
 };
 
 function trendOf({ trend, trend_pct_per_week: pct }) {
-  const pace = trend !== "stable" && isNumber(pct) ? `, by ${percent(Math.abs(pct) / 100)} a week` : "";
+  if (trend === "stable") return "No clear trend.";
+  const pace = isNumber(pct) ? `, by ${percent(Math.abs(pct) / 100)} a week` : "";
   return `The trend is ${trend}${pace}.`;
 }
 
