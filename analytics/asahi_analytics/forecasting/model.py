@@ -76,7 +76,7 @@ class Question:
         return forecast_series(series, self.horizon_days, self.confidence, self.method)
 
     def trend(self, series: pd.Series, forecast: SeriesForecast) -> TrendEstimate:
-        """Return the trend in ``series``, of which ``forecast`` is; whatever the method, it is judged as ``auto`` does."""
+        """Return the trend in ``series``, of which ``forecast`` is; it is judged as ``auto`` does by every method."""
         if self.method == "auto":
             return trend_of(forecast.outlook)
         return trend_of(forecast_series(series, self.horizon_days, self.confidence).outlook)
