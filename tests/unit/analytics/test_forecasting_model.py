@@ -138,46 +138,6 @@ def test_a_budget_of_the_file_for_a_name_that_was_never_counted_asks_whether_it_
     assert known.warning is None
 
 
-UNSPENT = "Requests of the {} 'idle' were counted in the last 120 days, but they {}."
-
-
-@pytest.mark.parametrize(
-    ("group_by", "cost", "requests", "unpriced", "words"),
-    [
-        ("model", "cost_dollars", "requests", {"idle": 9.0}, "have no price"),
-        ("model", "cost_dollars", "requests", {"idle": 2.0}, "have no price or cost nothing"),
-        ("model", "cost_dollars", "requests", {"a": 9.0}, "cost nothing"),
-        ("tier", "cost_dollars", "requests", {"a": 0.0}, "cost nothing"),
-        ("tier", "cost_dollars", "requests", {"a": 9.0}, "have no price or cost nothing"),
-        ("user", "user_cost_dollars", "user_requests", {"a": 0.0}, "cost nothing"),
-    ],
-)
-def test_a_name_whose_requests_came_to_no_dollars_is_told_why(
-    group_by: str, cost: str, requests: str, unpriced: dict[str, float], words: str
-) -> None:
-    made = model({"a": daily(91), "idle": np.zeros(91)}, family=cost)
-    ledgers = {"unpriced_requests": unpriced, requests: {"a": 50.0, "idle": 9.0}}
-    for family, each in ledgers.items():
-        columns = {name: np.full(91, count) for name, count in each.items()}
-        made.engine.composer.ledgers[family] = hourly(TODAY - 90 * DAY, columns)
-    (risk,) = made.budget_risks([Plan("b", 5.0, group_by, "idle")])
-    assert made.predict_cost(group_by=group_by, name="idle").warning == UNSPENT.format(group_by, words)
-    assert risk.warning == UNSPENT.format(group_by, words)
-    assert (risk.spent, risk.forecast_total, risk.status) == (0.0, None, "on_track")
-
-
-def test_nobody_looks_at_the_requests_of_names_that_spend() -> None:
-    made = model({"a": daily(91)})
-    made.budget_risks([Plan("a", 5.0, "model", "a")])
-    made.predict_cost(group_by="model", name="a")
-    assert set(made.engine.composer.asked) == {"cost_dollars"}
-
-
-def test_where_no_request_had_a_price_a_forecast_of_everything_says_so() -> None:
-    answer = model({"m": np.zeros(90)}, trust=Trust(unpriced_ratio=1.0)).predict_cost()
-    assert answer.warning.endswith("100 % of requests had no price and are not in these dollars.")
-
-
 def test_only_the_largest_groups_are_forecast() -> None:
     parts = {f"m{number:02}": daily(30, 10.0 + number) for number in range(MAX_GROUPS + 3)}
     breakdown = model(parts, 30).predict_cost(7, group_by="model").breakdown
