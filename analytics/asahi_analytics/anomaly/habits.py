@@ -31,8 +31,12 @@ def habitual_bursts(bins: Bins, days: int) -> Floats:
     around = windowed(bins.values, width, "median", ahead=width // 2)
     highest = _highest_around(twice(bins.values), bins.within(LATE_HOURS, 0))
     highest[highest < BURST_FACTOR * around] = 0.0
-    usually = Days.of(previous_days(highest, bins, days), bins).quantile(LOW_QUANTILE)
-    return MORE_FACTOR * np.nan_to_num(usually)
+    found = np.zeros(bins.values.shape)
+    some = (highest > 0).any(axis=-1)
+    if some.any():
+        usually = Days.of(previous_days(highest[some], bins, days), bins).quantile(LOW_QUANTILE)
+        found[some] = MORE_FACTOR * np.nan_to_num(usually)
+    return found
 
 
 def _highest_around(values: Floats, late: int) -> Floats:
