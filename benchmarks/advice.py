@@ -18,7 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.advice_traffic import CASES, MINI, Case, advise, healthy
+from support.advice_cases import CASES, MINI, Case
+from support.advice_traffic import advise, healthy
 
 WIDEST = 0.10
 STEP = 10

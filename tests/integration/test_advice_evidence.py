@@ -17,7 +17,8 @@ from asahi_analytics.recommendations import Recommendation, RecommendationEngine
 from asahi_analytics.recommendations.observed import DAY, WINDOW_DAYS
 from asahi_analytics.tiles import PART, RUNNING
 from asahi_exporter.conventions import FAMILIES
-from support.advice_traffic import CASES, LABELS, RECENT, Case, Traffic, advise
+from support.advice_cases import CASES, Case
+from support.advice_traffic import LABELS, RECENT, Traffic, advise
 from support.demo_data import demo_prometheus
 
 COPIED = timedelta(minutes=10)
