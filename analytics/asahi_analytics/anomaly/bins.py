@@ -153,8 +153,9 @@ class _EachAlone(BaseIndexer):
 
 
 def _wide(values: Floats, bins: int, how: How, at_least: int) -> Floats:
-    """Roll over all series as if they were one, beginning anew with each."""
-    windows = _EachAlone(window_size=bins, row_size=values.shape[-1])
+    """Roll over all series as if they were one, beginning anew with each; a single one needs no more than the width."""
+    count = values.shape[-1]
+    windows = bins if count == values.size else _EachAlone(window_size=bins, row_size=count)
     rolling = pd.Series(values.ravel()).rolling(windows, min_periods=at_least)
     rolled = rolling.quantile(how[1]) if isinstance(how, tuple) else getattr(rolling, how)()
     found: Floats = rolled.to_numpy().reshape(values.shape).copy()
