@@ -33,9 +33,14 @@ def habitual_bursts(bins: Bins, days: int) -> Floats:
     around = windowed(bins.values, width, "median", ahead=width // 2)
     highest = _highest_around(twice(bins.values), bins.within(LATE_HOURS, 0))
     highest[highest < BURST_FACTOR * around] = 0.0
-    usually = Days.of(previous_days(highest, bins, days), bins).quantile(LOW_QUANTILE)
-    last, second_last = (lagged(highest, week * DAYS_OF_WEEK * bins.per_day) for week in (1, 2))
-    return MORE_FACTOR * np.nan_to_num(np.fmax(usually, np.minimum(last, second_last)))
+    found = np.zeros(bins.values.shape)
+    some = (highest > 0).any(axis=-1)
+    if some.any():
+        bursts = highest[some]
+        usually = Days.of(previous_days(bursts, bins, days), bins).quantile(LOW_QUANTILE)
+        last, second_last = (lagged(bursts, week * DAYS_OF_WEEK * bins.per_day) for week in (1, 2))
+        found[some] = MORE_FACTOR * np.nan_to_num(np.fmax(usually, np.minimum(last, second_last)))
+    return found
 
 
 def _highest_around(values: Floats, late: int) -> Floats:
