@@ -8,7 +8,7 @@ within one step are equal queries.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -20,7 +20,7 @@ from asahi_analytics.baseline import at_list_prices, splits
 from asahi_analytics.cache_answer import cache_performance
 from asahi_analytics.composer import Ask, Asking, Composer, Listener, SeriesAsk, Sums
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.figures import divided, finite, percent
+from asahi_analytics.figures import Key, divided, finite, percent
 from asahi_analytics.models import (
     GROUPINGS,
     BaselineComparison,
@@ -308,29 +308,33 @@ def _grouping(group_by: str) -> Grouping:
 
 
 def _ranked(sums: Sums) -> dict[str, float]:
-    """The finite values by name, largest first."""
-    pairs = [(str(name), float(value)) for name, value in sums.values.items() if math.isfinite(value)]
-    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+    """The finite values by the name that their one label has, largest first."""
+    return {name: value for (name,), value in _dearest(sums)}
 
 
 def _total(sums: Sums) -> float:
-    return math.fsum(value for value in sums.values.to_numpy(np.float64) if math.isfinite(value))
+    return math.fsum(filter(math.isfinite, sums.amounts.values()))
 
 
-def _dearest(cost: Sums, limit: int) -> pd.Series[float]:
-    return cost.values.sort_values(ascending=False, kind="stable").head(limit)
+def _dearest(sums: Sums, limit: int | None = None) -> list[tuple[Key, float]]:
+    """The finite values by label set, largest first, of which ``limit`` are enough."""
+    pairs = [pair for pair in sums.amounts.items() if math.isfinite(pair[1])]
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:limit]
 
 
-def _among(labels: Sequence[str], chosen: pd.Series[float]) -> dict[str, list[str]] | None:
+def _among(labels: Sequence[str], chosen: Sequence[tuple[Key, float]]) -> dict[str, list[str]] | None:
     """What lets the ``chosen`` through and few others; nothing when there are none or they are long to name."""
-    values = chosen.index.to_frame(index=False).astype(str)
-    named = {label: sorted(values.iloc[:, number].unique()) for number, label in enumerate(labels)}
+    named = {label: sorted({key[number] for key, _ in chosen}) for number, label in enumerate(labels)}
     length = sum(len(value) for each in named.values() for value in each)
     return named if 0 < length <= MAX_NAMED else None
 
 
 def _drivers(
-    labels: Sequence[str], dearest: pd.Series[float], total: float, requests: Sums, previous: Sums
+    labels: Sequence[str],
+    dearest: Sequence[tuple[Key, float]],
+    total: float,
+    requests: Sums,
+    previous: Sums,
 ) -> list[CostDriver]:
     return [
         _driver(
@@ -338,20 +342,19 @@ def _drivers(
             key,
             cost=value,
             total=total,
-            requests=float(requests.values.get(key, 0.0)),
-            before=float(previous.values.get(key, 0.0)),
+            requests=requests.amounts.get(key, 0.0),
+            before=previous.amounts.get(key, 0.0),
         )
-        for key, value in dearest.items()
+        for key, value in dearest
     ]
 
 
 def _driver(
-    labels: Sequence[str], key: Hashable, *, cost: float, total: float, requests: float, before: float
+    labels: Sequence[str], key: Key, *, cost: float, total: float, requests: float, before: float
 ) -> CostDriver:
-    parts = [str(part) for part in key] if isinstance(key, tuple) else [str(key)]
     return CostDriver(
-        name=" / ".join(parts),
-        labels=dict(zip(labels, parts, strict=True)),
+        name=" / ".join(key),
+        labels=dict(zip(labels, key, strict=True)),
         cost=cost,
         share=divided(cost, total),
         requests=requests,

@@ -171,7 +171,7 @@ def matrix(answer: Answer) -> Matrix:
 def _series(result: Sequence[Mapping[str, Any]]) -> Iterable[Series]:
     """The series of an answer; their points are read at once, thousands of short series cost too much one by one."""
     rows: list[list[float | str]] = [_flat(entry["values"]) for entry in result]
-    points = np.array(list(chain.from_iterable(rows)), dtype=np.float64)
+    points = np.fromiter(chain.from_iterable(rows), dtype=np.float64)
     times, values = points.reshape(-1, 2).T.copy()
     first = 0
     for entry, row in zip(result, rows, strict=True):

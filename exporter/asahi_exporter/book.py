@@ -97,12 +97,17 @@ class Book:
             self.rolling.write(now)
 
     def settle(self, now: float) -> None:
-        """Move in where the counters are kept, if they wait for it and it is there now."""
+        """Move in where the counters are kept, if they wait for it and it is there now or has room again."""
         successor = self.store.successor(now)
         if successor is not None:
             self.store = successor
             self.cells.move(successor.backing)
-            self.cells.block(schema.WRITE_FAILURES, ())
+        self.cells.rehouse()
+
+    @property
+    def settled(self) -> bool:
+        """Whether all is where it is kept."""
+        return not (self.store.waits or self.cells.homeless)
 
     def slots(self, since: float) -> tuple[Slot, ...]:
         """Return the window's slots since a moment, the open one included."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, Protocol
 
@@ -61,6 +61,10 @@ class NoBacking:
         return True
 
 
+def _nothing() -> None:
+    pass
+
+
 class Cells:
     """All the blocks of one process, by schema and label values. ``lock`` guards every change."""
 
@@ -68,6 +72,10 @@ class Cells:
         self.lock = threading.RLock()
         """Re-entrant, so that a signal handler or a finalizer that records does not wait for itself."""
         self.blocks: dict[BlockKey, Block] = {}
+        self.homeless: list[Block] = []
+        """Those that found no room; they are tried again by :meth:`rehouse`."""
+        self.found_no_room: Callable[[], None] = _nothing
+        """Called when there is one more of them."""
         self._backing = backing
 
     def block(self, schema: Schema, labels: tuple[str, ...]) -> Block:
@@ -76,30 +84,46 @@ class Cells:
         if found is None:
             found = Block(schema, labels, [0.0] * schema.size)
             self.blocks[schema, labels] = found
-            if not self._backing.place(found):
-                self.block(WRITE_FAILURES, ()).add(0, 1.0)
+            self._place(found)
         return found
+
+    def _place(self, block: Block) -> None:
+        if not self._backing.place(block):
+            self.homeless.append(block)
+            self.block(WRITE_FAILURES, ()).add(0, 1.0)
+            self.found_no_room()
+
+    def rehouse(self) -> None:
+        """Try again to give a home to the blocks that found no room. The caller holds the lock."""
+        while self.homeless and self._backing.place(self.homeless[0]):
+            del self.homeless[0]
 
     def take(self, block: Block) -> None:
         """Include a block that exists already, as found in a file."""
         self.blocks[block.schema, block.labels] = block
 
     def move(self, backing: Backing) -> None:
-        """Give every block a home in ``backing``. The caller holds the lock."""
+        """Give every block a home in ``backing``, first that which tells of failures. The caller holds the lock."""
         self._backing = backing
-        homeless = sum(not backing.place(block) for block in self.blocks.values())
-        if homeless:
-            self.block(WRITE_FAILURES, ()).add(0, float(homeless))
+        moving = list(self.blocks.values())
+        self.block(WRITE_FAILURES, ())
+        for block in moving:
+            self._place(block)
 
     def detach(self) -> None:
         """Keep the counters in memory alone from now on."""
         for block in self.blocks.values():
             block.mirror = None
+        self.homeless.clear()
 
-    def copy(self) -> Iterator[tuple[BlockKey, list[float]]]:
-        """Yield key and values of every block; the lock is held for a few hundred blocks at a time."""
+    def copy(self, *, housed: bool = False) -> Iterator[tuple[BlockKey, list[float]]]:
+        """Yield key and values of every block, or of those that are not homeless (``housed``).
+
+        The lock is held for a few hundred blocks at a time.
+        """
         with self.lock:
-            blocks = iter(list(self.blocks.items()))
+            left_out = {(block.schema, block.labels) for block in self.homeless} if housed else set()
+            blocks = iter([item for item in self.blocks.items() if item[0] not in left_out])
         while True:
             with self.lock:
                 copied = [(key, block.values.copy()) for key, block in islice(blocks, _COPIED_AT_ONCE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from asahi_exporter.config import MetricsConfig
 from asahi_exporter.errors import Refused
 from asahi_exporter.events import InferenceEvent
 from asahi_exporter.quiet import QuietLog
+from asahi_exporter.retry import Retry
 from asahi_exporter.server import MetricsServer
 from asahi_exporter.statestore import StateStore
 from asahi_exporter.store import MemoryStore, Store
@@ -73,7 +75,9 @@ class MetricsCollector:
         self._enabled = self.config.enabled
         self._log = QuietLog(clock)
         self._opening = threading.RLock()
-        self._opened: Book | None = Book(self.config, open_store(self.config, clock()), clock)
+        self._forked = False
+        self._retry = self._new_retry()
+        self._opened: Book | None = self._booked(open_store(self.config, clock()))
         self._servers: list[MetricsServer] = []
         if self._enabled:
             self.registry.register(self)
@@ -87,8 +91,33 @@ class MetricsCollector:
     def _reopen(self) -> Book:
         with self._opening:
             if self._opened is None:
-                self._opened = Book(self.config, self._reopened_store(), self._clock)
+                self._opened = self._booked(self._reopened_store())
             return self._opened
+
+    def _booked(self, store: Store) -> Book:
+        book = Book(self.config, store, self._clock)
+        book.cells.found_no_room = self._retry.wake
+        if not book.settled:
+            self._retry.wake()
+        return book
+
+    def _new_retry(self) -> Retry:
+        known = weakref.ref(self)
+
+        def look() -> bool:
+            collector = known()
+            return collector is None or collector._settled()
+
+        return Retry(self.config.collection_interval_seconds, look)
+
+    def _settled(self) -> bool:
+        """Try once more to write what could not be written; tell whether nothing is left."""
+        book = self._opened
+        if book is None or book.settled:
+            return True
+        with book.lock:
+            book.settle(self._clock())
+            return book.settled
 
     def _reopened_store(self) -> Store:
         now, path = self._clock(), self.config.state_directory()
@@ -105,6 +134,7 @@ class MetricsCollector:
             self._opened.lock.acquire()
 
     def _after_fork_in_parent(self) -> None:
+        self._forked = True
         if self._opened is not None:
             self._opened.lock.release()
 
@@ -114,9 +144,12 @@ class MetricsCollector:
             server.disown()
         self._servers.clear()
         self._opening = threading.RLock()
+        self._retry = self._new_retry()
+        self._forked = True
         if self._opened is None:
             return
         self._opened.relock()
+        self._opened.cells.found_no_room = self._retry.wake
         if self._opened.store.kept:
             self._opened.close()
             self._opened = None
@@ -189,7 +222,7 @@ class MetricsCollector:
         book, now = self._book, self._clock()
         with book.lock:
             book.roll(now)
-        own = list(book.cells.copy())
+        own = list(book.cells.copy(housed=self._forked and book.store.kept))
         others = list(book.store.rows())
         live = [row for row in others if row[0][0].live]
         with book.lock:
@@ -266,12 +299,12 @@ class MetricsCollector:
             server.close()
         self._servers.clear()
         if self._opened is not None:
-            with self._opened.lock:
-                self._opened.settle(self._clock())
+            self._settled()
             self._opened.close()
+        self._retry.stop()
 
 
-def _each(action: Callable[[MetricsCollector], None]) -> Callable[[], None]:
+def _each(action: Callable[[MetricsCollector], object]) -> Callable[[], None]:
     def act() -> None:
         for collector in list(_COLLECTORS):
             action(collector)
@@ -280,6 +313,7 @@ def _each(action: Callable[[MetricsCollector], None]) -> Callable[[], None]:
 
 
 _COLLECTORS: Final = weakref.WeakSet[MetricsCollector]()
+atexit.register(_each(MetricsCollector._settled))
 os.register_at_fork(
     before=_each(MetricsCollector._before_fork),
     after_in_parent=_each(MetricsCollector._after_fork_in_parent),

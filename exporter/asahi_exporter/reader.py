@@ -47,7 +47,8 @@ class FileReading:
             data = read_whole(fd)
         finally:
             os.close(fd)
-        self.damaged = self._foreign or len(data) % SEGMENT_BYTES != 0
+        self.damaged = self._foreign or not data or len(data) % SEGMENT_BYTES != 0
+        data += bytes(-len(data) % SEGMENT_BYTES)  # of a segment that was cut off, what is left still counts
         return [row for start in range(0, len(data), SEGMENT_BYTES) for row in self._segment(data, start)]
 
     def _segment(self, data: bytes, start: int) -> Iterator[Row]:

@@ -42,6 +42,7 @@ class StateStore:
     """
 
     kept = True
+    waits = False
 
     def __init__(
         self, path: Path, service: str, now: float, *, lock_seconds: float = LOCK_SECONDS, anew: bool = False
@@ -80,10 +81,13 @@ class StateStore:
             StateDirectoryError: the directory is gone: no figures are better than figures that lack a part.
         """
         for _ in range(_TRIES):
-            before = self._mark()
-            rows = self._read(before)
-            if rows is not None and self._mark() == before:
-                return rows
+            try:
+                before = self._mark()
+                rows = self._read(before)
+                if rows is not None and self._mark() == before:
+                    return rows
+            except PermissionError as error:
+                raise self._unreadable(error) from error
         raise StateDirectoryError(
             f"state directory {self._directory.path}: its files change faster than they can be read"
         )
@@ -117,9 +121,11 @@ class StateStore:
         try:
             return self._directory.cell_files()
         except OSError as error:
-            raise StateDirectoryError(
-                f"state directory {self._directory.path} cannot be read any more: {error.strerror}"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> StateDirectoryError:
+        path = self._directory.path
+        return StateDirectoryError(f"state directory {path} cannot be read any more: {error.strerror}")
 
     def _reading(self, path: Path, mark: Mark, kept: dict[tuple[Path, Mark], FileReading]) -> FileReading:
         reading = self._readings.get((path, mark)) or FileReading(path)

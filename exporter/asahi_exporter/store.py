@@ -21,6 +21,8 @@ class Store(Protocol):
     """Value of the ``store`` label, or None when the counters end with the process."""
     kept: bool
     """Whether a directory keeps the counters, or will once it opens: a forked process then begins with none."""
+    waits: bool
+    """Whether there may be a :meth:`successor` later."""
     created: float
     """When this memory was made, in seconds since 1970."""
 
@@ -48,6 +50,7 @@ class MemoryStore:
         self.labels: LabelStore = OwnLabelStore()
         self.identity: str | None = None
         self.kept = False
+        self.waits = False
         self.created = now
 
     def successor(self, now: float) -> Store | None:  # noqa: ARG002 - part of the interface

@@ -24,15 +24,15 @@ class WaitingStore(MemoryStore):
     def __init__(self, path: Path, service: str, now: float, reason: str) -> None:
         super().__init__(now)
         self.kept = True
+        self.waits = True
         self.labels = shared_labels(path)
         self._path = path
         self._service = service
         self._reason = reason
-        self._closed = False
 
     def successor(self, now: float) -> Store | None:
         """Try the directory again; the counters go to a file of their own there."""
-        if self._closed:
+        if not self.waits:
             return None
         try:
             return StateStore(self._path, self._service, now, lock_seconds=FORKED_LOCK_SECONDS, anew=True)
@@ -50,4 +50,4 @@ class WaitingStore(MemoryStore):
 
     def close(self) -> None:
         """Keep the counters in memory from now on."""
-        self._closed = True
+        self.waits = False

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.indexers import BaseIndexer
 
 from asahi_analytics.errors import UserInputError
 
@@ -132,20 +133,32 @@ def _narrow(values: Floats, bins: int, how: How, at_least: int, ahead: int) -> F
     return found
 
 
-def _wide(values: Floats, bins: int, how: How, at_least: int) -> Floats:
-    """Roll over all series as if they were one, with a gap between them that is as wide as a window.
+class _EachAlone(BaseIndexer):
+    """Windows of ``window_size`` values over rows of ``row_size`` that stand one after the other; none holds two."""
 
-    But for means: what rounding left of one series would be in that of the next.
-    """
-    if how == "mean":
-        each = pd.DataFrame(values.reshape(-1, values.shape[-1]).T).rolling(bins, min_periods=at_least)
-        means: Floats = each.mean().to_numpy().T.reshape(values.shape)
-        return means
-    gap = np.full((*values.shape[:-1], bins), np.nan)
-    joined = np.concatenate([values, gap], axis=-1)
-    rolling = pd.Series(joined.ravel()).rolling(bins, min_periods=at_least)
+    window_size: int
+    row_size: int
+
+    def get_window_bounds(
+        self,
+        num_values: int = 0,
+        min_periods: int | None = None,  # noqa: ARG002  (pandas' signature)
+        center: bool | None = None,  # noqa: ARG002
+        closed: str | None = None,  # noqa: ARG002
+        step: int | None = None,  # noqa: ARG002
+    ) -> tuple[Counts, Counts]:
+        """Return where the window of each value begins and one past where it ends."""
+        place = np.arange(num_values, dtype=np.int64)
+        return np.maximum(place - place % self.row_size, place + 1 - self.window_size), place + 1
+
+
+def _wide(values: Floats, bins: int, how: How, at_least: int) -> Floats:
+    """Roll over all series as if they were one, beginning anew with each; a single one needs no more than the width."""
+    count = values.shape[-1]
+    windows = bins if count == values.size else _EachAlone(window_size=bins, row_size=count)
+    rolling = pd.Series(values.ravel()).rolling(windows, min_periods=at_least)
     rolled = rolling.quantile(how[1]) if isinstance(how, tuple) else getattr(rolling, how)()
-    found: Floats = rolled.to_numpy().reshape(joined.shape)[..., : values.shape[-1]].copy()
+    found: Floats = rolled.to_numpy().reshape(values.shape).copy()
     return found
 
 

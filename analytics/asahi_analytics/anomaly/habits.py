@@ -1,4 +1,4 @@
-"""Bursts that come at the same time of most days, as of a nightly job: they are usual as high as they were."""
+"""Bursts at the same time of most days, or of each week, as of a job: they are usual as high as they were."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from asahi_analytics.anomaly.bins import Bins, Floats, windowed
+from asahi_analytics.anomaly.bins import Bins, Floats, lagged, windowed
 from asahi_analytics.anomaly.erratic import twice
 from asahi_analytics.anomaly.usual import LOW_QUANTILE, Days, previous_days
 
@@ -18,12 +18,14 @@ LATE_HOURS: Final = 0.5
 """A job may start so much earlier or later than on other days..."""
 MORE_FACTOR: Final = 1.15
 """...and cost so many times as much."""
+DAYS_OF_WEEK: Final = 7
 
 
 def habitual_bursts(bins: Bins, days: int) -> Floats:
     """Return what the bursts around this time of the ``days`` days before account for; 0 where most had none.
 
-    One day alone counts in full. A working day is compared with working days, if any is known.
+    One day alone counts in full. A working day is compared with working days, if any is known. What both the last two
+    weeks had on this weekday counts, too: the lower of the two.
     """
     if bins.per_day < 2:
         return np.zeros(bins.values.shape)
@@ -31,8 +33,14 @@ def habitual_bursts(bins: Bins, days: int) -> Floats:
     around = windowed(bins.values, width, "median", ahead=width // 2)
     highest = _highest_around(twice(bins.values), bins.within(LATE_HOURS, 0))
     highest[highest < BURST_FACTOR * around] = 0.0
-    usually = Days.of(previous_days(highest, bins, days), bins).quantile(LOW_QUANTILE)
-    return MORE_FACTOR * np.nan_to_num(usually)
+    found = np.zeros(bins.values.shape)
+    some = (highest > 0).any(axis=-1)
+    if some.any():
+        bursts = highest[some]
+        usually = Days.of(previous_days(bursts, bins, days), bins).quantile(LOW_QUANTILE)
+        last, second_last = (lagged(bursts, week * DAYS_OF_WEEK * bins.per_day) for week in (1, 2))
+        found[some] = MORE_FACTOR * np.nan_to_num(np.fmax(usually, np.minimum(last, second_last)))
+    return found
 
 
 def _highest_around(values: Floats, late: int) -> Floats:

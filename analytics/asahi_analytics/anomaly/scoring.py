@@ -60,7 +60,8 @@ def score_series(
     ``values`` is a float series on a regular UTC ``DatetimeIndex`` of any bin width: dollars per bin for
     ``cost_spike``, milliseconds for ``latency_spike``, ratios 0-1 for ``error_rate`` and ``cache_degradation``,
     points for ``quality_drop``. ``volume`` holds the requests (or look-ups) of each bin, so that a ratio of few is
-    not taken for evidence. NaN is a bin of which nothing is known: it is never an anomaly.
+    not taken for evidence. NaN, and infinity (what PromQL makes of a quotient by nothing), is a bin of which nothing
+    is known: it is never an anomaly.
 
     The answer is indexed like ``values``: ``expected`` and ``threshold`` in the unit of ``values`` (NaN while there
     is too little history), ``is_anomaly`` (bool) and ``severity`` (``"warning"``, ``"critical"`` or ``None``). Row t

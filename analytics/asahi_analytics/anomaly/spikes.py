@@ -224,8 +224,8 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     threshold = np.maximum(threshold, known.bursts)
     exceeds = bins.values > threshold
     everyday = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
-    erratic = everyday & doublings(bins, sigma, reference.profile, reference.day_mean)
-    if erratic.any():
+    if everyday.any():
+        erratic = everyday & doublings(bins, sigma, reference.profile, reference.day_mean)
         threshold = np.where(erratic, np.maximum(threshold, peaks(bins)), threshold)
     course = _course(bins, reference.profile)
     known_days = exceeds & (np.arange(len(bins)) >= bins.per_day)

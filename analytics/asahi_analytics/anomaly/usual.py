@@ -179,7 +179,8 @@ def _of_working_days(days: Floats, bins: Bins) -> Floats:
     other = days.copy()
     np.copyto(other, np.nan, where=unlike)
     unknown = np.isnan(other).all(axis=-1)
-    other[unknown] = np.where(unlike, FIRST_WORKING * days, days)[unknown]
+    weekend, alone = np.broadcast_to(unlike, days.shape)[unknown], days[unknown]
+    other[unknown] = np.where(weekend, FIRST_WORKING * alone, alone)
     return other
 
 

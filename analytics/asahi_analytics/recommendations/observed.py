@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.composer.ledger import keys_of
 from asahi_analytics.composer.values import SeriesAsk, Trust
 from asahi_analytics.figures import Key
 from asahi_analytics.recommendations.uncached import Floats, Uncached
@@ -144,9 +145,8 @@ class Observed:
 
     def _summed(self, name: str) -> Mapping[Key, float]:
         frame = self.frames[name]
-        labels: list[Any] = frame.columns.to_list()
-        keys = [label if isinstance(label, tuple) else (str(label),) for label in labels]
-        return dict(zip(keys, frame.to_numpy(dtype=np.float64).sum(axis=0).tolist(), strict=True))
+        amounts = frame.to_numpy(dtype=np.float64).sum(axis=0).tolist()
+        return dict(zip(keys_of(frame.columns), amounts, strict=True))
 
     def total(self, family: str) -> pd.Series:
         """Return the daily sums of ``family`` over every label set."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from asahi_analytics.composer.ledger import Key, keys_of
 from asahi_exporter import conventions as names
 
 Floats = npt.NDArray[np.float64]
@@ -104,9 +105,8 @@ class Uncached:
         return np.sum(list(amounts.values()), axis=0) if amounts else np.zeros(len(self.days))
 
 
-def _columns(frame: pd.DataFrame) -> list[tuple[tuple[str, ...], Floats]]:
-    keys: list[Any] = frame.columns.to_list()
-    return list(zip(keys, frame.to_numpy(dtype=np.float64).T, strict=True))
+def _columns(frame: pd.DataFrame) -> list[tuple[Key, Floats]]:
+    return list(zip(keys_of(frame.columns), frame.to_numpy(dtype=np.float64).T, strict=True))
 
 
 def _not_cached(frame: pd.DataFrame) -> dict[Pair, Floats]:

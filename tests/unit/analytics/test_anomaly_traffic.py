@@ -223,6 +223,22 @@ def test_a_nightly_job_is_usual_from_the_second_day_on(length, late):
     assert flags(raised(values, at + 60, 6, 2.5)).iloc[at + 60 : at + 66].any()
 
 
+@pytest.mark.parametrize("level", [0.0, 100.0])
+def test_a_weekly_job_is_usual_from_the_third_time_on(level):
+    values = flat(3, 100.0, 3.0, 35) * (level / 100.0)
+    starts = [7 * PER_DAY * week + 30 + late for week, late in enumerate([0, 2, 0, 1, 3])]
+    for start in starts:
+        values.iloc[start : start + 6] += 300.0
+    found = flags(values)
+    assert [bool(found.iloc[start : start + 6].any()) for start in starts[1:]] == [True, False, False, False]
+    assert not found.iloc[starts[2] - 20 :].any()
+    again = flags(raised(values, starts[3], 6, 2.5))
+    assert again.iloc[starts[3] : starts[3] + 6].any()
+    other_day = starts[3] + PER_DAY
+    values.iloc[other_day : other_day + 6] += 300.0
+    assert flags(values).iloc[other_day : other_day + 6].any()
+
+
 @pytest.mark.parametrize(("factor", "known"), [(BURST_FACTOR + 0.05, True), (BURST_FACTOR - 0.05, False)])
 def test_a_burst_is_so_many_times_what_is_around_it(factor, known):
     values = pd.Series(100.0, index=times(3))

@@ -7,7 +7,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from asahi_analytics.composer.ledger import add, amounts_of, index_of, series_of, subtract
+from asahi_analytics.composer.ledger import add, amounts_of, index_of, keys_of, series_of, subtract
 from asahi_analytics.replies import Sample
 
 
@@ -19,6 +19,16 @@ def test_several_labels_make_the_index_that_pandas_makes_of_tuples():
     for level, wanted in zip(made.levels, expected.levels, strict=True):
         pd.testing.assert_index_equal(level, wanted, exact=True)
     assert made.get_loc(("b", "", "none")) == 2
+
+
+@pytest.mark.parametrize(
+    "keys", [[("a",), ("b",)], [("a", "", "y"), ("a", "x", "x"), ("b", "", "x")], [("z", "")]]
+)
+def test_keys_are_found_again_in_their_index_in_its_order(keys):
+    made = index_of(keys, ("model", "task_type", "cache_tier")[: len(keys[0])])
+    assert keys_of(made) == keys
+    assert keys_of(made[::-1]) == keys[::-1]
+    assert keys_of(made[:0]) == []
 
 
 def test_amounts_are_ordered_by_label_set_and_nothing_at_all_is_empty():

@@ -23,6 +23,10 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
+def refused(*_args: Any, **_options: Any) -> None:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def corrupt(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
@@ -170,6 +174,60 @@ def test_a_disk_that_fills_up_later_never_raises_and_is_counted(
     assert total(one, "asahi_user_requests_total") == 900
     assert total(one, "asahi_requests_total") == 900
     assert total(one, "asahi_state_write_failures_total") > 0
+    monkeypatch.undo()
+    one._book.settle(0.0)
+    die(one)
+    assert total(collector(state), "asahi_user_requests_total") == 900
+
+
+def test_processes_that_were_forked_tell_the_same_while_the_disk_is_full(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, worker = collector(state), collector(state)
+    worker._after_fork_in_child()
+    worker.record_inference(inference())
+
+    def full(*_args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    for number in range(900):
+        worker.record_inference(inference(user=f"user-{number}"))
+    told = total(worker, "asahi_user_requests_total")
+    assert told == total(master, "asahi_user_requests_total") < 901
+    monkeypatch.undo()
+    worker._book.settle(0.0)
+    assert total(worker, "asahi_user_requests_total") == total(master, "asahi_user_requests_total") == 901
+
+
+def test_an_empty_file_is_damaged(state: Path) -> None:
+    one = collector(state)
+    one.record_inference(inference())
+    die(one)
+    (state / files(state)[0]).write_bytes(b"")
+    again = collector(state)
+    assert len(files(state, "*.damaged")) == 1
+    assert value(again, "asahi_state_damaged_files") == 1
+
+
+def test_of_a_file_that_was_cut_off_what_is_left_still_counts(state: Path) -> None:
+    one = collector(state)
+    one.record_inference(inference())
+    die(one)
+    path = state / files(state)[0]
+    path.write_bytes(path.read_bytes()[:30_000])
+    again = collector(state)
+    assert total(again, "asahi_requests_total") == 1
+    assert value(again, "asahi_state_damaged_files") == 1
+
+
+def test_a_directory_that_may_not_be_read_any_more_is_an_error_of_the_scrape(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = collector(state)
+    monkeypatch.setattr(Path, "stat", refused)
+    with pytest.raises(StateDirectoryError, match="cannot be read any more: Permission denied"):
+        one.get_prometheus_metrics()
 
 
 def test_a_directory_that_is_gone_is_an_error_of_the_scrape(state: Path) -> None:

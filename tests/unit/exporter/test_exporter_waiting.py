@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from asahi_exporter import MetricsCollector, MetricsConfig, StateDirectoryError, schema
 from asahi_exporter.cellfile import CellFile
+from asahi_exporter.cells import Block
 from support.exporting import HandClock, inference, total, value
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -95,17 +99,58 @@ def test_a_directory_that_stays_shut_is_tried_again_and_again(
     assert total(worker, "asahi_requests_total") == 6
 
 
-def test_what_finds_no_room_in_the_new_file_is_told(
+def test_what_finds_no_room_in_the_new_file_is_told_and_moves_in_when_there_is_some(
     worker: MetricsCollector, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_args: object) -> None:
-        raise OSError
+    place, waiting = CellFile.place, len(worker._book.cells.blocks)
 
-    waiting = len(worker._book.cells.blocks)
+    def full(file: CellFile, block: Block) -> None:
+        if block.schema is not schema.WRITE_FAILURES:
+            raise OSError
+        place(file, block)
+
     disk.mends()
     monkeypatch.setattr(CellFile, "place", full)
-    assert total(worker, "asahi_requests_total") == 3
-    assert value(worker, "asahi_state_write_failures_total") >= waiting
+    other = disk.reads()
+    for each in (worker, other):
+        assert total(each, "asahi_requests_total") == 2
+        assert value(each, "asahi_state_write_failures_total") >= waiting
+    monkeypatch.setattr(CellFile, "place", place)
+    worker._book.settle(0.0)
+    for each in (worker, other):
+        assert total(each, "asahi_requests_total") == 3
+
+
+def test_what_waits_moves_in_although_nothing_is_recorded_or_scraped(disk: Disk) -> None:
+    collector = MetricsCollector(MetricsConfig(state_dir=disk.path, collection_interval_seconds=0.02))
+    disk.breaks()
+    collector._after_fork_in_child()
+    collector.record_inference(inference())
+    assert "asahi-exporter-retry" in {thread.name for thread in threading.enumerate()}
+    disk.mends()
+    other, deadline = disk.reads(), time.monotonic() + 30.0
+    while total(other, "asahi_requests_total") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    while "asahi-exporter-retry" in {thread.name for thread in threading.enumerate()}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_waits_moves_in_at_the_end_of_the_process(disk: Disk) -> None:
+    code = f"""if True:
+        from pathlib import Path
+        from asahi_exporter import MetricsCollector, MetricsConfig, InferenceEvent
+        collector = MetricsCollector(MetricsConfig(state_dir={str(disk.path)!r}))
+        identity = Path({str(disk.path)!r}, "store.json")
+        content = identity.read_text()
+        identity.write_text("{{")
+        collector._after_fork_in_child()
+        collector.record_inference(InferenceEvent(model="m"))
+        identity.write_text(content)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert total(disk.reads(), "asahi_requests_total") == 3
 
 
 def test_a_child_of_a_worker_that_waits_does_not_count_its_records_again(
