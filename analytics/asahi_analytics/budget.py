@@ -20,7 +20,15 @@ from typing import Annotated, Any, Final
 import yaml
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from asahi_analytics.errors import AnalyticsError, UserInputError
 from asahi_analytics.forecasting import BudgetRisk, Forecast, ForecastingModel, Plan
@@ -43,6 +51,14 @@ def no_truth(value: Any) -> Any:
     return value
 
 
+def no_repeats(shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse a share that is given twice."""
+    repeated = [share for share, count in Counter(shares).items() if count > 1]
+    if repeated:
+        raise ValueError(f"must name each share once; got {', '.join(map(str, repeated))} more than once")
+    return shares
+
+
 TIERS: Final = (names.NO_CACHE, *names.CACHE_TIERS)
 """Values that the label of a tier has."""
 
@@ -60,7 +76,7 @@ class BudgetEntry(_Strict):
     task_type: str | None = Field(None, min_length=1)
     user: str | None = Field(None, min_length=1)
     tier: str | None = Field(None, min_length=1)
-    warn_at: tuple[Share, ...] = WARN_AT
+    warn_at: Annotated[tuple[Share, ...], AfterValidator(no_repeats)] = WARN_AT
 
     @model_validator(mode="after")
     def _one_label(self) -> BudgetEntry:

@@ -50,20 +50,21 @@ class Grouping:
     """Which label, and which families, answer for one ``group_by``."""
 
     label: str
+    requests: str
     cost: str
     baseline: str
     corrections: str | None
 
 
 def _by_request(label: str) -> Grouping:
-    return Grouping(label, "cost_dollars", "baseline_dollars", "corrections_dollars")
+    return Grouping(label, "requests", "cost_dollars", "baseline_dollars", "corrections_dollars")
 
 
 GROUPS: Final[Mapping[GroupBy, Grouping]] = {
     "model": _by_request(names.MODEL),
     "task_type": _by_request(names.TASK_TYPE),
     "tier": _by_request(names.CACHE_TIER),
-    "user": Grouping(names.USER, "user_cost_dollars", "user_baseline_dollars", None),
+    "user": Grouping(names.USER, "user_requests", "user_cost_dollars", "user_baseline_dollars", None),
 }
 DRIVER_LABELS: Final = (names.MODEL, names.TASK_TYPE, names.CACHE_TIER)
 QUANTILES: Final = (0.5, 0.75, 0.9, 0.95, 0.99)

@@ -263,20 +263,23 @@ def bundled_table() -> PriceTable:
 
 
 # Arguments --------------------------------------------------------------------------------------------------
+EXAMPLE: Final = "m-large=1.60,6.40"
+
+
 def parse_price(text: str) -> tuple[str, Rate]:
     """Return (model, rate) of an argument such as ``m-large=1.60,6.40``: dollars per million tokens in, out."""
     model, _, numbers = text.rpartition("=")
     parts = [part.strip() for part in numbers.split(",")]
+    how = f"write MODEL=INPUT,OUTPUT in dollars a million tokens, such as {EXAMPLE}"
     try:
-        entry = DatedPrice.model_validate(
-            {"from": date.min, **dict(zip(("input", "output"), map(Decimal, parts), strict=True))}
-        )
-    except (ValueError, ArithmeticError) as error:
-        raise UserInputError(
-            f"{text!r} is not a price; write MODEL=INPUT,OUTPUT in dollars a million tokens, such as m-large=1.60,6.40"
-        ) from error
+        named = dict(zip(("input", "output"), parts, strict=True))
+        entry = DatedPrice.model_validate({"from": date.min, **named})
+    except ValidationError as error:
+        raise UserInputError(f"{text!r} is not a price: {complaints(error, DatedPrice)}; {how}") from error
+    except ValueError as error:
+        raise UserInputError(f"{text!r} is not a price; {how}") from error
     if not model:
-        raise UserInputError(f"{text!r} names no model; write MODEL=INPUT,OUTPUT, such as m-large=1.60,6.40")
+        raise UserInputError(f"{text!r} names no model; {how}")
     return model, Rate(entry.input, entry.output)
 
 

@@ -55,16 +55,18 @@ def test_an_empty_prometheus_is_no_traffic_and_not_an_error(tmp_path, new_overvi
     server = servers.prometheus(tmp_path, servers.prometheus_config())
     with servers.running(server), served(service_of(server.url)) as base:
         overview = new_overview(base).open()
-        assert "No requests" in overview.card("today").inner_text()
+        assert "nothing was scraped" in overview.card("today").inner_text()
+        assert "Nothing is known." in overview.card("trust").inner_text()
         assert not re.search(r"NaN|undefined|null|Infinity|\$0", overview.text())
 
 
-def test_a_prometheus_that_is_down_is_told_in_every_card(tmp_path, new_overview):
+def test_a_prometheus_that_is_down_is_told_once(tmp_path, new_overview):
     budgets = tmp_path / "budgets.yml"
     budgets.write_text("budgets: [{monthly_dollars: 10}]\n")
     nowhere = f"http://127.0.0.1:{servers.free_port()}"
     with served(service_of(nowhere, budgets_file=budgets)) as base:
         overview = new_overview(base).open()
         assert overview.statuses() == {"failed"}
-        assert "Prometheus" in overview.card("today").inner_text()
+        assert "Prometheus" in overview.card("trust").inner_text()
+        assert overview.page.get_by_role("button", name="Try again").count() == 1
         assert "Traceback" not in overview.text()

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from support import answers
-from support.page_answers import HOSTILE, answer_with, empty, full
+from support.page_answers import HOSTILE, answer_with, full, without_requests
 
 pytestmark = pytest.mark.e2e
 
@@ -58,12 +58,57 @@ def test_small_money_and_small_shares_never_read_as_nothing(base, new_overview):
 
 def test_without_traffic_every_card_says_so(base, new_overview):
     overview = new_overview(base)
-    answer_with(overview, empty)
+    answer_with(overview, without_requests(answers.COMPLETE))
     text = overview.open().text()
     assert overview.statuses() == {"shown"}
     assert text.count("No requests") >= 6
-    assert "not known how much of the time was scraped" in text
+    assert "Nothing to draw in the last 24 hours." in text
     assert not re.search(r"NaN|undefined|null|Infinity|\$0", text)
+
+
+def test_where_nothing_was_scraped_no_card_claims_that_nothing_happened(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, without_requests(answers.NOTHING))
+    text = overview.open().text()
+    assert overview.statuses() == {"shown"}
+    first = overview.card("trust").inner_text()
+    assert (
+        "Nothing is known. No exporter was scraped in the last 24 hours; asahi-obs doctor says what to do."
+        in first
+    )
+    assert "Not known: nothing was scraped today." in overview.card("today").inner_text()
+    assert "Not known: nothing was scraped in the last 24 hours." in overview.card("trend").inner_text()
+    for words in (
+        "No requests",
+        "Nothing unusual",
+        "No cache was asked",
+        "not known how much",
+        "Not scraped for",
+    ):
+        assert words not in text, words
+
+
+def test_what_fails_everywhere_is_told_once_and_asked_again_everywhere(base, new_overview):
+    overview = new_overview(base)
+    down = [True]
+
+    def service(endpoint, asked):
+        if not down[0]:
+            return full(endpoint, asked)
+        return {"status": 503, "title": "Unavailable", "detail": "Prometheus cannot be reached."}
+
+    answer_with(overview, service)
+    text = overview.open().text()
+    assert overview.statuses() == {"failed"}
+    assert text.count("Prometheus cannot be reached.") == 1
+    assert "at the top of the page" in overview.card("today").inner_text()
+    again = overview.page.get_by_role("button", name="Try again")
+    assert again.count() == 1
+    down.clear()
+    down.append(False)
+    again.click()
+    overview.settled()
+    assert overview.statuses() == {"shown"}
 
 
 def test_a_failing_card_shows_the_problems_detail_and_the_others_go_on(base, new_overview):
@@ -90,13 +135,13 @@ def test_an_answer_that_is_not_the_services_is_told_in_words(base, new_overview)
     overview = new_overview(base)
     reply = {"status": 502, "body": "<html>Bad gateway</html>"}
     overview.page.route("**/analytics/**", lambda route: route.fulfill(**reply))
-    assert "status 502" in overview.open().card("today").inner_text()
+    assert "status 502" in overview.open().card("trust").inner_text()
     for body, status, words in (
         ("not json", 200, "without JSON"),
         ('{"title": "Not allowed"}', 400, "Not allowed"),
     ):
         reply.update(status=status, body=body)
-        assert words in overview.refreshed().card("today").inner_text()
+        assert words in overview.refreshed().card("trust").inner_text()
         assert overview.statuses() == {"failed"}
 
 

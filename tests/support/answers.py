@@ -23,7 +23,7 @@ from asahi_analytics.recommendations import AdviceReport, Evidence, Recommendati
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
 START = END - timedelta(days=1)
 COMPLETE = Trust(scraped_ratio=1.0, resets=0, repaired_ratio=0.0, unpriced_ratio=0.0, source="running totals")
-NOTHING = Trust()
+NOTHING = Trust(gaps=[{"start": START, "end": END}], warnings=["nothing was scraped in the window"])
 PERCENTILES = ("p50", "p75", "p90", "p95", "p99")
 
 

@@ -30,7 +30,7 @@ def hourly(start: datetime, daily: Mapping[str, Sequence[float]]) -> pd.DataFram
 
 @dataclass
 class DailyComposer(OneByOne):
-    """Answers for ``ledgers``: by family, columns are the values of its one label."""
+    """Answers for ``ledgers``: by family, columns are the values of its one label; of others nothing was counted."""
 
     ledgers: Mapping[str, pd.DataFrame]
     trust: Trust = field(default_factory=Trust)
@@ -55,6 +55,8 @@ class DailyComposer(OneByOne):
         return SumSeries(frame, window, self.trust)
 
     def _sum(self, ask: Ask) -> pd.Series:
+        if ask.family not in self.ledgers:
+            return pd.Series(dtype=float)
         ledger = self.ledgers[ask.family]
         for wanted in (ask.where or {}).values():
             ledger = ledger[[name for name in ledger if name in wanted]]

@@ -31,19 +31,23 @@ def full(endpoint, asked):
     }[endpoint]
 
 
-def empty(endpoint, _):
-    """A service that never saw a request."""
-    return {
-        "cost-breakdown": answers.cost_breakdown({}, trust=answers.NOTHING, requests=0.0),
-        "trends": answers.trend([None] * 24, trust=answers.NOTHING),
-        "baseline": answers.baseline(0.0, {}, trust=answers.NOTHING),
-        "cache-performance": answers.cache_performance({"1": None}, look_ups=0.0, trust=answers.NOTHING),
-        "latency-percentiles": answers.latency_percentiles([None] * 5, requests=0.0, trust=answers.NOTHING),
-        "forecast": answers.forecast(None, folds=0, trust=answers.NOTHING),
-        "budgets": answers.budget_report(),
-        "anomalies": answers.anomaly_report(trust=answers.NOTHING),
-        "recommendations": answers.recommendations(),
-    }[endpoint]
+def without_requests(trust):
+    """A service that never saw a request, and how far that can be trusted."""
+
+    def service(endpoint, _):
+        return {
+            "cost-breakdown": answers.cost_breakdown({}, trust=trust, requests=0.0),
+            "trends": answers.trend([None] * 24, trust=trust),
+            "baseline": answers.baseline(0.0, {}, trust=trust),
+            "cache-performance": answers.cache_performance({"1": None}, look_ups=0.0, trust=trust),
+            "latency-percentiles": answers.latency_percentiles([None] * 5, requests=0.0, trust=trust),
+            "forecast": answers.forecast(None, folds=0, trust=trust),
+            "budgets": answers.budget_report(),
+            "anomalies": answers.anomaly_report(trust=trust),
+            "recommendations": answers.recommendations(),
+        }[endpoint]
+
+    return service
 
 
 def answer_with(overview, service):

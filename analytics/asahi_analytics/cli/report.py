@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asahi_analytics import deadline, windows
+from asahi_analytics.cli.files import check_files
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine, utc_now
@@ -64,6 +65,7 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
     settings = settings_of(arguments)
+    check_files(settings)
     now = utc_now()
     engine = AnalyticsEngine(PrometheusClient(settings.prometheus), settings=settings, clock=lambda: now)
     with deadline.within(settings.answer_deadline_seconds):

@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from asahi_analytics import limits
-from asahi_analytics.budget import load_plans
+from asahi_analytics.cli.files import check_files
 from asahi_analytics.cli.options import add_server_options, settings_of
 from asahi_analytics.errors import PrometheusError, UserInputError
-from asahi_analytics.prices import price_book
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.settings import PrometheusSettings, Settings
+from asahi_analytics.settings import PrometheusSettings
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Read by prometheus-client when it is imported, so it must stand in the environment of a new process."""
@@ -64,13 +62,6 @@ def check_port(host: str, port: int) -> None:
         raise UserInputError(
             f"cannot listen on {host}:{port}: {error.strerror or error}; pass another --host or --port"
         ) from error
-
-
-def check_files(settings: Settings) -> None:
-    """Raise ``UserInputError`` when the budgets, prices or thresholds that the service will read cannot be used."""
-    load_plans(settings.budgets_file)
-    limits.load(settings.thresholds_file)
-    price_book(settings.price_file, settings.genai_prices_provider)
 
 
 def warn_if_unreachable(settings: PrometheusSettings) -> None:

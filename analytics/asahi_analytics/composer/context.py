@@ -26,6 +26,8 @@ PRICED: Final = frozenset(
     }
 )
 """Families of dollars, whose sums lack what was not priced."""
+SMALLEST_SHARE: Final = 1e-6
+"""Share of a window below which what was summed from raw samples is rounding of its ends, and none."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Context:
 
     def trust(self, plan: Sequence[Piece], heard: Sequence[str]) -> Trust:
         """Return the trust of a sum that was put together from ``plan``; ``heard``: the backend's warnings."""
-        raw = sum(self._scraped_of(piece) for piece in plan if piece.run is None) / self.window.seconds
+        raw = self._raw_share(plan)
         scraped = self.coverage.scraped
         return Trust(
             scraped_ratio=None if scraped is None else min(1.0, scraped / self.window.seconds),
@@ -64,6 +66,11 @@ class Context:
             source=SOURCE_SEPARATOR.join(dict.fromkeys(_source(piece) for piece in plan)),
             warnings=[*_warnings(self, raw), *heard],
         )
+
+    def _raw_share(self, plan: Sequence[Piece]) -> float:
+        seconds = sum(self._scraped_of(piece) for piece in plan if piece.run is None)
+        share = seconds / self.window.seconds
+        return share if share >= SMALLEST_SHARE else 0.0
 
     def _scraped_of(self, piece: Piece) -> float:
         """Seconds of ``piece`` that lie in no gap: where nothing was scraped there is nothing to be repaired."""

@@ -23,15 +23,26 @@ LONGEST_GAP_SECONDS: Final = 900.0
 
 
 class LiveTraffic:
-    """Draws the requests of the time that has passed since the last call and records them."""
+    """Draws the requests of the time that has passed since the last call and records them.
 
-    def __init__(self, collector: MetricsCollector, intensity: Intensity, seed: int, now_s: float) -> None:
+    All is recorded up to ``now_s`` already; ``on_recorded`` is called with each later time up to which it is.
+    """
+
+    def __init__(
+        self,
+        collector: MetricsCollector,
+        intensity: Intensity,
+        seed: int,
+        now_s: float,
+        on_recorded: Callable[[float], None] = lambda _until_s: None,
+    ) -> None:
         self._collector = collector
         self._intensity = intensity
         self._rng = np.random.default_rng(seed)
         self._shapes: dict[str, Shapes] = {task.name: shapes_of(task) for task in world.TASKS}
         self._latency = {model.name: model for model in world.MODELS}
         self._until_s = now_s
+        self._on_recorded = on_recorded
         self.requests = 0
 
     def make_up(self, now_s: float) -> None:
@@ -52,6 +63,7 @@ class LiveTraffic:
         self._errors(int(counts.sum()), at)
         self._batches(counts.sum(axis=0))
         self.requests += int(counts.sum())
+        self._on_recorded(now_s)
 
     def _choose(self, shares: dict[str, float]) -> str:
         return str(self._rng.choice(list(shares), p=list(shares.values())))

@@ -81,10 +81,11 @@ class Stack:
 def traffic(folder: Folder, end: datetime, seed: int, port: int, addr: str = LOOPBACK) -> Iterator[str]:
     """Let the demo's traffic go on from its history and serve its metrics; yield their address.
 
-    What would have happened since ``end`` is made up for at once.
+    What would have happened since traffic was last recorded in ``folder``, or since ``end``, is made up for at once.
     """
     with exporter(folder) as collector, serving(collector, addr, port, "--exporter-port") as address:
-        live = LiveTraffic(collector, intensity_of(end, seed), seed, end.timestamp())
+        since_s = end.timestamp() if (recorded_s := folder.recorded_s) is None else recorded_s
+        live = LiveTraffic(collector, intensity_of(end, seed), seed, since_s, folder.note_recorded)
         live.make_up(time.time())
         stop = threading.Event()
         thread = threading.Thread(target=run_traffic, args=(live, stop.wait), name="traffic", daemon=True)

@@ -17,6 +17,8 @@ from asahi_exporter import MetricsCollector, MetricsConfig
 
 MARK: Final = "made-by-asahi-obs-demo"
 """File that says that a folder is the demo's own and may be removed."""
+RECORDED: Final = "recorded-until"
+"""File with the time up to which live traffic was recorded, in seconds since 1970."""
 SERVICE: Final = "asahi-demo"
 
 
@@ -42,6 +44,18 @@ class Folder:
         mark = self.path / MARK
         text = mark.read_text().strip() if mark.exists() else ""
         return datetime.fromisoformat(text) if text else None
+
+    @property
+    def recorded_s(self) -> float | None:
+        """Up to when live traffic was recorded here, in seconds since 1970, or None if none was."""
+        mark = self.path / RECORDED
+        return float(mark.read_text()) if mark.exists() else None
+
+    def note_recorded(self, until_s: float) -> None:
+        """Note that live traffic was recorded up to ``until_s``; whoever is killed meanwhile leaves the note before."""
+        note = self.path / f"{RECORDED}.new"
+        note.write_text(f"{until_s!r}\n")
+        note.replace(self.path / RECORDED)
 
     def make(self) -> None:
         """Create the folder, marked as the demo's.

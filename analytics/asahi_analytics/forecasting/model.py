@@ -22,11 +22,12 @@ from asahi_analytics.forecasting.answers import (
 from asahi_analytics.forecasting.backtest import backtest
 from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence, festive
-from asahi_analytics.forecasting.months import MonthReader, missing_days
+from asahi_analytics.forecasting.months import MonthReader, missing_days, unpriced
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import AVERAGE, METHODS, Method, SeriesForecast, forecast_series
 from asahi_analytics.forecasting.trend import STABLE, TrendEstimate, trend_of
+from asahi_analytics.forecasting.unspent import Unspent
 from asahi_analytics.models import GroupBy
 from asahi_analytics.trusts import merged, within
 from asahi_analytics.windows import Window
@@ -74,6 +75,12 @@ class Question:
         """Return the forecast of ``series`` that is asked for."""
         return forecast_series(series, self.horizon_days, self.confidence, self.method)
 
+    def trend(self, series: pd.Series, forecast: SeriesForecast) -> TrendEstimate:
+        """Return the trend in ``series``, of which ``forecast`` is; it is judged as ``auto`` does by every method."""
+        if self.method == "auto":
+            return trend_of(forecast.outlook)
+        return trend_of(forecast_series(series, self.horizon_days, self.confidence).outlook)
+
 
 class ForecastingModel:
     """Forecasts from the engine's history; every method raises a ``PrometheusError`` when there is no answer.
@@ -103,10 +110,10 @@ class ForecastingModel:
         question = Question(horizon_days, confidence, group_by, name, method)
         history = self.daily_cost(group_by, name)
         used = history.active()
-        if used.empty:
-            self._check_known(group_by, name)
+        why = self._why_unspent(group_by, name) if used.empty else None
         if used.count() < FEWEST:
-            return _nothing(question, history, used)
+            answer = _nothing(question, history, used)
+            return answer.model_copy(update={"warning": why}) if why else answer
         answer = _cost_answer(question, history, used)
         if group_by is None or name is not None:
             return answer
@@ -146,7 +153,7 @@ class ForecastingModel:
         plan = Plan(name or names.WHOLE_BUDGET, check_budget(monthly_budget), group_by, name)
         risk = self.budget_risks([plan], confidence)[0]
         if risk.spent == 0:
-            self._check_known(group_by, name)
+            self._dollars_of(group_by, name)
         return risk
 
     def budget_risks(self, plans: Sequence[Plan], confidence: float = 0.95) -> list[BudgetRisk]:
@@ -154,7 +161,8 @@ class ForecastingModel:
         histories = {
             group_by: self.daily_cost(group_by) for group_by in {plan.group_by: None for plan in plans}
         }
-        return MonthReader(self.engine, histories).risks(plans, confidence) if plans else []
+        why = Unspent(self.engine, self.history_days).why
+        return MonthReader(self.engine, histories, why).risks(plans, confidence) if plans else []
 
     def daily_cost(self, group_by: GroupBy | None = None, name: str | None = None) -> DailyHistory:
         """Return the dollars of each whole day that a forecast learns from, by ``group_by`` if given."""
@@ -164,10 +172,16 @@ class ForecastingModel:
         where = None if name is None else {group.label: [name]}
         return read_daily(self.engine, group.cost, (group.label,), self.history_days, where)
 
-    def _check_known(self, group_by: GroupBy | None, name: str | None) -> None:
-        """Refuse a ``name`` that nothing was counted under, today included, where other names there are."""
+    def _why_unspent(self, group_by: GroupBy | None, name: str | None) -> str | None:
+        """Return why ``name`` has come to no dollars, today included; None where it has, or nothing is known of it."""
+        if group_by is None or name is None or self._dollars_of(group_by, name) > 0:
+            return None
+        return Unspent(self.engine, self.history_days).why(group_by, name)
+
+    def _dollars_of(self, group_by: GroupBy | None, name: str | None) -> float:
+        """Return what was spent, today included; refuse a ``name`` that nothing was counted under, if others were."""
         if group_by is None or name is None:
-            return
+            return 0.0
         now, group = self.engine.clock(), GROUPS[group_by]
         window = Window(midnight(now) - self.history_days * DAY, now)
         (cost,) = self.engine.composer.totals([Ask(group.cost, (group.label,), window)])
@@ -176,6 +190,7 @@ class ForecastingModel:
             raise UnknownName(
                 "name", name, known, f"{group_by}s counted in the last {self.history_days} days"
             )
+        return float(cost.values.get(name, 0.0))
 
 
 def _groups(question: Question, history: DailyHistory) -> dict[str, GroupForecast]:
@@ -184,16 +199,17 @@ def _groups(question: Question, history: DailyHistory) -> dict[str, GroupForecas
     for name in map(str, recent.index[:MAX_GROUPS]):
         series = history.active(name)
         if series.count() >= FEWEST:
-            found[name] = _group(question.of(series))
+            found[name] = _group(question, series)
     return dict(sorted(found.items(), key=lambda item: -item[1].predicted_cost))
 
 
-def _group(forecast: SeriesForecast) -> GroupForecast:
+def _group(question: Question, series: pd.Series) -> GroupForecast:
+    forecast = question.of(series)
     return GroupForecast(
         predicted_cost=forecast.total,
         confidence_low=forecast.total_low,
         confidence_high=forecast.total_high,
-        trend=trend_of(forecast.outlook).direction,
+        trend=question.trend(series, forecast).direction,
         method=forecast.method,
     )
 
@@ -201,7 +217,7 @@ def _group(forecast: SeriesForecast) -> GroupForecast:
 def _cost_answer(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
     forecast = question.of(used)
     return Forecast(
-        **_common(question, history, used, trend_of(forecast.outlook), forecast.method),
+        **_common(question, history, used, question.trend(used, forecast), forecast.method),
         predicted_cost=forecast.total,
         confidence_low=forecast.total_low,
         confidence_high=forecast.total_high,
@@ -287,15 +303,11 @@ def _limits(used: pd.Series, trust: Trust, horizon: int) -> list[str]:
     """Everything that limits the forecast, as sentences."""
     count = int(used.count())
     if count < FEWEST:
-        return [f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."]
+        words = [f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."]
+        return [*words, *unpriced(trust)]
     words = []
     if count < SHORT_DAYS:
         words.append(f"Only {count} whole days of history: weekdays and trends cannot be told apart yet.")
     elif horizon > 2 * count:
         words.append(f"The horizon of {horizon} days is far beyond the {count} days of history.")
-    words += missing_days(used)
-    if trust.unpriced_ratio:
-        words.append(
-            f"{100 * trust.unpriced_ratio:.2g} % of requests had no price and are not in these dollars."
-        )
-    return words
+    return [*words, *missing_days(used), *unpriced(trust)]

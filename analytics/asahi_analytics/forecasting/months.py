@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -33,12 +33,16 @@ LITTLE_COVERAGE: Final = 0.9
 
 @dataclass(frozen=True)
 class Spending:
-    """What one budget has seen: dollars so far, the daily history and the day on which it was spent, if it is."""
+    """What one budget has seen: dollars so far, the daily history and the day on which it was spent, if it is.
+
+    ``unspent`` is why requests that were counted have come to no dollars, as a sentence.
+    """
 
     so_far: float
     history: DailyHistory
     spent_by: datetime | None
     trust: Trust
+    unspent: str | None = None
 
 
 def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> BudgetRisk:
@@ -108,9 +112,18 @@ def missing_days(used: pd.Series) -> list[str]:
     return [f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped."]
 
 
+def unpriced(trust: Trust) -> list[str]:
+    """Return a sentence when requests had no price, else none."""
+    if not trust.unpriced_ratio:
+        return []
+    return [f"{100 * trust.unpriced_ratio:.3g} % of requests had no price and are not in these dollars."]
+
+
 def _warning(spending: Spending, outlook: Outlook | None, plan: Plan) -> str | None:
     used = spending.history.active(plan.value)
     words = missing_days(used)
+    if spending.unspent is not None:
+        return spending.unspent
     if plan.value is not None and used.empty and spending.so_far == 0:
         days = len(spending.history.frame)
         words = [
@@ -119,20 +132,25 @@ def _warning(spending: Spending, outlook: Outlook | None, plan: Plan) -> str | N
     elif outlook is None:
         count = int(used.count())
         words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]
-    if spending.trust.unpriced_ratio:
-        words.append(
-            f"{100 * spending.trust.unpriced_ratio:.2g} % of requests had no price and are not in these dollars."
-        )
-    return " ".join(words) or None
+    return " ".join([*words, *unpriced(spending.trust)]) or None
 
 
 class MonthReader:
     """Reads the running month of each budget; budgets of one label share their queries."""
 
-    def __init__(self, engine: AnalyticsEngine, histories: dict[GroupBy | None, DailyHistory]) -> None:
-        """Take the daily ``histories`` by label, one for each that a budget is limited to."""
+    def __init__(
+        self,
+        engine: AnalyticsEngine,
+        histories: dict[GroupBy | None, DailyHistory],
+        why_unspent: Callable[[GroupBy, str], str | None],
+    ) -> None:
+        """Take the daily ``histories`` by label, one for each that a budget is limited to.
+
+        ``why_unspent`` is asked about a name under which nothing was spent, in the history and in the month.
+        """
         self.engine = engine
         self.histories = histories
+        self._why_unspent = why_unspent
         self.month = Month(engine.clock(), engine.settings.zone)
 
     def risks(self, plans: Sequence[Plan], confidence: float) -> list[BudgetRisk]:
@@ -148,7 +166,14 @@ class MonthReader:
         history = self.histories[plan.group_by]
         so_far = _of(sums, plan.value)
         spent_by = self._spent_by(plan) if so_far >= plan.dollars else None
-        return Spending(so_far, history, spent_by, sums.trust)
+        return Spending(so_far, history, spent_by, sums.trust, self._unspent(plan, so_far))
+
+    def _unspent(self, plan: Plan, so_far: float) -> str | None:
+        if plan.group_by is None or plan.value is None or so_far > 0:
+            return None
+        if not self.histories[plan.group_by].active(plan.value).empty:
+            return None
+        return self._why_unspent(plan.group_by, plan.value)
 
     def _spent_by(self, plan: Plan) -> datetime:
         """The last moment of the calendar day on which the budget was used up, or now when that is today."""

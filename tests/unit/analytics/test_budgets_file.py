@@ -52,6 +52,10 @@ def test_no_file_and_an_empty_list_are_no_budgets(tmp_path) -> None:
         ("budgets: [{monthly_dollars: .inf}]", "finite"),
         ("budgets: [{monthly_dollars: 1, model: a, user: b}]", "at most one of model, task_type, user, tier"),
         ("budgets: [{monthly_dollars: 1, warn_at: [0]}]", "warn_at"),
+        (
+            "budgets: [{monthly_dollars: 1, warn_at: [0.5, 1, 0.5]}]",
+            "budgets.0.warn_at: must name each share once",
+        ),
         ("budgets: [{monthly_dollars: 1, planet: x}]", "planet"),
         ("budgets: [{monthly_dollars: 1}, {monthly_dollars: 2}]", "unique, got 'total'"),
         ("budgets: [{monthly_dollars: 1, model: a, name: total}]", "give that of model another"),

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from asahi_analytics import engine as engine_module
-from asahi_analytics.cli import report
+from asahi_analytics.cli import main, report
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import UserInputError
@@ -113,6 +113,17 @@ def test_the_command_prints_json(monkeypatch, capsys) -> None:
         if isinstance(printed, dict):
             assert printed["cost_breakdown"]["total_cost"] == pytest.approx(19.5123)
             assert set(printed) == {"cost_breakdown", "baseline", "trend"}
+
+
+def test_a_file_of_the_settings_that_cannot_be_used_is_refused_as_by_the_service(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(report, "AnalyticsEngine", lambda *_what, **_more: made())
+    budgets, settings = tmp_path / "budgets.yml", tmp_path / "settings.yml"
+    budgets.write_text("bugdets: []\n", encoding="utf-8")
+    settings.write_text(f"analytics:\n  budgets_file: {budgets}\n", encoding="utf-8")
+    assert main(["report", "--config", str(settings)]) == 2
+    assert "bugdets is not a key here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

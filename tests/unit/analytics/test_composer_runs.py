@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
+
 from asahi_analytics.composer import runs as certified
+from asahi_analytics.composer.context import SMALLEST_SHARE, Context
 from asahi_analytics.composer.ledger import add, amounts_of, series_of, subtract
 from asahi_analytics.composer.rounds import run
 from asahi_analytics.composer.runs import Piece, Run
 from asahi_analytics.replies import Sample
+from asahi_analytics.windows import Window
 
 REJOIN = 120.0
 BACK = 7200.0
@@ -93,3 +98,14 @@ def test_series_have_the_index_that_sums_promise():
     assert series_of({(): 1.0}, []).to_dict() == {"total": 1.0}
     assert series_of({("x", "y"): 1.0}, ["model", "phase"]).to_dict() == {("x", "y"): 1.0}
     assert series_of({}, []).empty
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.5, 0.0), (1.01, 1.01)], ids=["rounding", "more than that"])
+def test_what_lies_below_the_rounding_of_a_windows_ends_is_not_called_raw(share: float, told: float):
+    window = Window(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC) + timedelta(days=30))
+    start, end = window.start.timestamp(), window.end.timestamp()
+    cut = start + share * SMALLEST_SHARE * window.seconds
+    plan = [Piece(start, cut, None), Piece(cut, end, Run("m", start, end))]
+    trust = Context.unknown(window).trust(plan, [])
+    assert trust.repaired_ratio == pytest.approx(told * SMALLEST_SHARE, rel=1e-3)
+    assert any("raw samples" in each for each in trust.warnings) == (told > 0)

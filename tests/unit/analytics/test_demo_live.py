@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asahi_analytics.demo import store
@@ -107,6 +108,31 @@ def test_the_exporter_goes_on_from_the_history_under_the_same_identity(tmp_path:
     assert after["asahi_requests_total"] > before["asahi_requests_total"]
     with exporter(folder) as again:
         assert sums(again)["asahi_requests_total"] == after["asahi_requests_total"]
+
+
+def requests_counted(folder: Folder) -> float:
+    with exporter(folder) as collector:
+        return sums(collector).get("asahi_requests_total", 0.0)
+
+
+def test_a_demo_that_goes_on_makes_up_only_the_time_since_its_last_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path / "demo")
+    folder.make()
+    assert folder.recorded_s is None
+    counted = [0.0]
+    for now_s in (NOON.timestamp() + 600, NOON.timestamp() + 600, NOON.timestamp() + 630):
+        monkeypatch.setattr("asahi_analytics.demo.stack.time.time", lambda now_s=now_s: now_s)
+        with traffic(folder, NOON, 1, free_port()):
+            assert folder.recorded_s == now_s
+        counted.append(requests_counted(folder))
+    first, again, later = np.diff(counted)
+    assert first > 3_000
+    assert again == 0
+    assert 0 < later < first / 5
+    folder.clear()
+    assert folder.recorded_s is None
 
 
 @pytest.mark.parametrize("days", [0.0, 0.01, 400.0, float("nan")])

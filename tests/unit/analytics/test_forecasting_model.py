@@ -205,9 +205,13 @@ def test_chance_is_seldom_taken_for_a_trend() -> None:
     assert named <= 4
 
 
-def test_plain_methods_have_no_trend_of_their_own() -> None:
-    answer = model({"m": daily(90, growth=0.04)}).predict_cost(method="ema")
-    assert (answer.method, answer.trend, answer.trend_pct_per_week) == ("ema", "stable", None)
+@pytest.mark.parametrize("method", ["ema", "linear"])
+def test_the_trend_of_a_history_is_the_same_whatever_method_forecasts_it(method: str) -> None:
+    made = model({"m": daily(90, growth=0.04)})
+    plain, auto = (made.predict_cost(group_by="model", method=each) for each in (method, "auto"))
+    assert (plain.method, plain.trend) == (method, "increasing")
+    assert plain.trend_pct_per_week == auto.trend_pct_per_week
+    assert plain.breakdown["m"].trend == auto.breakdown["m"].trend == "increasing"
 
 
 @pytest.mark.parametrize(

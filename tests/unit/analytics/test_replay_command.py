@@ -166,6 +166,8 @@ def test_history_goes_to_a_remote_write_endpoint(trace: Path) -> None:
         (["--interval", "0.5", "--data-dir", "d"], "--interval is 0.5; pass 1 to 300 seconds"),
         (["--port", "70000"], "--port is 70000; pass 0 to 65535"),
         (["--price", "m=1"], "'m=1' is not a price"),
+        (["--price", "m=1e9,1"], "'m=1e9,1' is not a price: input "),
+        (["--price", "m=1,-1"], "'m=1,-1' is not a price: output "),
         (["--prices", "none.yml"], "the price file none.yml cannot be read"),
         (["--end", "recorded", "--data-dir", "d"], "does not say when it was recorded"),
         (["--end", "soon", "--data-dir", "d"], "pass now, recorded or a time"),

@@ -8,7 +8,10 @@ import { METRICS } from "./trend.js";
 
 const REFRESH_MS = 60_000;
 const DEFAULTS = { period: "day", by: "model", show: "cost" };
+const [BANNER] = CARDS;
 const turns = new Map();
+/** The message with which the line at the top failed the last time that it was asked; null when it did not. */
+let told = Promise.resolve(null);
 
 /** What is chosen, from the address; what the address does not say, or says wrongly, is the default. */
 function readState() {
@@ -38,18 +41,21 @@ async function load(card, api, state) {
   const turn = Symbol(card.id);
   turns.set(card, turn);
   section.setAttribute("aria-busy", "true");
-  const [content, status] = await answer(card, api, state);
+  const asked = answer(card, api, state);
+  if (card === BANNER) told = asked.then(({ error }) => error?.message ?? null);
+  const { content, error } = await asked;
+  const shown = error ? failure(card, error, card !== BANNER && error.message === await told) : content;
   if (turns.get(card) !== turn) return;
-  render(card, content, status);
+  render(card, shown, error ? "failed" : "shown");
   section.removeAttribute("aria-busy");
 }
 
 async function answer(card, api, state) {
   try {
-    const content = card.show(await card.ask(api, state), state);
-    return [content || h("p", { class: "empty" }, card.empty(state)), "shown"];
+    const data = await card.ask(api, state);
+    return { content: card.show(data, state) || h("p", { class: "empty" }, card.empty(state, data)) };
   } catch (error) {
-    return [failure(card, error), "failed"];
+    return { error };
   }
 }
 
@@ -64,10 +70,13 @@ function render(card, content, status) {
   document.getElementById(card.id).dataset.status = status;
 }
 
-function failure(card, error) {
+/** What went wrong and a button to ask again; what the line at the top tells already is not told twice. */
+function failure(card, error, isTold) {
+  if (isTold) return h("p", { class: "empty" }, "No answer: the reason stands at the top of the page.");
+  const again = () => (card === BANNER ? refresh() : load(card, new Api(), readState()));
   return h("div", { class: "failure", role: "alert" },
     h("p", {}, error.message),
-    h("button", { type: "button", onclick: () => load(card, new Api(), readState()) }, "Try again"));
+    h("button", { type: "button", onclick: again }, "Try again"));
 }
 
 /** Load `cards` anew, with answers shared between them. */

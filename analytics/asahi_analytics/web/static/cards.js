@@ -1,5 +1,5 @@
 // What each card asks and shows. `uses` names the choices it depends on; `ask(api, state)` returns its data;
-// `show(data, state)` returns elements, or null when there is nothing to show, and `empty(state)` then says why.
+// `show(data, state)` returns elements, or null when there is nothing to show, and `empty(state, data)` then says why.
 
 import { budgetItem, byUrgency, sharedWarnings } from "./budgets.js";
 import { meter, outlook, rows, stacked } from "./charts.js";
@@ -10,14 +10,14 @@ import {
 } from "./format.js";
 import { share } from "./scales.js";
 import { METRICS, trendChart } from "./trend.js";
-import { trustLine } from "./trust.js";
+import { nothingScraped, trustLine } from "./trust.js";
 
-const HOURLY = { bin: "hour", intervals: 24, tick: "time", said: "by hour, last 24 hours" };
+const HOURLY = { bin: "hour", intervals: 24, tick: "time", said: "by hour, last 24 hours", span: "in the last 24 hours" };
 export const PERIODS = {
   hour: { said: "in the last hour", trend: HOURLY },
   day: { said: "in the last 24 hours", trend: HOURLY },
-  week: { said: "in the last 7 days", trend: { bin: "hour", intervals: 168, tick: "weekday", said: "by hour, last 7 days" } },
-  month: { said: "in the last 30 days", trend: { bin: "day", intervals: 30, tick: "day", said: "by day, last 30 days" } },
+  week: { said: "in the last 7 days", trend: { bin: "hour", intervals: 168, tick: "weekday", said: "by hour, last 7 days", span: "in the last 7 days" } },
+  month: { said: "in the last 30 days", trend: { bin: "day", intervals: 30, tick: "day", said: "by day, last 30 days", span: "in the last 30 days" } },
 };
 export const GROUPS = { model: "model", task_type: "task", user: "user", tier: "cache tier" };
 const HORIZON_DAYS = 30;
@@ -26,7 +26,9 @@ const MOST_FINDINGS = 4;
 const MOST_BUDGETS = 6;
 
 const byValue = (amounts) => Object.entries(amounts).sort(([, a], [, b]) => b - a);
-const noTraffic = ({ period }) => `No requests ${PERIODS[period].said}.`;
+/** Why there is nothing to show: where nothing was scraped it is not known what was. */
+const nothing = (words, said, { trust: known }) => (nothingScraped(known) ? `Not known: nothing was scraped ${said}.` : `${words} ${said}.`);
+const noTraffic = ({ period }, data) => nothing("No requests", PERIODS[period].said, data);
 const breakdown = (parameters) => (api) => api.get("analytics/cost-breakdown", { group_by: "model", ...parameters });
 const big = (text, ...notes) => [h("p", { class: "big" }, text), h("p", { class: "note" }, ...notes)];
 const good = (text) => h("p", { class: "note good" }, text);
@@ -35,7 +37,7 @@ const spend = (id, parameters, said) => ({
   id,
   uses: [],
   ask: breakdown(parameters),
-  empty: () => `No requests ${said}.`,
+  empty: (state, data) => nothing("No requests", said, data),
   show: (data) => data.requests > 0 && [
     ...big(dollars(data.total_cost), `${compact(data.requests)} requests, ${dollars(data.cost_per_request)} each`),
     data.savings > 0 && good(`Saved ${dollars(data.savings)}`),
@@ -66,7 +68,7 @@ const trend = {
     const { bin, intervals } = PERIODS[period].trend;
     return api.get("analytics/trends", { metric: show, period: bin, intervals });
   },
-  empty: ({ period }) => `Nothing to draw: ${PERIODS[period].trend.said}.`,
+  empty: ({ period }, data) => nothing("Nothing to draw", PERIODS[period].trend.span, data),
   show: (data, { period, show }) => trendChart(data, METRICS[show], PERIODS[period].trend),
 };
 
@@ -131,7 +133,7 @@ const cache = {
   id: "cache",
   uses: ["period"],
   ask: (api, { period }) => api.get("analytics/cache-performance", { period }),
-  empty: ({ period }) => `No cache was asked ${PERIODS[period].said}.`,
+  empty: ({ period }, data) => nothing("No cache was asked", PERIODS[period].said, data),
   show: (data) => Object.values(data.tiers).some(({ hits, misses }) => hits + misses > 0) && cacheTiers(data),
 };
 
@@ -201,7 +203,8 @@ const forecast = {
 };
 
 function trendOf({ trend, trend_pct_per_week: pct }) {
-  const pace = trend !== "stable" && isNumber(pct) ? `, by ${percent(Math.abs(pct) / 100)} a week` : "";
+  if (trend === "stable") return "No clear trend.";
+  const pace = isNumber(pct) ? `, by ${percent(Math.abs(pct) / 100)} a week` : "";
   return `The trend is ${trend}${pace}.`;
 }
 
@@ -238,7 +241,8 @@ const anomalies = {
   id: "anomalies",
   uses: [],
   ask: (api) => api.get("analytics/anomalies"),
-  empty: () => "Nothing unusual: cost, latency, errors, caches and quality behave as expected.",
+  empty: (state, { trust: known }) => (nothingScraped(known) ? "Not known: nothing was scraped."
+    : "Nothing unusual: cost, latency, errors, caches and quality behave as expected."),
   show: ({ anomalies: found, findings }) => found.length + findings.length > 0 && [
     list(found.map(anomalyItem)),
     list(findings.map((each) => h("li", { class: "note" }, each.message))),

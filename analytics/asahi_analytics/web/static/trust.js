@@ -7,6 +7,9 @@ const SEEN_ENOUGH = 0.999;
 
 const lengthSeconds = ({ start, end }) => (new Date(end) - new Date(start)) / 1000;
 
+/** Whether nothing at all was scraped in the window, so that nothing is known of it and zeros mean nothing. */
+export const nothingScraped = ({ scraped_ratio: ratio, gaps }) => gaps.length > 0 && !(ratio > 0);
+
 /** The longest gap in words, and how many more there are. */
 function gapsText(gaps) {
   const longest = gaps.reduce((best, gap) => (lengthSeconds(gap) > lengthSeconds(best) ? gap : best));
@@ -34,9 +37,12 @@ export function doubts(trust) {
 /** The line itself, and behind it what the service has to say in its own words. */
 export function trustLine(trust, said) {
   const notes = [...trust.warnings, trust.source && `Summed from ${trust.source}.`].filter(Boolean);
-  return [line(doubts(trust), said), trust.warnings.length > 0
+  return [nothingScraped(trust) ? unknown(said) : line(doubts(trust), said), trust.warnings.length > 0
     && h("details", {}, h("summary", {}, "Details"), h("ul", {}, notes.map((note) => h("li", {}, note))))];
 }
+
+const unknown = (said) => h("p", { class: "unsure" }, h("b", {}, "Nothing is known. "),
+  `No exporter was scraped ${said}; `, h("code", {}, "asahi-obs doctor"), " says what to do.");
 
 function line(found, said) {
   if (found.length === 0) {
