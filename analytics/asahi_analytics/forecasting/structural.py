@@ -87,7 +87,7 @@ class Options:
 
 
 DAILY: Final = Options(
-    grid=_grid(7, (0.0, 0.01, 0.15), (3.0,), ((0.0, 1.0), (1.0, 3.0), (2.0, 30.0))),
+    grid=_grid(7, (0.0, 0.01, 0.15), (3.0, 40.0), ((0.0, 1.0), (1.0, 3.0), (2.0, 30.0))),
     beliefs=Beliefs(
         slope_sizes=(0.005, 0.04), slope_weights=(0.4, 0.6), step_sizes=(0.3,), step_weights=(0.2,)
     ),

@@ -24,7 +24,7 @@ from asahi_analytics.replies import Sample
 from asahi_analytics.settings import CacheSettings, PrometheusSettings
 from asahi_analytics.transport import Reply
 from support.fake_transport import FakeTransport, success
-from support.prometheus_client import AT, NO_CACHE, ONE, asked, client
+from support.pretended_client import AT, NO_CACHE, ONE, asked, client
 
 
 def test_a_query_is_posted_with_its_time_to_the_millisecond_and_a_server_side_limit() -> None:

@@ -14,7 +14,7 @@ from asahi_analytics.replies import read_answer
 from asahi_analytics.settings import PrometheusSettings
 from asahi_analytics.transport import Reply
 from support.fake_transport import success
-from support.prometheus_client import AT, client
+from support.pretended_client import AT, client
 
 INVALID = {
     "truncated": b'{"status":"success","data":{"resultType":"vector","res',
