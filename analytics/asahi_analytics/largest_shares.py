@@ -48,7 +48,8 @@ def expression(rules: RuleParameters) -> str:
         offset = duration(ago - reach) if ago > reach else f"-{duration(reach - ago)}"
         return f"last_over_time({state_metric(FAMILY)}{{{matching}}}[{duration(reach)}] offset {offset})"
 
-    totals, certificate, moment = (f'{PART}=~"{name}"' for name in (RUNNING, f"{SINCE}|{SNAPSHOT}", SNAPSHOT))
+    totals, moment = (f'{PART}="{name}"' for name in (RUNNING, SNAPSHOT))
+    certificate = f'{PART}=~"{SINCE}|{SNAPSHOT}"'
     now, then = (f"sum {by_clause((USER,))} ({held(totals, ago)})" for ago in (0 * DAY, DAY))
     spent = f"({now} - ({then} or 0 * {now}))"
     terms = (
