@@ -8,7 +8,7 @@ import numpy as np
 
 from asahi_analytics.anomaly.bins import Bins, Floats, lagged, windowed
 from asahi_analytics.anomaly.erratic import twice
-from asahi_analytics.anomaly.usual import LOW_QUANTILE, Days, previous_days
+from asahi_analytics.anomaly.usual import LOW_QUANTILE, WEEK_HOURS, Days, previous_days
 
 BURST_FACTOR: Final = 1.7
 """A burst is what reaches so many times the median around it, twice within three bins..."""
@@ -18,7 +18,6 @@ LATE_HOURS: Final = 0.5
 """A job may start so much earlier or later than on other days..."""
 MORE_FACTOR: Final = 1.15
 """...and cost so many times as much."""
-DAYS_OF_WEEK: Final = 7
 
 
 def habitual_bursts(bins: Bins, days: int) -> Floats:
@@ -38,7 +37,7 @@ def habitual_bursts(bins: Bins, days: int) -> Floats:
     if some.any():
         bursts = highest[some]
         usually = Days.of(previous_days(bursts, bins, days), bins).quantile(LOW_QUANTILE)
-        last, second_last = (lagged(bursts, week * DAYS_OF_WEEK * bins.per_day) for week in (1, 2))
+        last, second_last = (lagged(bursts, weeks * bins.within(WEEK_HOURS)) for weeks in (1, 2))
         found[some] = MORE_FACTOR * np.nan_to_num(np.fmax(usually, np.minimum(last, second_last)))
     return found
 
