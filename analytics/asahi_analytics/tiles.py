@@ -88,6 +88,10 @@ class RuleParameters:
     def __post_init__(self) -> None:
         """Refuse parameters with which the rules would not be exact."""
         longest = max(self.interval, self.state_interval)
+        if min(self.scrape_interval, self.lookback - self.scrape_interval) <= timedelta(0):
+            raise UserInputError(
+                f"scrape_interval must be above 0 and below lookback, {self.lookback}; got {self.scrape_interval}"
+            )
         if min(self.interval, self.state_interval, self.settle) < timedelta(seconds=1):
             raise UserInputError("rule intervals and settle must be at least one second")
         if self.lookback < longest:

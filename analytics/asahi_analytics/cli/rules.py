@@ -78,14 +78,30 @@ def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
         default = getattr(defaults, name).total_seconds()
         option = "--" + name.replace("_", "-")
         parser.add_argument(
-            option, type=float, metavar="SECONDS", default=default, help=f"{text}; default {default:g} s"
+            option,
+            type=_length,
+            metavar="SECONDS",
+            default=timedelta(seconds=default),
+            help=f"{text}; default {default:g} s",
         )
+
+
+def _length(seconds: str) -> timedelta:
+    """Return a length of time that was given in seconds.
+
+    Raises:
+        ArgumentTypeError: it is no number, NaN, or more than can be told.
+    """
+    try:
+        return timedelta(seconds=float(seconds))
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds; got {seconds!r}") from error
 
 
 def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
     names = ("interval", "state_interval", "scrape_interval", "settle", "lookback", "state_lookback")
-    parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
+    parameters = tiles.RuleParameters(**{name: getattr(arguments, name) for name in names})
     return limits.rule_files(limits.load(arguments.thresholds), parameters)
 
 
