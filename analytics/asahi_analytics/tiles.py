@@ -228,10 +228,13 @@ class Terms:
         return f"(max by ({STORE}) ({stored}) or max by ({JOB}, {INSTANCE}) ({plain}))"
 
     def unknown_memory(self) -> str:
-        """Memories older than what the state can know of, and not in it: taken over, not counted."""
+        """Memories older than what the state can know of, and not in it: taken over, not counted.
+
+        What was recorded may carry more labels by now: Prometheus puts its external labels on all it sends away.
+        """
         oldest = self.reach.seen.total_seconds()
         threshold = f"scalar(clamp_min({self.carried(SINCE)}, {self.counted_to} - {oldest:g}))"
-        return f"({self.memory()} < {threshold}) unless ignoring ({PART}) {self.carried(MEMORY)}"
+        return f"({self.memory()} < {threshold}) unless on ({STORE}, {JOB}, {INSTANCE}) {self.carried(MEMORY)}"
 
     def broken(self) -> str:
         """Evaluations were missed while there were plain processes, whose last words may have gone unheard."""
@@ -368,7 +371,7 @@ def scrapes_expression(rules: RuleParameters) -> str:
 
     def running(name: str, gained: str) -> str:
         added = part("gained", f"({gained} and on () ({counted}))")
-        return part(name, f"sum without ({PART}) ({terms.carried(name)} or {added} or vector(0))")
+        return part(name, f"sum by () ({terms.carried(name)} or {added} or vector(0))")
 
     return "\nor\n".join(
         (
