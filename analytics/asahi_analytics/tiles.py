@@ -234,7 +234,9 @@ class Terms:
         """
         oldest = self.reach.seen.total_seconds()
         threshold = f"scalar(clamp_min({self.carried(SINCE)}, {self.counted_to} - {oldest:g}))"
-        return f"({self.memory()} < {threshold}) unless on ({STORE}, {JOB}, {INSTANCE}) {self.carried(MEMORY)}"
+        return (
+            f"({self.memory()} < {threshold}) unless on ({STORE}, {JOB}, {INSTANCE}) {self.carried(MEMORY)}"
+        )
 
     def broken(self) -> str:
         """Evaluations were missed while there were plain processes, whose last words may have gone unheard."""

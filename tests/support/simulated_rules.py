@@ -84,7 +84,12 @@ class Simulation:
     ):
         """The exporter at ``instance`` is scraped; ``counters`` are told apart by the family's first label."""
         ms = np.array([round((self.start + at) * 1000)], dtype=np.int64)
-        target = {"job": "asahi", "instance": instance, **({"store": store} if store else {}), **self.external}
+        target = {
+            "job": "asahi",
+            "instance": instance,
+            **({"store": store} if store else {}),
+            **self.external,
+        }
         series = [HistorySeries(STORE_CREATED.name, target, ms, np.array([self.start + created]))]
         for name, value in counters.items():
             labels = {**target, self.family.labels[0]: name}
