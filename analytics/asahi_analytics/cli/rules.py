@@ -21,6 +21,7 @@ from asahi_analytics.demo.servers import find_program
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.windows import MAX_WINDOW
 from asahi_exporter.conventions import FAMILIES, Family
 
 DEFAULT_FOLDER: Final = Path("prometheus/rules")
@@ -153,8 +154,8 @@ def promtool_problems(folder: Path) -> list[str]:
 
 def run_backfill(arguments: argparse.Namespace) -> int:
     """Write hourly totals of the days before the rules began, as blocks."""
-    if arguments.days <= 0:
-        raise UserInputError(f"--days must be positive; got {arguments.days:g}")
+    if not 0 < arguments.days <= MAX_WINDOW.days:
+        raise UserInputError(f"--days must be above 0 and at most {MAX_WINDOW.days}; got {arguments.days:g}")
     patience = {"deadline_seconds": PATIENCE_SECONDS, "read_timeout_seconds": PATIENCE_SECONDS}
     client = PrometheusClient(settings_of(arguments).prometheus.model_copy(update=patience))
     rules, now = tiles.RuleParameters(), datetime.now(UTC)

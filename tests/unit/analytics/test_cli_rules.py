@@ -36,3 +36,9 @@ def test_a_length_of_time_that_is_none_ends_in_one_line(tmp_path: Path, capsys, 
     with pytest.raises(SystemExit):
         main(["rules", "build", str(tmp_path / "out"), "--interval", seconds])
     assert f"--interval: must be a number of seconds; got '{seconds}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("days", ["0", "nan", "inf", "3661"])
+def test_days_that_cannot_be_looked_back_end_in_one_line(tmp_path: Path, capsys, days: str) -> None:
+    assert main(["rules", "backfill", str(tmp_path), "--days", days]) == 2
+    assert f"--days must be above 0 and at most 3660; got {days}" in capsys.readouterr().err
