@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from asahi_exporter.cells import Backing, Block, BlockKey, NoBacking
 from asahi_exporter.conventions import Metric
 from asahi_exporter.guard import LabelStore, OwnLabelStore
 
 Row = tuple[BlockKey, list[float]]
+_CREATED_DECIMALS: Final = 3
+"""The moment is the life of a process to the rules, by its digits; VictoriaMetrics does not keep more than 15 or 16."""
 
 
 class Store(Protocol):
@@ -51,7 +53,7 @@ class MemoryStore:
         self.identity: str | None = None
         self.kept = False
         self.waits = False
-        self.created = now
+        self.created = round(now, _CREATED_DECIMALS)
 
     def successor(self, now: float) -> Store | None:  # noqa: ARG002 - part of the interface
         """Return None: the counters end with the process."""

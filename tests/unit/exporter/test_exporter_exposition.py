@@ -110,3 +110,8 @@ def test_sums_do_not_depend_on_how_the_addends_lie_in_files(values: list[float],
     cut = data.draw(st.integers(0, len(values)))
     rows = [(key, [v]) for v in (*expansion(values[:cut]), *values[cut:])]
     assert add_up(rows or [(key, [0.0])])[key] == [fsum(values)]
+
+
+def test_when_memory_was_made_has_no_more_digits_than_every_store_of_samples_keeps() -> None:
+    collector = MetricsCollector(MetricsConfig(), clock=lambda: 1_795_914_569.8301749)
+    assert value(collector, "asahi_store_created_timestamp_seconds") == 1_795_914_569.83
