@@ -28,6 +28,7 @@ from asahi_analytics.replies import (
     Vector,
     matrix,
     read_answer,
+    samples,
     separated,
     shown,
     vector,
@@ -94,7 +95,7 @@ class PrometheusClient:
 
     def query_raw(self, selector: str, at: datetime) -> Matrix:
         """Return the raw samples of a range selector such as ``asahi_requests_total[1h]`` up to ``at``."""
-        return self._ask("/api/v1/query", selector, [("time", _seconds(at))], at, matrix)
+        return self._ask("/api/v1/query", selector, [("time", _seconds(at))], at, samples)
 
     def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
         """Return the value of each expression, all of them vectors, at ``at``, in the order given.

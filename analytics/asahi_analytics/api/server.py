@@ -1,7 +1,8 @@
 """gunicorn around the application, started by ``asahi-obs serve`` in a process of its own.
 
 The workers are forked from a process that has loaded everything, so that they share its memory, and answer with
-threads. A request line that is too long is answered with a problem document like every other error.
+threads; one more is kept for ``/healthz``. A request line that is too long is answered with a problem document like
+every other error.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from asahi_analytics import deadline
 from asahi_analytics.api import notifications, problems
 from asahi_analytics.api.app import create_app
 from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
+from asahi_analytics.api.threads import Threads, accept_with_request
 from asahi_analytics.cli.options import add_server_options, settings_of
 from asahi_analytics.errors import AnalyticsError
 from asahi_analytics.forecasting import prepare
@@ -48,7 +50,20 @@ STOPPING: Final = threading.Event()
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A threaded worker that counts waiting for a thread as time of an answer, and explains a line that is too long."""
+    """A threaded worker that counts waiting for a thread as time of an answer, and explains a line that is too long.
+
+    Who asks whether it lives need not wait.
+    """
+
+    def init_process(self) -> None:
+        """Set the listeners up and work until stopped."""
+        for listener in self.sockets:
+            accept_with_request(listener)
+        super().init_process()
+
+    def get_thread_pool(self) -> Threads:
+        """Return the threads that requests are answered in."""
+        return Threads(self.cfg.threads)
 
     def enqueue_req(self, conn: Any) -> None:
         """Note when the request came in; it may wait for a thread."""
