@@ -74,12 +74,13 @@ def index_of(keys: Iterable[Key], by: Sequence[str]) -> pd.Index:
 
 
 def _index_of_several(ordered: Sequence[Key], names: Sequence[str]) -> pd.MultiIndex:
-    """What ``MultiIndex.from_tuples`` returns of keys of text, in less than half of the time."""
+    """What ``MultiIndex.from_tuples`` returns of keys of text, in a fourth of the time: looking for a type is dear."""
     columns = list(zip(*ordered, strict=True))
     levels = [sorted(set(column)) for column in columns]
     places = [{value: place for place, value in enumerate(level)} for level in levels]
     codes = [[place[value] for value in column] for place, column in zip(places, columns, strict=True)]
-    return pd.MultiIndex(levels=levels, codes=codes, names=list(names), verify_integrity=False)
+    texts = [pd.Index(level, dtype=object) for level in levels]
+    return pd.MultiIndex(levels=texts, codes=codes, names=list(names), verify_integrity=False)
 
 
 def keys_of(index: pd.Index) -> list[Key]:
