@@ -46,8 +46,6 @@ _MAX_WORKERS: Final = 4
 _SPARE_SECONDS: Final = 10
 GARBAGE_OBJECTS: Final = 200_000
 """New objects that a look for garbage waits for: more than one answer holds at a time."""
-FIRST_WORKER: Final = 1
-"""gunicorn counts the workers that it makes from one on."""
 STOPPING: Final = threading.Event()
 """Set when this worker ends."""
 
@@ -160,13 +158,14 @@ def announce(listeners: Iterable[socket.socket]) -> None:
 def get_ready(worker: Any) -> None:
     """Rehearse in a worker whose Prometheus is there, and start the loop that tells Alertmanager.
 
-    The first worker that was made says that the service is ready; of the loops only one leads at a time.
+    The last of those made at the start, which gunicorn counts, says that the service is ready; of the loops only one
+    leads at a time.
     """
     service = worker.wsgi.extensions["asahi_service"]
     with contextlib.suppress(PrometheusError):
         answers_at_once(service.settings.prometheus)
         rehearse(service, ENDPOINTS)
-    if worker.age == FIRST_WORKER:
+    if worker.age == worker.cfg.workers:
         announce(worker.sockets)
     notifications.start(service, STOPPING)
 

@@ -182,21 +182,24 @@ def test_other_errors_are_gunicorns(monkeypatch) -> None:
     assert seen == [error]
 
 
-@pytest.mark.parametrize("age", [1, 2])
-def test_the_first_worker_announces_the_address_once_it_has_rehearsed(
+@pytest.mark.parametrize("age", [1, 2, 3])
+def test_the_last_worker_made_announces_the_address_once_it_has_rehearsed(
     monkeypatch, capsys, listener, age
 ) -> None:
     said = f"asahi-obs serve: ready on http://127.0.0.1:{listener.getsockname()[1]}\n"
     service, before = SimpleNamespace(settings=Settings()), []
     worker = SimpleNamespace(
-        age=age, sockets=[listener], wsgi=SimpleNamespace(extensions={"asahi_service": service})
+        age=age,
+        cfg=SimpleNamespace(workers=2),
+        sockets=[listener],
+        wsgi=SimpleNamespace(extensions={"asahi_service": service}),
     )
     monkeypatch.setattr(server, "answers_at_once", lambda _settings: None)
     monkeypatch.setattr(server, "rehearse", lambda *_what: before.append(capsys.readouterr().out))
     monkeypatch.setattr(server.notifications, "start", lambda *what: before.append(what[0]))
     server.get_ready(worker)
     assert before == ["", service]
-    assert capsys.readouterr().out == (said if age == 1 else "")
+    assert capsys.readouterr().out == (said if age == 2 else "")
 
 
 def test_a_worker_whose_prometheus_is_away_does_not_rehearse(monkeypatch, capsys, listener) -> None:
@@ -207,8 +210,8 @@ def test_a_worker_whose_prometheus_is_away_does_not_rehearse(monkeypatch, capsys
     service = SimpleNamespace(settings=settings)
     monkeypatch.setattr(server, "rehearse", fail)
     monkeypatch.setattr(server.notifications, "start", lambda *_what: None)
-    wsgi = SimpleNamespace(extensions={"asahi_service": service})
-    server.get_ready(SimpleNamespace(age=1, sockets=[listener], wsgi=wsgi))
+    wsgi, cfg = SimpleNamespace(extensions={"asahi_service": service}), SimpleNamespace(workers=1)
+    server.get_ready(SimpleNamespace(age=1, cfg=cfg, sockets=[listener], wsgi=wsgi))
     assert "ready on" in capsys.readouterr().out
 
 
