@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote as quote_path
 
@@ -253,6 +253,12 @@ class PrometheusClient:
         if not isinstance(data, list):
             raise PrometheusAnswerInvalid(f"expected a list, got {shown(data)}")
         return data
+
+
+def answers_at_once(settings: PrometheusSettings) -> None:
+    """Raise a ``PrometheusError`` unless Prometheus answers now: nothing is tried again, and nobody waits long."""
+    hasty = {"retries": 0, "connect_timeout_seconds": 1.0, "read_timeout_seconds": 2.0}
+    PrometheusClient(settings.model_copy(update=hasty)).query("vector(1)", datetime.now(UTC))
 
 
 def _seconds(moment: datetime) -> str:

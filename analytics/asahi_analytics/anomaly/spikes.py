@@ -67,6 +67,8 @@ SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 JUMP_EXCESS_SHARE: Final = 0.4
 """What has jumped must exceed what is usually low, and add this share of the last day's mean."""
+ROUNDING: Final = 1e-9
+"""So much, relative, the least threshold is held lower, for what two ways of rounding differ by."""
 YOUNG_JUMP_TRUST: Final = 0.25
 """For what has jumped, a profile that only one day has made counts so much (in ratio) against a lower recent median."""
 
@@ -143,8 +145,7 @@ class _Past:
 
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
-    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``. ``bursts`` is what
-    the bursts that most days have had around this time account for.
+    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
     """
 
     recent: Floats
@@ -159,24 +160,51 @@ class _Past:
     jumped: Bools
     low_profile: Floats
     low_recent: Floats
-    bursts: Floats
 
     def of(self, some: Bools) -> _Past:
         """Return that of ``some`` series."""
         return _Past(*(getattr(self, field.name)[some] for field in fields(self)))
 
 
-def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
-    """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
+def find_spikes(bins: Bins, rule: SpikeRule, *, sparing: bool = False) -> Spikes:
+    """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time.
+
+    ``sparing``: of several series, those that cannot have any are not looked at further: nothing is said to be
+    expected of them, and no threshold.
+    """
     known = _past(bins, rule)
-    found = _judge(bins, rule, known, np.zeros(bins.values.shape, dtype=bool))
+    if not sparing:
+        return _find(bins, rule, known)
+    some = _may_spike(bins, rule, known)
+    nothing = np.full(bins.values.shape, np.nan)
+    found = Spikes(nothing, nothing.copy(), nothing.copy(), np.zeros(nothing.shape, dtype=bool), [])
+    if some.any():
+        found.put(some, _find(replace(bins, values=bins.values[some]), rule, known.of(some)))
+    return found
+
+
+def _may_spike(bins: Bins, rule: SpikeRule, known: _Past) -> Bools:
+    """Return which series can have a spike at all: those that exceed the least that a threshold may be.
+
+    A regime or noise, what bursts account for and the peaks of an erratic series never lower a threshold: without them
+    it is the lowest, and an anomaly that goes on lowers it only after it was exceeded.
+    """
+    least = _unmoved(bins, known, np.zeros(bins.values.shape, dtype=bool))
+    _, threshold = _limits(rule, known, least, _expected(bins, least), np.zeros(()))
+    some: Bools = np.asarray(persistent(bins.values > (1 - ROUNDING) * threshold).any(axis=-1))
+    return some
+
+
+def _find(bins: Bins, rule: SpikeRule, known: _Past) -> Spikes:
+    bursts = habitual_bursts(bins, rule.profile_days)
+    found = _judge(bins, rule, known, bursts, np.zeros(bins.values.shape, dtype=bool))
     unusual = found.flagged & (np.arange(len(bins)) >= bins.per_day)
     some: Bools = np.asarray(unusual.any(axis=-1))
     if some.any():
         again = replace(bins, values=bins.values[some])
         if found.steps:
             known = _past(bins, rule, found.steps)
-        found.put(some, _judge(again, rule, known.of(some), unusual[some]))
+        found.put(some, _judge(again, rule, known.of(some), bursts[some], unusual[some]))
     return found
 
 
@@ -204,24 +232,16 @@ def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
         jumped=jumps.raised,
         low_profile=_doubted(bins, low, jumps.before, rose),
         low_recent=jumps.before,
-        bursts=habitual_bursts(bins, rule.profile_days),
     )
 
 
-def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
-    reference = _reference(bins, known, left_out)
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, bursts: Floats, left_out: Bools) -> Spikes:
+    """Return what is a spike; ``bursts`` is what those that most days have had around this time account for."""
+    reference = _moved(bins, known, _unmoved(bins, known, left_out))
     likely = _expected(bins, reference)
     sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
-    limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
-    expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
-    threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
-    low = reference.sure(known.low_profile, known.low_recent)
-    from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
-    lower = known.jumped & (from_low < threshold)
-    expected = np.where(lower, np.fmin(expected, low), expected)
-    threshold = np.where(lower, from_low, threshold)
-    threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
-    threshold = np.maximum(threshold, known.bursts)
+    expected, threshold = _limits(rule, known, reference, likely, sigma)
+    threshold = np.maximum(threshold, bursts)
     exceeds = bins.values > threshold
     everyday = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
     if everyday.any():
@@ -234,12 +254,31 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), steps)
 
 
+def _limits(
+    rule: SpikeRule, known: _Past, reference: _Reference, likely: Floats, sigma: Floats
+) -> tuple[Floats, Floats]:
+    """Return what is expected and the threshold, before what bursts or a series' own peaks account for.
+
+    ``_may_spike`` rests on the latter being no lower for a higher ``regime``, ``sure_regime`` or ``sigma``.
+    """
+    limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
+    expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
+    threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
+    low = reference.sure(known.low_profile, known.low_recent)
+    from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
+    lower = known.jumped & (from_low < threshold)
+    expected = np.where(lower, np.fmin(expected, low), expected)
+    threshold = np.where(lower, from_low, threshold)
+    return expected, np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
+
+
 def _course(bins: Bins, profile: Floats) -> Floats:
     """Return ``profile`` where more than one day has made it, else NaN."""
     return np.where(np.arange(len(bins)) < 2 * bins.per_day, np.nan, profile)
 
 
-def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
+def _unmoved(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
+    """Return what bins can be held against as if the traffic ran as usual: its regime is 1."""
     days = Days(known.ordered, known.count)
     if left_out.any() and bins.per_day > 1:
         rest = without(left_out, known.everything, bins.values, bins, "mean")
@@ -248,15 +287,26 @@ def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
     base = profile * weekly_factor(bins, profile)
     ratio = quotients(bins.values, base)
     ratio[ratio < OUTAGE_RATIO] = np.nan
-    regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     return _Reference(
-        sure_regime=np.fmax(1.0, np.fmin(regime / SURE_REGIME, quotients(known.yesterday, profile))),
+        sure_regime=np.ones(()),
         profile=profile,
         base=base,
         ratio=ratio,
-        regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
+        regime=np.ones(()),
         recent=known.recent,
         day_mean=known.day_mean,
+    )
+
+
+def _moved(bins: Bins, known: _Past, reference: _Reference) -> _Reference:
+    """Return the same with the regime that the traffic has run at."""
+    width, at_least = bins.within(REGIME_HOURS, 3), bins.within(REGIME_HOURS / 4, 2)
+    regime = past(reference.ratio, width, "median", at_least)
+    beyond_doubt = np.fmin(regime / SURE_REGIME, quotients(known.yesterday, reference.profile))
+    return replace(
+        reference,
+        sure_regime=np.fmax(1.0, beyond_doubt),
+        regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
     )
 
 
