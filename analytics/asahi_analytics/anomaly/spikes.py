@@ -214,7 +214,7 @@ def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
     if bins.per_day > 1:
         everything = previous_days(around, bins, rule.profile_days)
     times = lift(everything, bins, steps)
-    days = Days.of(everything * times, bins)
+    days = Days.of(everything * times if steps else everything, bins)
     low = days.quantile(LOW_QUANTILE)
     jumps = find_jumps(bins, bins.within(RECENT_HOURS, 3), _course(bins, low))
     day, at_least = bins.within(rule.mean_hours, MEAN_MIN_BINS), bins.within(rule.min_history_hours)
