@@ -299,6 +299,23 @@ def test_pauses_as_long_as_earlier_ones_are_no_end() -> None:
     assert forecast.total_high > 0.0
 
 
+@pytest.mark.parametrize(
+    ("values", "freq", "behind"),
+    [
+        ([5.0] * 10 + [np.nan] * 389, "D", "the last 180 days"),
+        ([5.0] * 10 + [np.nan] * 389 + [0.0] * 3, "D", "the last 180 days"),
+        ([0.0] * 100 + [5.0] * 3 + [0.0] * 717 + [5.0] * 3 + [0.0] * 340, "h", "the last 336 hours"),
+    ],
+)
+def test_spend_that_lies_further_back_than_the_models_look_gives_a_flat_level(
+    values: list[float], freq: str, behind: str
+) -> None:
+    forecast = forecast_series(series(values, freq), 30)
+    assert forecast.method == f"flat: no spend is known of {behind}"
+    assert_promises(forecast, 30)
+    assert forecast.total_high > 2 * forecast.total_low > 0
+
+
 def test_hours_are_forecast_with_their_daily_pattern() -> None:
     hour = np.arange(24 * 10)
     shape = 1.0 + 0.8 * np.sin(2 * np.pi * hour / 24)
