@@ -167,7 +167,7 @@ class LogOutlook:
 
     ``spikes`` is the relative variance of a step beyond the noise, ``usual`` (h,) where log spend would be, without
     ``centre``, if it went on as in the last weeks, and ``opens`` (h,) 0 for the steps that never spend, else 1;
-    ``idle`` is the share of the others that spend nothing: the quantiles of a step below it are 0, up to its middle;
+    ``idle`` is the share of the others that spend nothing: as likely, up to one half, a step is 0;
     ``festive`` is what days may be like that are unlike others, its mean contained in the locations;
     ``scarce`` scales the variance of a total up where few values tell about the models; ``swings`` is by how much the
     history's seasons missed those before them (None: not known). ``long`` is what the whole history says of growth;
@@ -212,10 +212,9 @@ class LogOutlook:
         if not counted.any():
             return np.zeros(len(probabilities))
         weight, location, scale = self._whole if shares is None else self._sum(counted)
-        logs = mixture_quantiles(
-            np.asarray(probabilities, dtype=float), weight, location[:, None], scale[:, None]
-        )
-        return np.asarray(np.exp(logs[:, 0]))
+        wanted = np.asarray(probabilities, dtype=float)
+        logs = mixture_quantiles(wanted, weight, location[:, None], scale[:, None])
+        return np.asarray(np.exp(logs[:, 0]) * (wanted >= self._nothing(counted.sum())))
 
     def exceeds(self, dollars: float, shares: Sequence[float] | None = None) -> float:
         """Return the probability that the sum, each step counted by its share, is above ``dollars``."""
@@ -223,7 +222,12 @@ class LogOutlook:
         if dollars <= 0.0 or not counted.any():
             return float(dollars < 0.0 or (dollars == 0.0 and bool(counted.any())))
         weight, location, scale = self._whole if shares is None else self._sum(counted)
-        return float(weight @ ndtr((location - np.log(dollars)) / scale))
+        above = float(weight @ ndtr((location - np.log(dollars)) / scale))
+        return min(above, 1.0 - self._nothing(counted.sum()))
+
+    def _nothing(self, steps: float) -> float:
+        """Return how likely so many open steps spend nothing, up to one half: the middle stays what it is."""
+        return float(min(self.idle**steps, 0.5))
 
     def _open(self, count: int) -> Array:
         return np.ones(count) if self.opens is None else self.opens[:count]

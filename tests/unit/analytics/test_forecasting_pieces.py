@@ -365,3 +365,15 @@ def test_only_the_lower_ends_of_days_that_may_be_nothing_are_zero() -> None:
     mostly_nothing = replace(outlook, idle=0.9).steps([0.4, 0.5])
     assert (mostly_nothing[0] == 0.0).all()
     assert mostly_nothing[1] == pytest.approx(steady[2])
+
+
+def test_a_total_is_nothing_as_likely_as_all_of_its_days_are() -> None:
+    steady = structural(weekly(60), DAILY, np.zeros(7, dtype=bool))
+    halting = replace(steady, idle=0.6)
+    assert halting.total([0.59, 0.61], [1.0]) == pytest.approx(steady.total([0.59, 0.61], [1.0]))
+    assert halting.total([0.49, 0.5], [1.0]) == pytest.approx([0.0, steady.total([0.5], [1.0])[0]])
+    assert halting.exceeds(1e-9, [1.0]) == pytest.approx(0.5)
+    week = halting.total([0.027, 0.029])
+    assert week == pytest.approx([0.0, steady.total([0.029])[0]])
+    assert halting.exceeds(1e-9) == pytest.approx(1.0 - 0.6**7)
+    assert halting.exceeds(float(week[1])) == pytest.approx(1.0 - 0.029, abs=0.001)
