@@ -190,11 +190,19 @@ def missed_evaluations(engine: AnalyticsEngine) -> Finding:
 
 def history(engine: AnalyticsEngine) -> Finding:
     """Do recorded totals cover the last 30 days?"""
-    trust = engine.composer.total("requests", (), trailing("month", engine.clock())).trust
+    window = trailing("month", engine.clock())
+    trust = engine.composer.total("requests", (), window).trust
+    if trust.scraped_ratio is None:
+        return Finding("skip", "history", "nothing was scraped in the last 30 days")
     if trust.repaired_ratio:
         share = f"{100 * trust.repaired_ratio:.3g} % of the last 30 days is summed from raw samples"
         return Finding(
             "warn", "history", share, "asahi-obs rules backfill makes the missing totals; answers get faster"
+        )
+    if trust.gaps and trust.gaps[0].start <= window.start:
+        first = trust.gaps[0].end.strftime("%-d %b %H:%M UTC")
+        return Finding(
+            "ok", "history", f"recorded totals cover all that was scraped, which begins on {first}"
         )
     return Finding("ok", "history", "recorded totals cover the last 30 days")
 
@@ -202,6 +210,8 @@ def history(engine: AnalyticsEngine) -> Finding:
 def label_overflow(engine: AnalyticsEngine) -> Finding:
     """Did label values run over their limit in the last day?"""
     found = _totals(engine, "label_overflow", "label")
+    if found is None:
+        return _unseen("label overflow")
     if found:
         words = ", ".join(f"{name} ({value:.0f})" for name, value in found)
         advice = "raise the limit of the label in MetricsConfig, or pass fewer values; totals stay exact"
@@ -212,6 +222,8 @@ def label_overflow(engine: AnalyticsEngine) -> Finding:
 def refused_records(engine: AnalyticsEngine) -> Finding:
     """Did the exporter refuse records in the last day?"""
     found = _totals(engine, "refused_records", "reason")
+    if found is None:
+        return _unseen("refused records")
     if found:
         words = ", ".join(f"{name} ({value:.0f})" for name, value in found)
         return Finding(
@@ -223,7 +235,9 @@ def refused_records(engine: AnalyticsEngine) -> Finding:
 def unpriced_requests(engine: AnalyticsEngine) -> Finding:
     """Were there requests whose cost was not known in the last day?"""
     found = _totals(engine, "unpriced_requests", "model")
-    requests_seen = sum(value for _, value in _totals(engine, "requests", "model"))
+    if found is None:
+        return _unseen("requests without a price")
+    requests_seen = sum(value for _, value in _totals(engine, "requests", "model") or ())
     missing = sum(value for _, value in found)
     if requests_seen > 0 and missing / requests_seen > MAX_UNPRICED:
         models = ", ".join(name for name, _ in found[:5])
@@ -287,10 +301,16 @@ def _value(engine: AnalyticsEngine, promql: str, at: Any) -> float | None:
     return samples[0].value if samples else None
 
 
-def _totals(engine: AnalyticsEngine, family: str, label: str) -> list[tuple[str, float]]:
-    """What was counted in the last day by ``label``, largest first, without zeros."""
-    values = engine.composer.total(family, (label,), trailing("day", engine.clock())).values
-    found = [(str(name), float(value)) for name, value in values.items() if value > 0]
+def _unseen(title: str) -> Finding:
+    return Finding("skip", title, "nothing was scraped in the last day, so this is not known")
+
+
+def _totals(engine: AnalyticsEngine, family: str, label: str) -> list[tuple[str, float]] | None:
+    """What was counted in the last day by ``label``, largest first, without zeros; ``None``: nothing was scraped."""
+    sums = engine.composer.total(family, (label,), trailing("day", engine.clock()))
+    if sums.trust.scraped_ratio is None:
+        return None
+    found = [(str(name), float(value)) for name, value in sums.values.items() if value > 0]
     return sorted(found, key=lambda pair: -pair[1])
 
 

@@ -49,6 +49,11 @@ def closed_phases(values: Array, period: int) -> NDArray[np.bool_]:
     return closed if usual else np.zeros(period, dtype=bool)
 
 
+def idle_share(x: Array) -> float:
+    """Return which share of the finite values ``x`` (one or more) is zero."""
+    return float((x == 0.0).mean())
+
+
 @dataclass(frozen=True)
 class Pattern:
     """Log spend: ``held`` (n,) within reach of its pattern, ``season`` (period,) by phase, ``phase`` (n,) of each."""

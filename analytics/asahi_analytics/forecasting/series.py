@@ -105,6 +105,9 @@ def _active(history: History, values: Array, horizon: int) -> tuple[Outlook, str
     if count < (FEW_HOURS if history.hourly else FEW):
         return flat(values, horizon), f"flat: only {count} values since the first spend"
     options = HOURLY if history.hourly else DAILY
+    if not (values[-options.max_history :] > 0).any():
+        steps = f"{options.max_history} {'hours' if history.hourly else 'days'}"
+        return flat(values, horizon), f"flat: no spend is known of the last {steps}"
     return structural(values, options, history.festive(horizon)), AVERAGE
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from asahi_analytics.forecasting.kernels import Array
 from asahi_analytics.forecasting.outlook import Outlook
+from asahi_analytics.forecasting.pattern import idle_share
 from asahi_analytics.forecasting.posterior import Mixture
 from asahi_analytics.forecasting.structural import DAILY, LogOutlook
 
@@ -38,7 +39,7 @@ def flat(values: Array, horizon: int) -> LogOutlook:
     rest = np.log(np.maximum(x, 0.05 * level) / level)
     noise = (PRIOR_VALUES * PRIOR_SPREAD**2 + float(rest @ rest)) / (PRIOR_VALUES + len(x) - 1.0)
     mixture = level_mixture(noise, len(x), horizon, np.log(level) - 0.5 * noise)
-    return LogOutlook(mixture, 0.0, scarce=FEW, options=YOUNG)
+    return LogOutlook(mixture, 0.0, scarce=FEW, idle=idle_share(x), options=YOUNG)
 
 
 def level_mixture(noise: float, count: int, horizon: int, location: float) -> Mixture:

@@ -15,8 +15,10 @@ from scipy.special import ndtr
 from asahi_analytics.forecasting.festive import Festive, festive_effects
 from asahi_analytics.forecasting.kernels import Array, Grid, Kernel, Layout, factors
 from asahi_analytics.forecasting.pattern import (
+    SEASONS,
     believed,
     closed_phases,
+    idle_share,
     lost,
     pattern_of,
     spikes,
@@ -165,6 +167,7 @@ class LogOutlook:
 
     ``spikes`` is the relative variance of a step beyond the noise, ``usual`` (h,) where log spend would be, without
     ``centre``, if it went on as in the last weeks, and ``opens`` (h,) 0 for the steps that never spend, else 1;
+    ``idle`` is the share of the others that spend nothing: as likely, up to one half, a step is 0;
     ``festive`` is what days may be like that are unlike others, its mean contained in the locations;
     ``scarce`` scales the variance of a total up where few values tell about the models; ``swings`` is by how much the
     history's seasons missed those before them (None: not known). ``long`` is what the whole history says of growth;
@@ -177,6 +180,7 @@ class LogOutlook:
     options: Options = DAILY
     usual: Array | None = None
     opens: Array | None = None
+    idle: float = 0.0
     scarce: float = 1.0
     swings: float | None = None
     festive: Festive | None = None
@@ -197,7 +201,10 @@ class LogOutlook:
             days = np.asarray(self.festive.spread > 0.0)
             kinds = self.festive.of(days).around(weight, location[:, days], scale[:, days])
             logs[:, days] = mixture_quantiles(wanted, *kinds)
-        return np.asarray(np.exp(logs + self.centre) * self._open(mixture.location.shape[1]))
+        spends = wanted >= min(self.idle, 0.5)
+        return np.asarray(
+            np.exp(logs + self.centre) * self._open(mixture.location.shape[1]) * spends[:, None]
+        )
 
     def total(self, probabilities: Sequence[float], shares: Sequence[float] | None = None) -> Array:
         """Return the quantiles (p,) of the sum of the steps, each counted by its share."""
@@ -205,10 +212,9 @@ class LogOutlook:
         if not counted.any():
             return np.zeros(len(probabilities))
         weight, location, scale = self._whole if shares is None else self._sum(counted)
-        logs = mixture_quantiles(
-            np.asarray(probabilities, dtype=float), weight, location[:, None], scale[:, None]
-        )
-        return np.asarray(np.exp(logs[:, 0]))
+        wanted = np.asarray(probabilities, dtype=float)
+        logs = mixture_quantiles(wanted, weight, location[:, None], scale[:, None])
+        return np.asarray(np.exp(logs[:, 0]) * (wanted >= self._nothing(counted.sum())))
 
     def exceeds(self, dollars: float, shares: Sequence[float] | None = None) -> float:
         """Return the probability that the sum, each step counted by its share, is above ``dollars``."""
@@ -216,7 +222,12 @@ class LogOutlook:
         if dollars <= 0.0 or not counted.any():
             return float(dollars < 0.0 or (dollars == 0.0 and bool(counted.any())))
         weight, location, scale = self._whole if shares is None else self._sum(counted)
-        return float(weight @ ndtr((location - np.log(dollars)) / scale))
+        above = float(weight @ ndtr((location - np.log(dollars)) / scale))
+        return min(above, 1.0 - self._nothing(counted.sum()))
+
+    def _nothing(self, steps: float) -> float:
+        """Return how likely so many open steps spend nothing, up to one half: the middle stays what it is."""
+        return float(min(self.idle**steps, 0.5))
 
     def _open(self, count: int) -> Array:
         return np.ones(count) if self.opens is None else self.opens[:count]
@@ -322,6 +333,7 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
         options,
         usual=usual,
         opens=opens,
+        idle=idle_share(x[-SEASONS * period :]),
         scarce=1.0 + SCARCE / len(x),
         swings=swings(credible, period),
         festive=effects if festive.any() else None,

@@ -11,7 +11,7 @@ import responses
 
 from asahi_analytics import deadline
 from asahi_analytics.cli import doctor
-from asahi_analytics.composer import Trust
+from asahi_analytics.composer import Gap, Trust
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import Settings
@@ -55,7 +55,7 @@ def engine(queries=None, pages=None, *, entries=(), trust=None, settings=None) -
         )
 
     client = PrometheusClient(transport=FakeTransport(handler))
-    composer = LedgerComposer(entries, trust or Trust(repaired_ratio=0.0))
+    composer = LedgerComposer(entries, trust or Trust(scraped_ratio=1.0, repaired_ratio=0.0))
     return AnalyticsEngine(client, composer=composer, settings=settings, clock=lambda: NOON)
 
 
@@ -169,9 +169,25 @@ def test_missed_evaluations(missed, level) -> None:
 
 @pytest.mark.parametrize(("ratio", "level"), [(None, "ok"), (0.0, "ok"), (0.25, "warn")])
 def test_history_without_totals_asks_for_a_backfill(ratio, level) -> None:
-    finding = doctor.history(engine(trust=Trust(repaired_ratio=ratio)))
+    finding = doctor.history(engine(trust=Trust(scraped_ratio=1.0, repaired_ratio=ratio)))
     assert finding.level == level
     assert ("rules backfill" in finding.advice) is (level == "warn")
+
+
+def test_history_that_is_younger_than_the_window_says_when_it_begins() -> None:
+    gap = Gap(start=NOON - timedelta(days=30), end=NOON - timedelta(days=2))
+    young = Trust(scraped_ratio=2 / 30, repaired_ratio=0.0, gaps=[gap])
+    finding = doctor.history(engine(trust=young))
+    assert finding.level == "ok"
+    assert finding.detail.endswith(f"begins on {gap.end.day} {gap.end:%b} 12:00 UTC")
+
+
+def test_what_nothing_was_scraped_of_is_not_called_fine() -> None:
+    made = engine(trust=Trust(repaired_ratio=0.0))
+    for check in (doctor.history, doctor.label_overflow, doctor.refused_records, doctor.unpriced_requests):
+        finding = check(made)
+        assert finding.level == "skip"
+        assert "nothing was scraped" in finding.detail
 
 
 def test_overflow_refusals_and_missing_prices_of_the_last_day_are_told() -> None:

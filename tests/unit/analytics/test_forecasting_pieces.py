@@ -342,3 +342,38 @@ def test_a_festive_day_is_as_any_other_as_the_quietest_or_less_and_ordinary_days
     draws = np.random.default_rng(0).choice(effects.effects[:, 1], 20_000, p=LIKELY)
     assert effects.mean[1] == pytest.approx(draws.mean(), abs=0.01)
     assert effects.spread[1] == pytest.approx(draws.std(), abs=0.01)
+
+
+# Days of nothing --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("history", [8, 90])
+def test_days_of_a_series_that_often_spends_nothing_may_be_zero(history: int) -> None:
+    held = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        values = np.where(rng.random(history + 28) < 0.5, rng.lognormal(3.0, 0.8, history + 28), 0.0)
+        forecast = forecast_series(series(values[:history]), 28)
+        held.append(np.mean((forecast.low <= values[history:]) & (values[history:] <= forecast.high)))
+    assert np.mean(held) > 0.92
+
+
+def test_only_the_lower_ends_of_days_that_may_be_nothing_are_zero() -> None:
+    outlook = structural(weekly(60), DAILY, np.zeros(7, dtype=bool))
+    steady, halting = (replace(outlook, idle=idle).steps([0.1, 0.4, 0.5]) for idle in (0.0, 0.2))
+    assert (steady[0] > 0.0).all()
+    assert (halting[0] == 0.0).all()
+    assert halting[1:] == pytest.approx(steady[1:])
+    mostly_nothing = replace(outlook, idle=0.9).steps([0.4, 0.5])
+    assert (mostly_nothing[0] == 0.0).all()
+    assert mostly_nothing[1] == pytest.approx(steady[2])
+
+
+def test_a_total_is_nothing_as_likely_as_all_of_its_days_are() -> None:
+    steady = structural(weekly(60), DAILY, np.zeros(7, dtype=bool))
+    halting = replace(steady, idle=0.6)
+    assert halting.total([0.59, 0.61], [1.0]) == pytest.approx(steady.total([0.59, 0.61], [1.0]))
+    assert halting.total([0.49, 0.5], [1.0]) == pytest.approx([0.0, steady.total([0.5], [1.0])[0]])
+    assert halting.exceeds(1e-9, [1.0]) == pytest.approx(0.5)
+    week = halting.total([0.027, 0.029])
+    assert week == pytest.approx([0.0, steady.total([0.029])[0]])
+    assert halting.exceeds(1e-9) == pytest.approx(1.0 - 0.6**7)
+    assert halting.exceeds(float(week[1])) == pytest.approx(1.0 - 0.029, abs=0.001)

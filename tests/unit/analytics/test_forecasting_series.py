@@ -289,7 +289,7 @@ def test_a_series_that_fades_away_is_not_taken_back_to_its_old_level() -> None:
     forecast = forecast_series(series(fading), 30)
     assert "stopped" not in forecast.method
     assert forecast.total < 0.25 * fading[:30].sum()
-    assert forecast.total_high / forecast.total_low > 5.0
+    assert forecast.total_high > 5.0 * forecast.total_low
 
 
 def test_pauses_as_long_as_earlier_ones_are_no_end() -> None:
@@ -297,6 +297,23 @@ def test_pauses_as_long_as_earlier_ones_are_no_end() -> None:
     forecast = forecast_series(series(now_and_then), 12)
     assert "stopped" not in forecast.method
     assert forecast.total_high > 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "freq", "behind"),
+    [
+        ([5.0] * 10 + [np.nan] * 389, "D", "the last 180 days"),
+        ([5.0] * 10 + [np.nan] * 389 + [0.0] * 3, "D", "the last 180 days"),
+        ([0.0] * 100 + [5.0] * 3 + [0.0] * 717 + [5.0] * 3 + [0.0] * 340, "h", "the last 336 hours"),
+    ],
+)
+def test_spend_that_lies_further_back_than_the_models_look_gives_a_flat_level(
+    values: list[float], freq: str, behind: str
+) -> None:
+    forecast = forecast_series(series(values, freq), 30)
+    assert forecast.method == f"flat: no spend is known of {behind}"
+    assert_promises(forecast, 30)
+    assert forecast.total_high > 1.5 * forecast.total > 0
 
 
 def test_hours_are_forecast_with_their_daily_pattern() -> None:
