@@ -2,9 +2,10 @@
 
 The expectation is the usual value of the time of day, moved by how the traffic ran against it lately: all the way
 up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy, but
-what doubles both the usual value and the hours before is an anomaly however noisy the series. What has jumped and
-stays is held against what was before the jump, and what has begun is over when it has come down. All windows end
-before the bin that is judged.
+what doubles both the usual value and the hours before is an anomaly however noisy the series, but for one to which
+that is everyday: of that an hour together is judged, where it is calm. What has jumped and stays is held against
+what was before the jump, and what has begun is over when it has come down. All windows end before the bin that is
+judged, or with it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from asahi_analytics.anomaly.bins import (
     past,
     persistent,
     share_of,
+    summed,
+    windowed,
 )
 from asahi_analytics.anomaly.erratic import EVERYDAY_SPIKES, NOISE_HOURS, doublings, peaks, spikes_of_week
 from asahi_analytics.anomaly.habits import habitual_bursts
@@ -67,6 +70,12 @@ SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 JUMP_EXCESS_SHARE: Final = 0.4
 """What has jumped must exceed what is usually low, and add this share of the last day's mean."""
+TOGETHER_HOURS: Final = 1.0
+"""Where a doubling is everyday, bins are judged together for so long..."""
+TOGETHER_NOISE: Final = 0.6
+"""...if together they have so many times their own noise at most, as where they hold few requests each..."""
+TOGETHER_SIGMA: Final = 0.35
+"""...and less noise (of the logarithm) than this."""
 YOUNG_JUMP_TRUST: Final = 0.25
 """For what has jumped, a profile that only one day has made counts so much (in ratio) against a lower recent median."""
 
@@ -82,11 +91,15 @@ class SpikeRule:
     profile_days: int
 
 
+_ARRAYS: Final = ("expected", "threshold", "entry", "flagged", "noise", "erratic")
+
+
 @dataclass(frozen=True)
 class Spikes:
     """What was expected, the threshold, and where it was exceeded persistently.
 
     ``entry`` is the threshold before it was lowered where an anomaly goes on: that of severity.
+    ``noise`` is that of hours ago, so that no incident hides itself; ``erratic`` where a doubling is everyday.
     ``steps`` are those that have lasted longer, and moved what is usual.
     """
 
@@ -94,12 +107,18 @@ class Spikes:
     threshold: Floats
     entry: Floats
     flagged: Bools
+    noise: Floats
+    erratic: Bools
     steps: list[Step]
 
     def put(self, some: Bools, others: Spikes) -> None:
         """Put those of ``some`` series in the place of what was found of them."""
-        for name in ("expected", "threshold", "entry", "flagged"):
+        for name in _ARRAYS:
             getattr(self, name)[some] = getattr(others, name)
+
+    def of(self, some: Bools) -> Spikes:
+        """Return those of ``some`` series, without the steps."""
+        return replace(self, steps=[], **{name: getattr(self, name)[some] for name in _ARRAYS})
 
 
 @dataclass(frozen=True)
@@ -167,6 +186,39 @@ class _Past:
 
 
 def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
+    """Return the spikes of ``bins``, and of those of an hour together where a doubling is everyday."""
+    found = _find(bins, rule)
+    width, some = bins.within(TOGETHER_HOURS), np.asarray(found.erratic.any(axis=-1))
+    if width > 1 and some.any():
+        alone = replace(bins, values=bins.values[some])
+        mean = windowed(alone.values, width, "mean", width // 2)
+        together = _find(replace(bins, values=mean), rule)
+        found.put(some, _with_those_together(alone, found.of(some), mean, together, width))
+    return found
+
+
+def _with_those_together(bins: Bins, alone: Spikes, mean: Floats, together: Spikes, width: int) -> Spikes:
+    """Return the spikes of single bins, and where a doubling is everyday also those ``together``, of ``mean`` values.
+
+    A bin belongs to one when it is above what is expected itself; from where on it is one follows from the mean's.
+    """
+    calm = together.noise < np.minimum(TOGETHER_NOISE * alone.noise, TOGETHER_SIGMA)
+    judged = alone.erratic & ~together.erratic & calm
+    known = summed(np.isfinite(bins.values).astype(np.int64), width)
+
+    def lower(own: Floats, of_mean: Floats) -> Floats:
+        from_mean = np.maximum(bins.values + known * (of_mean - mean), together.expected)
+        return np.where(judged, np.fmin(own, from_mean), own)
+
+    return replace(
+        alone,
+        threshold=lower(alone.threshold, together.threshold),
+        entry=lower(alone.entry, together.entry),
+        flagged=alone.flagged | (judged & together.flagged & (bins.values > together.expected)),
+    )
+
+
+def _find(bins: Bins, rule: SpikeRule) -> Spikes:
     """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
     known = _past(bins, rule)
     found = _judge(bins, rule, known, np.zeros(bins.values.shape, dtype=bool))
@@ -223,15 +275,17 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
     threshold = np.maximum(threshold, known.bursts)
     exceeds = bins.values > threshold
-    everyday = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
-    if everyday.any():
-        erratic = everyday & doublings(bins, sigma, reference.profile, reference.day_mean)
+    noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
+    erratic: Bools = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
+    if erratic.any():
+        erratic &= doublings(bins, noise, reference.profile, reference.day_mean)
         threshold = np.where(erratic, np.maximum(threshold, peaks(bins)), threshold)
     course = _course(bins, reference.profile)
     known_days = exceeds & (np.arange(len(bins)) >= bins.per_day)
     calm = ~np.isnan(course) & ~(spikes_of_week(bins, known_days) >= EVERYDAY_SPIKES)
     lowered, steps = kept(bins, course, expected, threshold, calm)
-    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), steps)
+    flagged = persistent(bins.values > lowered)
+    return Spikes(expected, lowered, threshold, flagged, noise, erratic, steps)
 
 
 def _course(bins: Bins, profile: Floats) -> Floats:
