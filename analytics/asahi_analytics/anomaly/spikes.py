@@ -64,8 +64,6 @@ NOISE_QUANTILE: Final = 0.88
 NOISE_Z: Final = 1.175
 """The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
 NOISE_SIGMAS: Final = 5.0
-NOISE_MIN_SHARE: Final = 0.1
-"""Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
 SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 JUMP_EXCESS_SHARE: Final = 0.4
@@ -74,7 +72,7 @@ TOGETHER_HOURS: Final = 1.0
 """Where a doubling is everyday, bins are judged together for so long..."""
 TOGETHER_NOISE: Final = 0.6
 """...if together they have so many times their own noise at most, as where they hold few requests each..."""
-TOGETHER_SIGMA: Final = 0.35
+TOGETHER_SIGMA: Final = 0.4
 """...and less noise (of the logarithm) than this."""
 YOUNG_JUMP_TRUST: Final = 0.25
 """For what has jumped, a profile that only one day has made counts so much (in ratio) against a lower recent median."""
@@ -190,24 +188,26 @@ def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
     found = _find(bins, rule)
     width, some = bins.within(TOGETHER_HOURS), np.asarray(found.erratic.any(axis=-1))
     if width > 1 and some.any():
-        alone = replace(bins, values=bins.values[some])
-        mean = windowed(alone.values, width, "mean", width // 2)
-        together = _find(replace(bins, values=mean), rule)
-        found.put(some, _with_those_together(alone, found.of(some), mean, together, width))
+        found.put(some, _also_together(replace(bins, values=bins.values[some]), found.of(some), rule, width))
     return found
 
 
-def _with_those_together(bins: Bins, alone: Spikes, mean: Floats, together: Spikes, width: int) -> Spikes:
-    """Return the spikes of single bins, and where a doubling is everyday also those ``together``, of ``mean`` values.
+def _also_together(bins: Bins, alone: Spikes, rule: SpikeRule, width: int) -> Spikes:
+    """Return the spikes of bins ``alone``, and where a doubling is everyday also those of ``width`` bins together.
 
     A bin belongs to one when it is above what is expected itself; from where on it is one follows from the mean's.
     """
-    calm = together.noise < np.minimum(TOGETHER_NOISE * alone.noise, TOGETHER_SIGMA)
-    judged = alone.erratic & ~together.erratic & calm
+    mean = replace(bins, values=windowed(bins.values, width, "mean", width // 2))
+    noise = _hours_ago(bins, _upward_noise(mean, windowed(alone.expected, width, "mean")))
+    judged = alone.erratic & (noise < np.minimum(TOGETHER_NOISE * alone.noise, TOGETHER_SIGMA))
+    if not judged.any():
+        return alone
+    together = _find(mean, rule)
+    judged &= ~together.erratic
     known = summed(np.isfinite(bins.values).astype(np.int64), width)
 
     def lower(own: Floats, of_mean: Floats) -> Floats:
-        from_mean = np.maximum(bins.values + known * (of_mean - mean), together.expected)
+        from_mean = np.maximum(bins.values + known * (of_mean - mean.values), together.expected)
         return np.where(judged, np.fmin(own, from_mean), own)
 
     return replace(
@@ -263,7 +263,7 @@ def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
 def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
     reference = _reference(bins, known, left_out)
     likely = _expected(bins, reference)
-    sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
+    sigma = _upward_noise(bins, likely)
     limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
@@ -275,7 +275,7 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
     threshold = np.maximum(threshold, known.bursts)
     exceeds = bins.values > threshold
-    noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
+    noise = _hours_ago(bins, sigma)
     erratic: Bools = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
     if erratic.any():
         erratic &= doublings(bins, noise, reference.profile, reference.day_mean)
@@ -362,14 +362,18 @@ def _beyond_doubt(ratio: float, reference: _Reference) -> Floats:
     return np.maximum(ratio * reference.ceiling, reference.ceiling + SURE_EXCESS_SHARE * reference.day_mean)
 
 
-def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
+def _hours_ago(bins: Bins, noise: Floats) -> Floats:
+    return lagged(noise, bins.within(RECENT_HOURS, 3))
+
+
+def _upward_noise(bins: Bins, expected: Floats) -> Floats:
     """Return the spread of the past week's positive log residuals; infinite while none is known.
 
-    It is read from a quantile that incidents do not reach, over bins that carry ``least``, or were to carry it.
+    It is read from a quantile that incidents do not reach, over bins that carry anything.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         residual = np.clip(np.log(bins.values / expected), -9.0, 9.0)
-    residual[~(bins.values > 0) | (np.fmax(bins.values, expected) < least)] = np.nan
+    residual[~(bins.values > 0)] = np.nan
     week, at_least = bins.within(NOISE_HOURS, 6), bins.within(NOISE_MIN_HOURS, 3)
     sigma = past(residual, week, ("quantile", NOISE_QUANTILE), at_least) / NOISE_Z
     return np.where(np.isnan(sigma), np.inf, sigma)
