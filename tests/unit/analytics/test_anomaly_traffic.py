@@ -183,7 +183,7 @@ def bursting(seed: int, *, idles: bool, lasting: int = 6) -> pd.Series:
     Their noise stays the same for so many bins.
     """
     rng, index = np.random.default_rng(seed), times(14)
-    values = 100 * np.exp(np.repeat(rng.normal(0, 0.45, len(index) // lasting), lasting))
+    values = 100 * np.exp(np.repeat(rng.normal(0, 0.35, len(index) // lasting), lasting))
     for day in range(1, 14):
         at = day * PER_DAY + int(rng.integers(20, 120))
         values[at : at + 6] *= 8
@@ -195,13 +195,13 @@ WEEK_KNOWN = slice(5 * PER_DAY, None)
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_bursts_each_day_is_everyday_only_for_a_noisy_series_that_idles(seed):
-    assert len(groups(flags(bursting(seed, idles=True)).iloc[WEEK_KNOWN])) <= 5
+    assert len(groups(flags(bursting(seed, idles=True)).iloc[WEEK_KNOWN])) <= 4
     assert len(groups(flags(bursting(seed, idles=False)).iloc[WEEK_KNOWN])) >= 9
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_hour_together_is_judged_where_its_bins_are_noisy_each_for_itself(seed):
-    assert len(groups(flags(bursting(seed, idles=True, lasting=1)).iloc[WEEK_KNOWN])) >= 9
+    assert len(groups(flags(bursting(seed, idles=True, lasting=1)).iloc[WEEK_KNOWN])) >= 5
 
 
 @pytest.mark.parametrize("seed", range(3))
