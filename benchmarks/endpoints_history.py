@@ -27,7 +27,7 @@ from asahi_analytics.anomaly import AnomalyConfig
 from asahi_analytics.anomaly.sources import sources
 from asahi_analytics.backfill import CounterSamples, recorded_copies, recorded_history
 from asahi_analytics.bases import Base
-from asahi_analytics.history import HistorySeries, write_blocks
+from asahi_analytics.history import BLOCK_HOURS, HistorySeries, write_blocks
 from asahi_analytics.levels import levels_of
 from asahi_analytics.quantiles import histogram_quantiles
 from asahi_analytics.tiles import (
@@ -91,7 +91,8 @@ def build(data: Path, days: int, ahead: timedelta = AHEAD) -> datetime:
     """Write ``days`` of history into the Prometheus data directory and return when it ends."""
     began = time.perf_counter()
     grid = Grid.of(datetime.now(UTC), days, ahead)
-    written = write_blocks(_everything(grid), data, block_hours=162)
+    # Shorter ones Prometheus would make longer itself, beginning a minute after its start: while it is measured.
+    written = write_blocks(_everything(grid), data, block_hours=BLOCK_HOURS[-1])
     seconds = time.perf_counter() - began
     print(
         f"wrote {days} days: {written.series:,} series, {written.samples / 1e6:.1f} M samples in {seconds:.0f} s"

@@ -11,14 +11,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from asahi_analytics.baseline import at_list_prices, splits
 from asahi_analytics.cache_answer import cache_performance
-from asahi_analytics.composer import Ask, Asking, Composer, Listener, SeriesAsk, Sums
+from asahi_analytics.composer import Ask, Asking, Composer, Listener, SeriesAsk, Sums, together
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.figures import Key, divided, finite, percent
 from asahi_analytics.models import (
@@ -238,20 +238,18 @@ class AnalyticsEngine:
         """Find all label sets, of which there are few, and all users; then what else is told of the dearest users."""
         user, before = (names.USER,), span.previous
         of_users = [Ask("user_requests", user, span), Ask("user_cost_dollars", user, before, trusted=False)]
-        cost, users_cost, requests, previous = yield from self.composer.summing(
-            [
-                Ask("cost_dollars", DRIVER_LABELS, span),
-                Ask("user_cost_dollars", user, span),
-                Ask("requests", DRIVER_LABELS, span),
-                Ask("cost_dollars", DRIVER_LABELS, before, trusted=False),
-            ],
-            client,
-            of_users,
-        )
+        asks = [
+            Ask("cost_dollars", DRIVER_LABELS, span),
+            Ask("user_cost_dollars", user, span),
+            Ask("requests", DRIVER_LABELS, span),
+            Ask("cost_dollars", DRIVER_LABELS, before, trusted=False),
+        ]
+        first: list[Asking[Any]] = [self.composer.summing(asks, client), self.composer.certifying(of_users)]
+        (cost, users_cost, requests, previous), plans = yield from together(first)
         dearest, users = (_dearest(sums, limit) for sums in (cost, users_cost))
         named = _among(user, users)
         user_requests, user_previous = yield from self.composer.summing(
-            [replace(ask, where=named) for ask in of_users], client
+            [replace(ask, where=named) for ask in of_users], client, plans
         )
         return CostDrivers(
             start=span.start,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote as quote_path
 
@@ -28,6 +28,7 @@ from asahi_analytics.replies import (
     Vector,
     matrix,
     read_answer,
+    samples,
     separated,
     shown,
     vector,
@@ -94,7 +95,7 @@ class PrometheusClient:
 
     def query_raw(self, selector: str, at: datetime) -> Matrix:
         """Return the raw samples of a range selector such as ``asahi_requests_total[1h]`` up to ``at``."""
-        return self._ask("/api/v1/query", selector, [("time", _seconds(at))], at, matrix)
+        return self._ask("/api/v1/query", selector, [("time", _seconds(at))], at, samples)
 
     def query_all(self, promql: Sequence[str], at: datetime) -> list[Vector]:
         """Return the value of each expression, all of them vectors, at ``at``, in the order given.
@@ -252,6 +253,12 @@ class PrometheusClient:
         if not isinstance(data, list):
             raise PrometheusAnswerInvalid(f"expected a list, got {shown(data)}")
         return data
+
+
+def answers_at_once(settings: PrometheusSettings) -> None:
+    """Raise a ``PrometheusError`` unless Prometheus answers now: nothing is tried again, and nobody waits long."""
+    hasty = {"retries": 0, "connect_timeout_seconds": 1.0, "read_timeout_seconds": 2.0}
+    PrometheusClient(settings.model_copy(update=hasty)).query("vector(1)", datetime.now(UTC))
 
 
 def _seconds(moment: datetime) -> str:

@@ -16,6 +16,7 @@ import requests
 from asahi_analytics.errors import PrometheusRefused, PrometheusTimeout, PrometheusUnreachable, UserInputError
 from asahi_analytics.history import HistorySeries, Written
 from asahi_analytics.transport import cause_of
+from asahi_analytics.varint import uvarint
 
 SAMPLES_PER_REQUEST: Final = 20_000
 SLICE_MS: Final = 1_800_000
@@ -42,19 +43,9 @@ _SAMPLE: Final = np.dtype(
 )
 
 
-def varint(number: int) -> bytes:
-    """Return ``number``, which must not be negative, in base 128, lowest digits first."""
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
-
-
 def _field(tag: int, content: bytes) -> bytes:
     """Return a protobuf field that has a length: text or a message."""
-    return bytes((tag << 3 | 2,)) + varint(len(content)) + content
+    return bytes((tag << 3 | 2,)) + uvarint(len(content)) + content
 
 
 def time_series(series: HistorySeries) -> bytes:
@@ -84,7 +75,7 @@ def snappy_literal(content: bytes) -> bytes:
     if not content:
         return b"\0"
     tag_and_length = b"\xfc" + (len(content) - 1).to_bytes(4, "little")
-    return varint(len(content)) + tag_and_length + content
+    return uvarint(len(content)) + tag_and_length + content
 
 
 def write_request(series: Iterable[HistorySeries]) -> bytes:

@@ -168,6 +168,17 @@ def matrix(answer: Answer) -> Matrix:
         raise PrometheusAnswerInvalid(f"a series could not be read ({error!r})") from error
 
 
+def samples(answer: Answer) -> Matrix:
+    """Return the samples of a range selector; raise ``PrometheusAnswerInvalid`` for anything else.
+
+    Prometheus keeps the markers to itself that say where a series ended; VictoriaMetrics hands them out as NaN.
+    """
+    told = matrix(answer)
+    known = ((series, ~np.isnan(series.values)) for series in told.series)
+    kept = (Series(one.labels, one.times[real], one.values[real]) for one, real in known if real.any())
+    return Matrix(tuple(kept), told.warnings)
+
+
 def _series(result: Sequence[Mapping[str, Any]]) -> Iterable[Series]:
     """The series of an answer; their points are read at once, thousands of short series cost too much one by one."""
     rows: list[list[float | str]] = [_flat(entry["values"]) for entry in result]
@@ -195,8 +206,9 @@ def _result(data: Any, kinds: tuple[str, ...]) -> tuple[str, Any]:
 
 def separated(whole: Answer, count: int) -> list[Answer]:
     """Return the answer to each of the ``count`` expressions that were asked as one; what is no vector stays whole."""
-    result = whole.data.get("result") if isinstance(whole.data, dict) else None
-    if not isinstance(result, list):
+    data = whole.data if isinstance(whole.data, dict) else {}
+    result = data.get("result")
+    if data.get("resultType") != "vector" or not isinstance(result, list):
         return [whole] * count
     parts: list[list[Any]] = [[] for _ in range(count)]
     for entry in result:

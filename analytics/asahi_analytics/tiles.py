@@ -88,6 +88,10 @@ class RuleParameters:
     def __post_init__(self) -> None:
         """Refuse parameters with which the rules would not be exact."""
         longest = max(self.interval, self.state_interval)
+        if min(self.scrape_interval, self.lookback - self.scrape_interval) <= timedelta(0):
+            raise UserInputError(
+                f"scrape_interval must be above 0 and below lookback, {self.lookback}; got {self.scrape_interval}"
+            )
         if min(self.interval, self.state_interval, self.settle) < timedelta(seconds=1):
             raise UserInputError("rule intervals and settle must be at least one second")
         if self.lookback < longest:
@@ -224,10 +228,15 @@ class Terms:
         return f"(max by ({STORE}) ({stored}) or max by ({JOB}, {INSTANCE}) ({plain}))"
 
     def unknown_memory(self) -> str:
-        """Memories older than what the state can know of, and not in it: taken over, not counted."""
+        """Memories older than what the state can know of, and not in it: taken over, not counted.
+
+        What was recorded may carry more labels by now: Prometheus puts its external labels on all it sends away.
+        """
         oldest = self.reach.seen.total_seconds()
         threshold = f"scalar(clamp_min({self.carried(SINCE)}, {self.counted_to} - {oldest:g}))"
-        return f"({self.memory()} < {threshold}) unless ignoring ({PART}) {self.carried(MEMORY)}"
+        return (
+            f"({self.memory()} < {threshold}) unless on ({STORE}, {JOB}, {INSTANCE}) {self.carried(MEMORY)}"
+        )
 
     def broken(self) -> str:
         """Evaluations were missed while there were plain processes, whose last words may have gone unheard."""
@@ -364,7 +373,7 @@ def scrapes_expression(rules: RuleParameters) -> str:
 
     def running(name: str, gained: str) -> str:
         added = part("gained", f"({gained} and on () ({counted}))")
-        return part(name, f"sum without ({PART}) ({terms.carried(name)} or {added} or vector(0))")
+        return part(name, f"sum by () ({terms.carried(name)} or {added} or vector(0))")
 
     return "\nor\n".join(
         (

@@ -137,7 +137,7 @@ class HttpTransport:
         try:
             with self.wire.send(method, settings.url + path, form_of(fields), timeout) as answer:
                 return Reply(answer.status_code, self._read(answer, deadline), dict(answer.headers))
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (OSError, urllib3.exceptions.HTTPError) as error:
             raise translate(error, settings) from error
 
     def _read(self, answer: requests.Response, deadline: float) -> bytes:
@@ -229,11 +229,14 @@ def make_session(settings: PrometheusSettings) -> requests.Session:
     return session
 
 
-def translate(
-    error: requests.RequestException | urllib3.exceptions.HTTPError, settings: PrometheusSettings
-) -> PrometheusError:
-    """Return our error for one of ``requests`` or of urllib3 below it; no credentials are in its message."""
+def translate(error: OSError | urllib3.exceptions.HTTPError, settings: PrometheusSettings) -> PrometheusError:
+    """Return our error for one of ``requests`` or of urllib3 below it; no credentials are in its message.
+
+    An ``OSError`` that is neither's own tells of a TLS file that is not there.
+    """
     where, cause = f"Prometheus at {settings.url}", cause_of(error)
+    if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+        return PrometheusUnreachable(f"{where}: {cause}; see ca_file, cert_file and key_file")
     if isinstance(error, requests.exceptions.SSLError):
         return PrometheusUnreachable(f"{where}: the TLS connection failed ({cause}); see ca_file and verify")
     if isinstance(error, requests.ConnectTimeout):

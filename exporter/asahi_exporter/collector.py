@@ -19,7 +19,8 @@ from asahi_exporter.book import Book
 from asahi_exporter.config import MetricsConfig
 from asahi_exporter.errors import Refused
 from asahi_exporter.events import InferenceEvent
-from asahi_exporter.quiet import QuietLog
+from asahi_exporter.guard import amount
+from asahi_exporter.quiet import QuietLog, say
 from asahi_exporter.retry import Retry
 from asahi_exporter.server import MetricsServer
 from asahi_exporter.statestore import StateStore
@@ -126,7 +127,7 @@ class MetricsCollector:
         try:
             return StateStore(path, self.config.service, now, lock_seconds=FORKED_LOCK_SECONDS)
         except OSError as error:
-            self._log.warn("state", f"counters of this worker wait in memory: {error}")
+            say(self._log.line("state", f"counters of this worker wait in memory: {error}"))
             return WaitingStore(path, self.config.service, now, str(error))
 
     def _before_fork(self) -> None:
@@ -212,7 +213,8 @@ class MetricsCollector:
             reason, message = "internal", f"{type(error).__name__} while recording"
         with self._book.lock:
             self._book.refused(reason)
-            self._log.warn(reason, f"record refused ({reason}): {message}")
+            line = self._log.line(reason, f"record refused ({reason}): {message}")
+        say(line)
 
     # Reading ------------------------------------------------------------------------------------------------
     def collect(self) -> Iterable[Family]:
@@ -255,13 +257,17 @@ class MetricsCollector:
             ValueError: the window is not positive or longer than ``retention_hours``.
         """
         longest = self.config.retention_hours * _MINUTES_PER_HOUR
-        if not 0 < window_minutes <= longest:
+        try:
+            minutes = amount("window_minutes", window_minutes, longest)
+        except Refused:
+            minutes = 0.0
+        if minutes == 0.0:
             raise ValueError(
-                f"window_minutes must be above 0 and at most {longest:g} (retention_hours), got {window_minutes!r}"
+                f"window_minutes must be above 0 and at most {longest:g} (retention_hours), got {window_minutes!r:.40}"
             )
         book, now = self._book, self._clock()
         with book.lock:
-            slots = book.slots(now - window_minutes * _SECONDS_PER_MINUTE)
+            slots = book.slots(now - minutes * _SECONDS_PER_MINUTE)
         return {"window_minutes": window_minutes, **summary(book.window.add_up(slots))}
 
     # Serving ------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from typing import Final
 from asahi_exporter.cellfile import CellFile
 from asahi_exporter.cells import Block, BlockKey
 from asahi_exporter.errors import StateDirectoryError
-from asahi_exporter.quiet import logger
+from asahi_exporter.quiet import say
 from asahi_exporter.reader import FileReading
 from asahi_exporter.store import Row
 
@@ -229,10 +229,8 @@ class _Surplus:
         for reading in self.readings:
             if reading.damaged:
                 kept = reading.path.with_suffix(DAMAGED)
-                logger.warning(
-                    "%s is damaged: what was readable still counts, the file is now %s", reading.path, kept
-                )
                 reading.path.replace(kept)
+                say(f"{reading.path} is damaged: what was readable still counts, the file is now {kept}")
             else:
                 reading.path.unlink()
         self.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from asahi_exporter.conventions import UNKNOWN
@@ -19,7 +19,16 @@ Dollars = Annotated[float, Field(ge=0, le=MAX_DOLLARS, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=0, le=MAX_TOKENS)]
 Milliseconds = Annotated[float, Field(ge=0, le=MAX_MILLISECONDS, allow_inf_nan=False)]
 Points = Annotated[float, Field(ge=0, le=MAX_POINTS, allow_inf_nan=False)]
-CacheTier = Literal[1, 2, 3]
+
+
+def _no_flag(tier: object) -> object:
+    """Refuse whether a cache answered where the tier that did is meant: Python takes True for 1."""
+    if isinstance(tier, bool):
+        raise ValueError("Input should be the number of the tier that answered, or None, not True or False")
+    return tier
+
+
+CacheTier = Annotated[Literal[1, 2, 3], BeforeValidator(_no_flag)]
 Outcome = Literal["ok", "error", "retry"]
 
 

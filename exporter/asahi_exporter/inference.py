@@ -116,7 +116,7 @@ class Inferences:
         Raises:
             Refused: the tier is not 1, 2, 3 or None.
         """
-        text = TIER_TEXT.get(tier) if tier is None or isinstance(tier, int) else None
+        text = TIER_TEXT.get(tier) if tier is None or (isinstance(tier, int) and tier is not True) else None
         if text is None:
             raise Refused("cache_tier", "cache_tier must be 1, 2, 3 or None")
         return self._guard.admit(names.MODEL, model), self._guard.admit(names.TASK_TYPE, task_type), text

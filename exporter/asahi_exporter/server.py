@@ -24,6 +24,9 @@ FREE_PORT: Final = 9464
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = (
+        128  # connections that wait to be taken; of socketserver's five a sixth scrape waits a second
+    )
 
     def server_bind(self) -> None:
         """Bind without asking DNS for the name of this host, which can take seconds.
@@ -112,5 +115,5 @@ def _listen(port: int, addr: str) -> _Server:
         if error.errno == errno.EADDRINUSE:
             raise PortInUseError(in_use(port, addr)) from error
         raise ConfigError(f"cannot serve metrics on {addr}:{port}: {error.strerror or error}") from error
-    except OverflowError as error:
-        raise ConfigError(f"port must be from 0 to 65535, got {port}") from error
+    except (OverflowError, TypeError) as error:
+        raise ConfigError(f"port must be from 0 to 65535, got {port!r}") from error

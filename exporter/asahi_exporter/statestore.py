@@ -78,7 +78,8 @@ class StateStore:
         """Return the cells in the files of all other processes, as of one moment between two folds.
 
         Raises:
-            StateDirectoryError: the directory is gone: no figures are better than figures that lack a part.
+            StateDirectoryError: the directory is gone, or its files are: no figures are better than figures that lack
+                a part, which differ from process to process and so read as resets.
         """
         for _ in range(_TRIES):
             try:
@@ -109,7 +110,10 @@ class StateStore:
                 folded = self._reading(self._directory.path / FOLDED, mark, readings)
                 rows += folded.rows()
                 contained = frozenset(folded.contains)
-            for path in self._files():
+            files = self._files()
+            if self._file is not None and self._own not in files:
+                raise self._emptied()
+            for path in files:
                 if path != self._own and path.stem not in contained:
                     rows += self._reading(path, None, readings).rows()
         except FileNotFoundError:
@@ -122,6 +126,11 @@ class StateStore:
             return self._directory.cell_files()
         except OSError as error:
             raise self._unreadable(error) from error
+
+    def _emptied(self) -> StateDirectoryError:
+        return StateDirectoryError(
+            f"state directory {self._directory.path} was emptied while this process counts in it; restart its processes"
+        )
 
     def _unreadable(self, error: OSError) -> StateDirectoryError:
         path = self._directory.path

@@ -19,21 +19,33 @@ SLOW = RuleParameters(state_interval=timedelta(minutes=10), lookback=timedelta(m
 
 
 @pytest.mark.parametrize(
-    ("seed", "family", "rules"),
+    ("seed", "family", "rules", "external"),
     [
-        (1, "savings_dollars", RuleParameters(state_interval=timedelta(minutes=1))),
-        (2, "savings_dollars", RuleParameters(lookback=timedelta(minutes=10))),
-        (3, "user_cost_dollars", RuleParameters(state_interval=timedelta(minutes=2))),
-        (4, "corrections_dollars", RuleParameters()),
-        (5, "corrections_dollars", SLOW),
+        (1, "savings_dollars", RuleParameters(state_interval=timedelta(minutes=1)), {}),
+        (2, "savings_dollars", RuleParameters(lookback=timedelta(minutes=10)), {}),
+        (3, "user_cost_dollars", RuleParameters(state_interval=timedelta(minutes=2)), {}),
+        (4, "corrections_dollars", RuleParameters(), {}),
+        (5, "corrections_dollars", SLOW, {}),
+        (6, "savings_dollars", RuleParameters(), {"cluster": "x", "replica": "a"}),
     ],
-    ids=["a minute", "a longer lookback", "two minutes", "five minutes", "ten minutes"],
+    ids=[
+        "a minute",
+        "a longer lookback",
+        "two minutes",
+        "five minutes",
+        "ten minutes",
+        "a store where all carries external labels",
+    ],
 )
-def test_a_window_between_any_moments_holds_what_was_counted(tmp_path, seed, family, rules):
+def test_a_window_between_any_moments_holds_what_was_counted(tmp_path, seed, family, rules, external):
     chance = Random(seed)
     interval = rules.state_interval.total_seconds()
     with simulation(
-        tmp_path, family=family, phase=round(chance.uniform(0, interval), 3), rules=rules
+        tmp_path,
+        family=family,
+        phase=round(chance.uniform(0, interval), 3),
+        rules=rules,
+        external=external,
     ) as made:
         lives = Lives(made, chance, END)
         for name in "ab":

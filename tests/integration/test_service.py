@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import requests
 from asahi_analytics import recording
 from asahi_analytics.demo import servers
 from asahi_exporter import InferenceEvent, MetricsCollector, MetricsConfig
+from support.slow_prometheus import slow_prometheus
 
 pytestmark = pytest.mark.integration
 
@@ -240,6 +242,23 @@ def test_without_prometheus_the_service_starts_and_says_so(tmp_path) -> None:
         assert nowhere in refused.json()["detail"]
     assert alone.process.returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_says_that_it_lives_while_every_thread_waits_for_prometheus(tmp_path) -> None:
+    config = tmp_path / "two.yml"
+    config.write_text("analytics: {server: {threads: 2}}")
+    with (
+        slow_prometheus(30.0) as slow,
+        serving(tmp_path, "--workers", "1", "--config", str(config), "--prometheus-url", slow) as alone,
+        contextlib.ExitStack() as clients,
+    ):
+        address = ("127.0.0.1", int(alone.url.rpartition(":")[2]))
+        waiting = [clients.enter_context(socket.create_connection(address)) for _ in range(6)]
+        for client in waiting:
+            client.sendall(b"GET /analytics/trends HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [alone.get("/healthz").status_code for _ in range(3)] == [200] * 3
+        assert select.select(waiting, [], [], 0)[0] == []
+        alone.process.kill()
 
 
 def test_a_port_in_use_ends_in_one_line(prometheus) -> None:

@@ -40,10 +40,13 @@ class OneByOne:
         try:
             asks = next(steps)
             while True:
-                asks = steps.send((self.totals(asks),))
+                asks = steps.send(tuple(self.totals(asks)))
         except StopIteration as done:
             return done.value
 
-    def summing(self, asks: Sequence[Ask], _client: Any, _ahead: Sequence[Ask] = ()) -> Asking[list[Sums]]:
-        (sums,) = yield asks
-        return sums
+    def summing(self, asks: Sequence[Ask], _client: Any, _plans: Sequence[Any] = ()) -> Asking[list[Sums]]:
+        return [*(yield tuple(asks))]
+
+    def certifying(self, _asks: Sequence[Ask]) -> Asking[list[Any]]:
+        yield from ()
+        return []

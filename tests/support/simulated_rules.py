@@ -40,15 +40,24 @@ LONG_AGO = -50_000
 
 
 class Simulation:
-    """One family's counters and rules; ``phase`` is when in their interval the rules are evaluated."""
+    """One family's counters and rules; ``phase`` is when in their interval the rules are evaluated.
+
+    ``external``: labels that everything is stored with, as in a store that Prometheus writes to with external labels.
+    """
 
     def __init__(
-        self, url: str, family: str = "savings_dollars", phase: float = 20.0, rules: RuleParameters = RULES
+        self,
+        url: str,
+        family: str = "savings_dollars",
+        phase: float = 20.0,
+        rules: RuleParameters = RULES,
+        external: Mapping[str, str] | None = None,
     ) -> None:
         self.family, self.rules = FAMILIES[family], rules
         self.client = PrometheusClient(url, cache=CacheSettings(max_bytes=0))
         self.composer = Composer(self.client, rules)
         self.writer = RemoteWriter(f"{url}/api/v1/write")
+        self.external = external or {}
         self.start = (math.floor(time.time() / 3600) - 8) * 3600.0
         self.phase = phase
         self.interval = rules.state_interval.total_seconds()
@@ -75,7 +84,12 @@ class Simulation:
     ):
         """The exporter at ``instance`` is scraped; ``counters`` are told apart by the family's first label."""
         ms = np.array([round((self.start + at) * 1000)], dtype=np.int64)
-        target = {"job": "asahi", "instance": instance, **({"store": store} if store else {})}
+        target = {
+            "job": "asahi",
+            "instance": instance,
+            **({"store": store} if store else {}),
+            **self.external,
+        }
         series = [HistorySeries(STORE_CREATED.name, target, ms, np.array([self.start + created]))]
         for name, value in counters.items():
             labels = {**target, self.family.labels[0]: name}
@@ -117,7 +131,7 @@ class Simulation:
     def _record(self, rule: Rule, moment: float) -> None:
         ms = np.array([round((self.start + moment) * 1000)], dtype=np.int64)
         answer = self.client.query(rule["expr"], self.at(moment))
-        more = rule.get("labels", {})
+        more = {**rule.get("labels", {}), **self.external}
         recorded = [
             HistorySeries(rule["record"], {**_unnamed(sample.labels), **more}, ms, np.array([sample.value]))
             for sample in answer.samples

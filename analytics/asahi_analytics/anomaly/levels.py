@@ -58,9 +58,12 @@ def expected_level(bins: Bins, days: int, min_history_hours: float, scale: Scale
 def _level(bins: Bins, left_out: Bools, days: int, min_history_hours: float, scale: Scale) -> Level:
     profile = usual(bins.values, left_out, bins, days)
     at_least = bins.within(min_history_hours, 2)
-    day = past(bins.values, bins.within(REGIME_HOURS, 3), "median", at_least)
-    moved = _moved(bins, profile, at_least, scale)
-    expected = np.where(np.isnan(moved), day, moved)
+    expected = _moved(bins, profile, at_least, scale)
+    unknown = np.isnan(expected)
+    # Mostly that is the first day, and of the rest no median is asked.
+    until = int(np.max(np.nonzero(unknown)[-1], initial=-1)) + 1
+    day = past(bins.values[..., :until], bins.within(REGIME_HOURS, 3), "median", at_least)
+    np.copyto(expected[..., :until], day, where=unknown[..., :until])
     return Level(expected, _sigma(_distance(bins.values, expected, scale), bins))
 
 

@@ -80,9 +80,16 @@ def score_series(
     return scored(bins_of(values), config or AnomalyConfig(), kind, counts).frame(values.index)
 
 
-def scored(bins: Bins, config: AnomalyConfig, kind: Kind, volume: Floats | None = None) -> Scores:
-    """Return what ``score_series`` does of ``bins`` as arrays; of several series at once."""
+def scored(
+    bins: Bins, config: AnomalyConfig, kind: Kind, volume: Floats | None = None, *, sparing: bool = False
+) -> Scores:
+    """Return what ``score_series`` does of ``bins`` as arrays; of several series at once.
+
+    ``sparing``: nothing need be told of series without an anomaly but that.
+    """
     _check_range(bins.values, kind)
+    if kind == "cost_spike":
+        return _cost(bins, config, sparing=sparing)
     return _SCORERS[kind](bins, None if volume is None else _counts(volume), config)
 
 
@@ -126,7 +133,7 @@ def _counts(volume: Floats) -> Floats:
     return np.nan_to_num(volume, nan=0.0)
 
 
-def _cost(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:  # noqa: ARG001  (one signature)
+def _cost(bins: Bins, config: AnomalyConfig, *, sparing: bool) -> Scores:
     found = find_spikes(
         bins,
         SpikeRule(
@@ -136,6 +143,7 @@ def _cost(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:  
             min_history_hours=config.min_history_hours,
             profile_days=config.profile_days,
         ),
+        sparing=sparing,
     )
     critical = bins.values > config.critical_factor * found.entry
     return Scores(found.expected, found.threshold, found.flagged, critical)
@@ -190,7 +198,6 @@ def _with_traffic(bins: Bins, counts: Floats | None) -> Bins:
 
 
 _SCORERS: Final[Mapping[Kind, Callable[[Bins, Floats | None, AnomalyConfig], Scores]]] = {
-    "cost_spike": _cost,
     "latency_spike": _latency,
     "error_rate": _errors,
     "cache_degradation": _cache,

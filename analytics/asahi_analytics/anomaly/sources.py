@@ -63,7 +63,10 @@ NEEDS: Final[Mapping[AnomalyType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """One series, the ``numbers`` of the bins that begin at ``index``, and what was ``found``."""
+    """One series, the ``numbers`` of the bins that begin at ``index``, and what was ``found``.
+
+    Where no bin is anomalous, nothing else need be known of it.
+    """
 
     anomaly_type: AnomalyType
     labels: Mapping[str, str]
@@ -129,7 +132,8 @@ def _judged(
 ) -> list[Judged]:
     """Judge every row at once; ``volumes`` are of the same form."""
     times = pd.DatetimeIndex(index)
-    found = scored(replace(bins_of(pd.Series(rows[0], index=times)), values=rows), config, kind, volumes)
+    bins = replace(bins_of(pd.Series(rows[0], index=times)), values=rows)
+    found = scored(bins, config, kind, volumes, sparing=True)
     return [Judged(kind, each, times, rows[number], found.row(number)) for number, each in enumerate(labels)]
 
 

@@ -25,12 +25,12 @@ from asahi_analytics.anomaly.bins import (
     past,
     persistent,
     share_of,
-    summed,
-    windowed,
 )
-from asahi_analytics.anomaly.erratic import EVERYDAY_SPIKES, NOISE_HOURS, doublings, peaks, spikes_of_week
+from asahi_analytics.anomaly.erratic import EVERYDAY_SPIKES, doublings, peaks, spikes_of_week
+from asahi_analytics.anomaly.found import Spikes, also_together
 from asahi_analytics.anomaly.habits import habitual_bursts
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps
+from asahi_analytics.anomaly.noise import hours_ago, noise_aware, upward_noise
 from asahi_analytics.anomaly.steps import Step, kept, lift
 from asahi_analytics.anomaly.usual import (
     HABIT_DAYS,
@@ -59,21 +59,12 @@ LULL_FLOOR: Final = 0.5
 """A deeper lull lowers it no further: recovering from one is not a spike."""
 OUTAGE_RATIO: Final = 0.05
 """Below this share of the usual a bin says nothing about the level to come."""
-NOISE_MIN_HOURS: Final = 3.0
-NOISE_QUANTILE: Final = 0.88
-NOISE_Z: Final = 1.175
-"""The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
-NOISE_SIGMAS: Final = 5.0
 SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 JUMP_EXCESS_SHARE: Final = 0.4
 """What has jumped must exceed what is usually low, and add this share of the last day's mean."""
-TOGETHER_HOURS: Final = 1.0
-"""Where a doubling is everyday, bins are judged together for so long..."""
-TOGETHER_NOISE: Final = 0.6
-"""...if together they have so many times their own noise at most, as where they hold few requests each..."""
-TOGETHER_SIGMA: Final = 0.4
-"""...and less noise (of the logarithm) than this."""
+ROUNDING: Final = 1e-9
+"""So much, relative, the least threshold is held lower, for what two ways of rounding differ by."""
 YOUNG_JUMP_TRUST: Final = 0.25
 """For what has jumped, a profile that only one day has made counts so much (in ratio) against a lower recent median."""
 
@@ -87,36 +78,6 @@ class SpikeRule:
     mean_hours: float
     min_history_hours: float
     profile_days: int
-
-
-_ARRAYS: Final = ("expected", "threshold", "entry", "flagged", "noise", "erratic")
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """What was expected, the threshold, and where it was exceeded persistently.
-
-    ``entry`` is the threshold before it was lowered where an anomaly goes on: that of severity.
-    ``noise`` is that of hours ago, so that no incident hides itself; ``erratic`` where a doubling is everyday.
-    ``steps`` are those that have lasted longer, and moved what is usual.
-    """
-
-    expected: Floats
-    threshold: Floats
-    entry: Floats
-    flagged: Bools
-    noise: Floats
-    erratic: Bools
-    steps: list[Step]
-
-    def put(self, some: Bools, others: Spikes) -> None:
-        """Put those of ``some`` series in the place of what was found of them."""
-        for name in _ARRAYS:
-            getattr(self, name)[some] = getattr(others, name)
-
-    def of(self, some: Bools) -> Spikes:
-        """Return those of ``some`` series, without the steps."""
-        return replace(self, steps=[], **{name: getattr(self, name)[some] for name in _ARRAYS})
 
 
 @dataclass(frozen=True)
@@ -160,8 +121,7 @@ class _Past:
 
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
-    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``. ``bursts`` is what
-    the bursts that most days have had around this time account for.
+    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
     """
 
     recent: Floats
@@ -176,59 +136,57 @@ class _Past:
     jumped: Bools
     low_profile: Floats
     low_recent: Floats
-    bursts: Floats
 
     def of(self, some: Bools) -> _Past:
         """Return that of ``some`` series."""
         return _Past(*(getattr(self, field.name)[some] for field in fields(self)))
 
 
-def find_spikes(bins: Bins, rule: SpikeRule) -> Spikes:
-    """Return the spikes of ``bins``, and of those of an hour together where a doubling is everyday."""
-    found = _find(bins, rule)
-    width, some = bins.within(TOGETHER_HOURS), np.asarray(found.erratic.any(axis=-1))
-    if width > 1 and some.any():
-        found.put(some, _also_together(replace(bins, values=bins.values[some]), found.of(some), rule, width))
+def find_spikes(bins: Bins, rule: SpikeRule, *, sparing: bool = False) -> Spikes:
+    """Return the spikes of ``bins``.
+
+    ``sparing``: of several series, those that cannot have any are not looked at further: nothing is said to be
+    expected of them, and no threshold.
+    """
+    known = _past(bins, rule)
+    if not sparing:
+        return _find(bins, rule, known)
+    some = _may_spike(bins, rule, known)
+    found = Spikes.none(bins)
+    if some.any():
+        found.put(some, _find(replace(bins, values=bins.values[some]), rule, known.of(some)))
     return found
 
 
-def _also_together(bins: Bins, alone: Spikes, rule: SpikeRule, width: int) -> Spikes:
-    """Return the spikes of bins ``alone``, and where a doubling is everyday also those of ``width`` bins together.
+def _may_spike(bins: Bins, rule: SpikeRule, known: _Past) -> Bools:
+    """Return which series can have a spike at all: those that exceed the least that a threshold may be.
 
-    A bin belongs to one when it is above what is expected itself; from where on it is one follows from the mean's.
+    A regime or noise, what bursts account for and the peaks of an erratic series never lower a threshold: without them
+    it is the lowest, and an anomaly that goes on lowers it only after it was exceeded.
     """
-    mean = replace(bins, values=windowed(bins.values, width, "mean", width // 2))
-    noise = _hours_ago(bins, _upward_noise(mean, windowed(alone.expected, width, "mean")))
-    judged = alone.erratic & (noise < np.minimum(TOGETHER_NOISE * alone.noise, TOGETHER_SIGMA))
-    if not judged.any():
-        return alone
-    together = _find(mean, rule)
-    judged &= ~together.erratic
-    known = summed(np.isfinite(bins.values).astype(np.int64), width)
-
-    def lower(own: Floats, of_mean: Floats) -> Floats:
-        from_mean = np.maximum(bins.values + known * (of_mean - mean.values), together.expected)
-        return np.where(judged, np.fmin(own, from_mean), own)
-
-    return replace(
-        alone,
-        threshold=lower(alone.threshold, together.threshold),
-        entry=lower(alone.entry, together.entry),
-        flagged=alone.flagged | (judged & together.flagged & (bins.values > together.expected)),
-    )
+    least = _unmoved(bins, known, np.zeros(bins.values.shape, dtype=bool))
+    _, threshold = _limits(rule, known, least, _expected(bins, least), np.zeros(()))
+    some: Bools = np.asarray(persistent(bins.values > (1 - ROUNDING) * threshold).any(axis=-1))
+    return some
 
 
-def _find(bins: Bins, rule: SpikeRule) -> Spikes:
-    """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time."""
-    known = _past(bins, rule)
-    found = _judge(bins, rule, known, np.zeros(bins.values.shape, dtype=bool))
+def _find(bins: Bins, rule: SpikeRule, known: _Past) -> Spikes:
+    """Return the spikes of ``bins``, and of those of an hour together where a doubling is everyday."""
+    found = _alone(bins, rule, known)
+    return also_together(bins, found, lambda mean: _alone(mean, rule, _past(mean, rule)))
+
+
+def _alone(bins: Bins, rule: SpikeRule, known: _Past) -> Spikes:
+    """Return the spikes of single bins; twice, so that those found do not count as usual the second time."""
+    bursts = habitual_bursts(bins, rule.profile_days)
+    found = _judge(bins, rule, known, bursts, np.zeros(bins.values.shape, dtype=bool))
     unusual = found.flagged & (np.arange(len(bins)) >= bins.per_day)
     some: Bools = np.asarray(unusual.any(axis=-1))
     if some.any():
         again = replace(bins, values=bins.values[some])
         if found.steps:
             known = _past(bins, rule, found.steps)
-        found.put(some, _judge(again, rule, known.of(some), unusual[some]))
+        found.put(some, _judge(again, rule, known.of(some), bursts[some], unusual[some]))
     return found
 
 
@@ -256,26 +214,18 @@ def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
         jumped=jumps.raised,
         low_profile=_doubted(bins, low, jumps.before, rose),
         low_recent=jumps.before,
-        bursts=habitual_bursts(bins, rule.profile_days),
     )
 
 
-def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes:
-    reference = _reference(bins, known, left_out)
+def _judge(bins: Bins, rule: SpikeRule, known: _Past, bursts: Floats, left_out: Bools) -> Spikes:
+    """Return what is a spike; ``bursts`` is what those that most days have had around this time account for."""
+    reference = _moved(bins, known, _unmoved(bins, known, left_out))
     likely = _expected(bins, reference)
-    sigma = _upward_noise(bins, likely)
-    limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
-    expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
-    threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
-    low = reference.sure(known.low_profile, known.low_recent)
-    from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
-    lower = known.jumped & (from_low < threshold)
-    expected = np.where(lower, np.fmin(expected, low), expected)
-    threshold = np.where(lower, from_low, threshold)
-    threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
-    threshold = np.maximum(threshold, known.bursts)
+    sigma = upward_noise(bins, likely)
+    expected, threshold = _limits(rule, known, reference, likely, sigma)
+    threshold = np.maximum(threshold, bursts)
     exceeds = bins.values > threshold
-    noise = _hours_ago(bins, sigma)
+    noise = hours_ago(bins, sigma)
     erratic: Bools = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
     if erratic.any():
         erratic &= doublings(bins, noise, reference.profile, reference.day_mean)
@@ -288,12 +238,31 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, left_out: Bools) -> Spikes
     return Spikes(expected, lowered, threshold, flagged, noise, erratic, steps)
 
 
+def _limits(
+    rule: SpikeRule, known: _Past, reference: _Reference, likely: Floats, sigma: Floats
+) -> tuple[Floats, Floats]:
+    """Return what is expected and the threshold, before what bursts or a series' own peaks account for.
+
+    ``_may_spike`` rests on the latter being no lower for a higher ``regime``, ``sure_regime`` or ``sigma``.
+    """
+    limit = noise_aware(rule.ratio, likely, sigma, reference.ceiling)
+    expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
+    threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
+    low = reference.sure(known.low_profile, known.low_recent)
+    from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
+    lower = known.jumped & (from_low < threshold)
+    expected = np.where(lower, np.fmin(expected, low), expected)
+    threshold = np.where(lower, from_low, threshold)
+    return expected, np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
+
+
 def _course(bins: Bins, profile: Floats) -> Floats:
     """Return ``profile`` where more than one day has made it, else NaN."""
     return np.where(np.arange(len(bins)) < 2 * bins.per_day, np.nan, profile)
 
 
-def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
+def _unmoved(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
+    """Return what bins can be held against as if the traffic ran as usual: its regime is 1."""
     days = Days(known.ordered, known.count)
     if left_out.any() and bins.per_day > 1:
         rest = without(left_out, known.everything, bins.values, bins, "mean")
@@ -302,15 +271,26 @@ def _reference(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
     base = profile * weekly_factor(bins, profile)
     ratio = quotients(bins.values, base)
     ratio[ratio < OUTAGE_RATIO] = np.nan
-    regime = past(ratio, bins.within(REGIME_HOURS, 3), "median", bins.within(REGIME_HOURS / 4, 2))
     return _Reference(
-        sure_regime=np.fmax(1.0, np.fmin(regime / SURE_REGIME, quotients(known.yesterday, profile))),
+        sure_regime=np.ones(()),
         profile=profile,
         base=base,
         ratio=ratio,
-        regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
+        regime=np.ones(()),
         recent=known.recent,
         day_mean=known.day_mean,
+    )
+
+
+def _moved(bins: Bins, known: _Past, reference: _Reference) -> _Reference:
+    """Return the same with the regime that the traffic has run at."""
+    width, at_least = bins.within(REGIME_HOURS, 3), bins.within(REGIME_HOURS / 4, 2)
+    regime = past(reference.ratio, width, "median", at_least)
+    beyond_doubt = np.fmin(regime / SURE_REGIME, quotients(known.yesterday, reference.profile))
+    return replace(
+        reference,
+        sure_regime=np.fmax(1.0, beyond_doubt),
+        regime=np.where(np.isnan(regime), 1.0, np.maximum(regime, 1.0)),
     )
 
 
@@ -351,29 +331,6 @@ def _followed(level: Floats) -> Floats:
     return np.where(level < 1, np.maximum(level, LULL_FLOOR) ** LULL_TRUST, level)
 
 
-def _noise_aware(ratio: float, expected: Floats, sigma: Floats, ceiling: Floats) -> Floats:
-    """Return ``ratio`` times the expectation, or more for noise, but not above ``ratio`` times the ``ceiling``."""
-    noise = np.exp(NOISE_SIGMAS * np.minimum(sigma, 9.0))
-    return np.fmin(np.maximum(ratio, noise) * expected, ratio * ceiling)
-
-
 def _beyond_doubt(ratio: float, reference: _Reference) -> Floats:
     """Return the threshold that no noise lifts: ``ratio`` over both the usual value and the hours before."""
     return np.maximum(ratio * reference.ceiling, reference.ceiling + SURE_EXCESS_SHARE * reference.day_mean)
-
-
-def _hours_ago(bins: Bins, noise: Floats) -> Floats:
-    return lagged(noise, bins.within(RECENT_HOURS, 3))
-
-
-def _upward_noise(bins: Bins, expected: Floats) -> Floats:
-    """Return the spread of the past week's positive log residuals; infinite while none is known.
-
-    It is read from a quantile that incidents do not reach, over bins that carry anything.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        residual = np.clip(np.log(bins.values / expected), -9.0, 9.0)
-    residual[~(bins.values > 0)] = np.nan
-    week, at_least = bins.within(NOISE_HOURS, 6), bins.within(NOISE_MIN_HOURS, 3)
-    sigma = past(residual, week, ("quantile", NOISE_QUANTILE), at_least) / NOISE_Z
-    return np.where(np.isnan(sigma), np.inf, sigma)

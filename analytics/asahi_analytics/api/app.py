@@ -18,6 +18,7 @@ import asahi_alerts
 from asahi_analytics.api import health, openapi, parameters, problems, service_metrics
 from asahi_analytics.api.endpoints import ENDPOINTS, Endpoint
 from asahi_analytics.api.service import Body, Service, build
+from asahi_analytics.api.threads import HEALTH_PATH
 from asahi_analytics.engine import stepped
 from asahi_analytics.settings import Settings
 from asahi_analytics.web import blueprint as overview
@@ -133,7 +134,7 @@ def _add_own_pages(app: Flask, service: Service, endpoints: Sequence[Endpoint]) 
         return send_from_directory(RUNBOOKS, f"{name}.md", mimetype="text/plain")
 
     app.add_url_rule("/runbooks/<name>.md", "/runbooks", runbook)
-    app.add_url_rule("/healthz", "/healthz", healthz)
+    app.add_url_rule(HEALTH_PATH, HEALTH_PATH, healthz)
     app.add_url_rule("/readyz", "/readyz", readyz)
     app.add_url_rule("/metrics", "/metrics", metrics)
     app.add_url_rule("/openapi.json", "/openapi.json", document)

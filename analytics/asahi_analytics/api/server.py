@@ -1,7 +1,8 @@
 """gunicorn around the application, started by ``asahi-obs serve`` in a process of its own.
 
 The workers are forked from a process that has loaded everything, so that they share its memory, and answer with
-threads. A request line that is too long is answered with a problem document like every other error.
+threads; one more is kept for ``/healthz``. A request line that is too long is answered with a problem document like
+every other error.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -30,10 +31,14 @@ from prometheus_client import multiprocess
 from asahi_analytics import deadline
 from asahi_analytics.api import notifications, problems
 from asahi_analytics.api.app import create_app
+from asahi_analytics.api.endpoints import ENDPOINTS
+from asahi_analytics.api.rehearsal import rehearse
 from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
+from asahi_analytics.api.threads import Threads, accept_with_request
 from asahi_analytics.cli.options import add_server_options, settings_of
-from asahi_analytics.errors import AnalyticsError
+from asahi_analytics.errors import AnalyticsError, PrometheusError
 from asahi_analytics.forecasting import prepare
+from asahi_analytics.prometheus import answers_at_once
 from asahi_analytics.settings import Settings
 
 MAX_REQUEST_LINE_BYTES: Final = 8190
@@ -48,7 +53,20 @@ STOPPING: Final = threading.Event()
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A threaded worker that counts waiting for a thread as time of an answer, and explains a line that is too long."""
+    """A threaded worker that counts waiting for a thread as time of an answer, and explains a line that is too long.
+
+    Who asks whether it lives need not wait.
+    """
+
+    def init_process(self) -> None:
+        """Set the listeners up and work until stopped."""
+        for listener in self.sockets:
+            accept_with_request(listener)
+        super().init_process()
+
+    def get_thread_pool(self) -> Threads:
+        """Return the threads that requests are answered in."""
+        return Threads(self.cfg.threads)
 
     def enqueue_req(self, conn: Any) -> None:
         """Note when the request came in; it may wait for a thread."""
@@ -136,26 +154,35 @@ def options(settings: Settings) -> dict[str, Any]:
         "limit_request_line": MAX_REQUEST_LINE_BYTES,
         "control_socket_disable": True,
         "proc_name": "asahi-obs",
-        "when_ready": announce,
-        "post_worker_init": start_notifier,
+        "post_worker_init": get_ready,
         "worker_exit": stop_notifier,
         "child_exit": forget_worker,
         "on_exit": remove_metrics,
     }
 
 
-def announce(arbiter: Any) -> None:
+def announce(listeners: Iterable[socket.socket]) -> None:
     """Say where the service listens."""
-    for listener in arbiter.LISTENERS:
+    for listener in listeners:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(f"asahi-obs serve: ready on http://{shown}:{port}\n")
     sys.stdout.flush()
 
 
-def start_notifier(worker: Any) -> None:
-    """Start the loop that tells Alertmanager in a worker; only one of them leads at a time."""
-    notifications.start(worker.wsgi.extensions["asahi_service"], STOPPING)
+def get_ready(worker: Any) -> None:
+    """Rehearse in a worker whose Prometheus is there, and start the loop that tells Alertmanager.
+
+    The last of those made at the start, which gunicorn counts, says that the service is ready; of the loops only one
+    leads at a time.
+    """
+    service = worker.wsgi.extensions["asahi_service"]
+    with contextlib.suppress(PrometheusError):
+        answers_at_once(service.settings.prometheus)
+        rehearse(service, ENDPOINTS)
+    if worker.age == worker.cfg.workers:
+        announce(worker.sockets)
+    notifications.start(service, STOPPING)
 
 
 def stop_notifier(_arbiter: Any, _worker: Any) -> None:

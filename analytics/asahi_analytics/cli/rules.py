@@ -21,6 +21,7 @@ from asahi_analytics.demo.servers import find_program
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.windows import MAX_WINDOW
 from asahi_exporter.conventions import FAMILIES, Family
 
 DEFAULT_FOLDER: Final = Path("prometheus/rules")
@@ -78,14 +79,30 @@ def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
         default = getattr(defaults, name).total_seconds()
         option = "--" + name.replace("_", "-")
         parser.add_argument(
-            option, type=float, metavar="SECONDS", default=default, help=f"{text}; default {default:g} s"
+            option,
+            type=_length,
+            metavar="SECONDS",
+            default=timedelta(seconds=default),
+            help=f"{text}; default {default:g} s",
         )
+
+
+def _length(seconds: str) -> timedelta:
+    """Return a length of time that was given in seconds.
+
+    Raises:
+        ArgumentTypeError: it is no number, NaN, or more than can be told.
+    """
+    try:
+        return timedelta(seconds=float(seconds))
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds; got {seconds!r}") from error
 
 
 def rule_files(arguments: argparse.Namespace) -> dict[str, str]:
     """Return the text of every rule file, totals and alerts, by name."""
     names = ("interval", "state_interval", "scrape_interval", "settle", "lookback", "state_lookback")
-    parameters = tiles.RuleParameters(**{name: timedelta(seconds=getattr(arguments, name)) for name in names})
+    parameters = tiles.RuleParameters(**{name: getattr(arguments, name) for name in names})
     return limits.rule_files(limits.load(arguments.thresholds), parameters)
 
 
@@ -137,8 +154,8 @@ def promtool_problems(folder: Path) -> list[str]:
 
 def run_backfill(arguments: argparse.Namespace) -> int:
     """Write hourly totals of the days before the rules began, as blocks."""
-    if arguments.days <= 0:
-        raise UserInputError(f"--days must be positive; got {arguments.days:g}")
+    if not 0 < arguments.days <= MAX_WINDOW.days:
+        raise UserInputError(f"--days must be above 0 and at most {MAX_WINDOW.days}; got {arguments.days:g}")
     patience = {"deadline_seconds": PATIENCE_SECONDS, "read_timeout_seconds": PATIENCE_SECONDS}
     client = PrometheusClient(settings_of(arguments).prometheus.model_copy(update=patience))
     rules, now = tiles.RuleParameters(), datetime.now(UTC)

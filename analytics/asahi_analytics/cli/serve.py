@@ -8,13 +8,12 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from asahi_analytics.cli.files import check_files
 from asahi_analytics.cli.options import add_server_options, settings_of
 from asahi_analytics.errors import PrometheusError, UserInputError
-from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.prometheus import answers_at_once
 from asahi_analytics.settings import PrometheusSettings
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -66,10 +65,7 @@ def check_port(host: str, port: int) -> None:
 
 def warn_if_unreachable(settings: PrometheusSettings) -> None:
     """Write a line to stderr when Prometheus does not answer now; the service starts all the same."""
-    hasty = settings.model_copy(
-        update={"retries": 0, "connect_timeout_seconds": 1.0, "read_timeout_seconds": 2.0}
-    )
     try:
-        PrometheusClient(hasty).query("vector(1)", datetime.now(UTC))
+        answers_at_once(settings)
     except PrometheusError as error:
         sys.stderr.write(f"asahi-obs serve: {error}; the service starts, and answers once Prometheus does\n")

@@ -3,7 +3,7 @@
 from asahi_analytics.composer.composer import Composer
 from asahi_analytics.composer.latencies import Latencies
 from asahi_analytics.composer.listener import Listener
-from asahi_analytics.composer.rounds import Asking
+from asahi_analytics.composer.rounds import Asking, together
 from asahi_analytics.composer.values import (
     SEE_GAPS,
     SOURCE_SEPARATOR,
@@ -32,4 +32,5 @@ __all__ = [
     "Sums",
     "Trust",
     "joined",
+    "together",
 ]

@@ -64,19 +64,26 @@ class Composer:
         client = Listener(self._client)
         return run(asking(client), client, self._threads)
 
-    def summing(self, asks: Sequence[Ask], client: Listener, ahead: Sequence[Ask] = ()) -> Asking[list[Sums]]:
+    def summing(
+        self, asks: Sequence[Ask], client: Listener, plans: Sequence[list[Piece] | None] = ()
+    ) -> Asking[list[Sums]]:
         """Find the answer to each ask, in order; ``client`` is the one of ``answer``.
 
-        ``ahead``: what is going to be asked of label sets that are not known yet; what certifies it is asked now.
+        ``plans``: what ``certifying`` found of the same asks.
         """
         questions = [Question.of(ask, self.rules) for ask in asks]
-        later = [Question.of(ask, self.rules).certificates_ahead() for ask in ahead]
-        askings: list[Asking[Any]] = [_with_trust(client, questions, [each.planned() for each in questions])]
-        found, trusts = (yield from together([*askings, *later]))[0]
+        planned = [
+            each.planned(plan) for each, plan in zip(questions, plans or [None] * len(asks), strict=True)
+        ]
+        found, trusts = yield from _with_trust(client, questions, planned)
         return [
             Sums(amounts, question.ask.by, question.ask.window, trust(plan))
             for question, (plan, amounts), trust in zip(questions, found, trusts, strict=True)
         ]
+
+    def certifying(self, asks: Sequence[Ask]) -> Asking[list[list[Piece]]]:
+        """Find the plan of each of ``asks``, of which the label sets are not known yet, and what certifies it."""
+        return (yield from together([Question.of(ask, self.rules).certified_ahead() for ask in asks]))
 
     def series(
         self,

@@ -41,13 +41,16 @@ def scraped_seconds(rules: RuleParameters, ends: Floats, step: float) -> Asking[
     after = rules.settle.total_seconds() + interval - 0.001
     edges = np.concatenate([ends[:1] - step, ends])
     back = duration(timedelta(seconds=LOOKBACK * interval))
-    promql = f'max by ({PART}) (last_over_time({SCRAPES_STATE}{{{PART}=~"{SCRAPED}|{SNAPSHOT}"}}[{back}]))'
+    promql = f'last_over_time({SCRAPES_STATE}{{{PART}=~"{SCRAPED}|{SNAPSHOT}"}}[{back}])'
     start, end = moment(edges[0] + after), moment(edges[-1] + after)
     answer = yield from values(promql, start, end, timedelta(seconds=step))
     found = {part: np.full(edges.size, np.nan) for part in (SCRAPED, SNAPSHOT)}
     for series in answer.series:
-        places = np.rint((series.times - edges[0] - after) / step).astype(np.intp)
-        found[series.labels[PART]][places] = series.values
+        places, of_part = (
+            np.rint((series.times - edges[0] - after) / step).astype(np.intp),
+            found[series.labels[PART]],
+        )
+        of_part[places] = np.fmax(of_part[places], series.values)
     counted = found[SNAPSHOT] > edges - interval
     grown = np.diff(found[SCRAPED])
     return counted[1:] & counted[:-1] & (grown >= 0), grown

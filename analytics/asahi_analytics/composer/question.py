@@ -74,14 +74,14 @@ class Question:
         window = self.ask.window
         return [self.edge_ahead(at.timestamp()) for at in (window.end, window.start)]
 
-    def certificates_ahead(self) -> Asking[Any]:
-        """Ask what certifies both edges, whatever label sets are then asked for."""
+    def certified_ahead(self) -> Asking[list[Piece]]:
+        """Find the plan, and ask what certifies both edges, whatever label sets are then asked for."""
         window = self.ask.window
-        askings: list[Asking[Any]] = [self.plan()]
+        askings: list[Asking[Any]] = []
         for at in (window.end.timestamp(), window.start.timestamp()):
             if at % self.interval:
                 askings += [self._look(at), self._edge.standing(moment(at))]
-        return (yield from together(askings))
+        return (yield from self.plan_ahead(askings))
 
     def edge_ahead(self, at: float) -> Asking[Any]:
         """Ask what ``running`` asks first of a moment."""
@@ -103,9 +103,9 @@ class Question:
 
         return (yield from work(sums))
 
-    def planned(self) -> Asking[tuple[list[Piece], Amounts]]:
-        """Find what was counted within the window, and the plan that it was put together by."""
-        plan = yield from self.plan_ahead(self.edges_ahead())
+    def planned(self, known: list[Piece] | None = None) -> Asking[tuple[list[Piece], Amounts]]:
+        """Find what was counted within the window, and by which plan, unless that is ``known``."""
+        plan = known if known is not None else (yield from self.plan_ahead(self.edges_ahead()))
         parts = yield from together([self.amounts(piece) for piece in plan])
         return plan, reduce(add, parts)
 

@@ -7,9 +7,8 @@ order. ``together`` advances several of them in step; ``run`` asks Prometheus, a
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -25,8 +24,7 @@ SLACK: Final = 0.0005
 """Times in answers are whole milliseconds, so half of one tells neighbours apart."""
 
 
-@dataclass(frozen=True)
-class At:
+class At(NamedTuple):
     """The value of ``promql``, a vector, at a moment.
 
     ``wide``: a vector of so many series that telling them apart in one query costs more than a query of its own.
@@ -37,8 +35,7 @@ class At:
     wide: bool = False
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """``template`` of the metric ``name`` at a moment, as ``promql.of_names`` takes it: asked of several as one."""
 
     template: str
@@ -46,8 +43,7 @@ class Named:
     moment: datetime
 
 
-@dataclass(frozen=True)
-class Summed:
+class Summed(NamedTuple):
     """The sum by ``by`` of what is ``read`` at a moment.
 
     ``wide`` as of ``At``. Of sums of the same only the finest is asked for.
@@ -74,8 +70,7 @@ class Summed:
         return Vector(tuple(samples), finer.warnings)
 
 
-@dataclass(frozen=True)
-class Over:
+class Over(NamedTuple):
     """``promql`` from ``start`` to ``end``, both included, in steps."""
 
     promql: str
@@ -106,8 +101,7 @@ class Over:
         )
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """Whatever else needs the client; asked in a thread of its own."""
 
     do: Callable[[Client], Any]
@@ -193,6 +187,8 @@ def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
 
     One that asks only what was answered here before goes on at once: it does not fall a round behind.
     """
+    if len(askings) == 1:
+        return [(yield from askings[0])]
     results: dict[int, Result] = {}
     waiting: dict[int, tuple[Request, ...]] = {}
     known: dict[Request, Any] = {}
@@ -201,9 +197,9 @@ def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
         try:
             while True:
                 requests = askings[number].send(answers)  # type: ignore[arg-type]  # None starts a generator
-                if not all(request in known for request in requests):
+                if not known or not all(request in known for request in requests):
                     break
-                answers = tuple(known[request] for request in requests)
+                answers = tuple([known[request] for request in requests])
         except StopIteration as done:
             waiting.pop(number, None)
             results[number] = done.value
@@ -213,12 +209,15 @@ def together(askings: Sequence[Asking[Result]]) -> Asking[list[Result]]:
     for number in range(len(askings)):
         advance(number, None)
     while waiting:
-        turn = {number: waiting[number] for number in waiting}
-        asked = tuple(request for requests in turn.values() for request in requests)
+        turn = list(waiting.items())
+        asked = tuple([request for _, requests in turn for request in requests])
         answers = yield asked
         known.update(zip(asked, answers, strict=True))
-        for number, requests in turn.items():
-            advance(number, tuple(known[request] for request in requests))
+        first = 0
+        for number, requests in turn:
+            last = first + len(requests)
+            advance(number, answers[first:last])
+            first = last
     return [results[number] for number in range(len(askings))]
 
 

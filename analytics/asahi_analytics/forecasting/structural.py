@@ -41,7 +41,7 @@ def _grid(
 
 @dataclass(frozen=True)
 class Options:
-    """Constants of the method; `docs/forecasting.md` says how they were chosen.
+    """Constants of the method; `docs/forecasting-accuracy.md` says how they were chosen.
 
     ``max_history`` in steps; a step of the level may come ``step_every`` so many steps; ``damping`` of the slope a
     step; ``clip`` (in robust standard deviations) and ``floor`` (in medians) hold single values, and what that

@@ -213,6 +213,18 @@ def _rose(before: Floats, recent: Floats, ratio: float) -> bool:
     return bool(test.pvalue < CHANCE)
 
 
+def _then_and_now(
+    what: str, before: tuple[float, str], recent: tuple[float, str]
+) -> tuple[Evidence, Evidence]:
+    """Return ``what`` was in the last days, and the same in those before: values with their PromQL."""
+    lately = f"{what} in the last {RECENT_DAYS} days."
+    earlier = f"The same in the {WINDOW_DAYS - RECENT_DAYS} days before."
+    return (
+        Evidence(statement=lately, value=recent[0], promql=recent[1]),
+        Evidence(statement=earlier, value=before[0], promql=before[1]),
+    )
+
+
 def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Finding:
     where = {names.TASK_TYPE: task_type}
     now, earlier = (
@@ -227,17 +239,10 @@ def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Fi
         computed="The difference on each request of those days.",
         action=f"Compare the prompts, the model mix and the cache hits of '{task_type}' with those of two weeks ago.",
         daily_dollars=extra,
-        evidence=(
-            Evidence(
-                statement=f"Dollars per '{task_type}' request in the last {RECENT_DAYS} days.",
-                value=recent,
-                promql=now,
-            ),
-            Evidence(
-                statement=f"The same in the {WINDOW_DAYS - RECENT_DAYS} days before.",
-                value=before,
-                promql=earlier,
-            ),
+        evidence=_then_and_now(
+            f"Dollars per '{task_type}' request",
+            (before, earlier),
+            (recent, now),
         ),
     )
 
@@ -256,18 +261,7 @@ def _jump(spender: Spender, name: str, before: float, recent: float, extra: pd.S
         computed=spender.computed,
         action=f"Look at {label} {name}: {what}.",
         daily_dollars=extra,
-        evidence=(
-            Evidence(
-                statement=f"Share of the cost in the last {RECENT_DAYS} days, 0-1.",
-                value=recent,
-                promql=now,
-            ),
-            Evidence(
-                statement=f"The same in the {WINDOW_DAYS - RECENT_DAYS} days before.",
-                value=before,
-                promql=earlier,
-            ),
-        ),
+        evidence=_then_and_now("Share of the cost, 0-1,", (before, earlier), (recent, now)),
         premise_known=False,
     )
 
@@ -291,16 +285,9 @@ def _price_changed(model: str, change: float, extra: pd.Series, blended: list[fl
         computed="The recent tokens at the recent price, less the same tokens at the earlier price.",
         action=f"Check the price list of {model}; {act}.",
         daily_dollars=extra,
-        evidence=(
-            Evidence(
-                statement=f"Dollars per uncached token of {model}, in and out alike, in the last {RECENT_DAYS} days.",
-                value=blended[1],
-                promql=now,
-            ),
-            Evidence(
-                statement=f"The same in the {WINDOW_DAYS - RECENT_DAYS} days before.",
-                value=blended[0],
-                promql=earlier,
-            ),
+        evidence=_then_and_now(
+            f"Dollars per uncached token of {model}, in and out alike,",
+            (blended[0], earlier),
+            (blended[1], now),
         ),
     )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asahi_analytics.tsdb.crc import crc32c_rows
+from asahi_analytics.varint import uvarint
 
 SAMPLES_PER_CHUNK: Final = 120
 ENCODING_XOR: Final = 1
@@ -49,16 +50,6 @@ class Codes:
 
     numbers: Words
     bits: Ints
-
-
-def uvarint(number: int) -> bytes:
-    """Return ``number``, which must not be negative, in base 128, lowest digits first."""
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
 
 
 def encode(times_ms: Ints, values: npt.NDArray[np.float64], counts: Ints) -> Encoded:

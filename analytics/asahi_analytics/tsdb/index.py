@@ -10,8 +10,8 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from asahi_analytics.tsdb.chunks import uvarint
 from asahi_analytics.tsdb.crc import crc32c, crc32c_rows
+from asahi_analytics.varint import uvarint
 
 MAGIC: Final = 0xBAAAD700
 VERSION: Final = 2

@@ -130,6 +130,35 @@ def test_several_cost_series_are_scored_as_if_each_were_alone():
     assert found.anomalous.any(axis=-1).tolist() == [True, False, True, False, True, False]
 
 
+def wild(seed: int) -> np.ndarray:
+    """Sixteen days of noise, idleness, bursts, steps and gaps, of every size at random."""
+    rng = np.random.default_rng(seed)
+    made = (
+        seasonal(seed, 16, noise=rng.choice([0.05, 0.3, 0.7]), swing=rng.uniform(0, 0.95)).to_numpy().copy()
+    )
+    for _ in range(rng.integers(0, 8)):
+        first, length = rng.integers(0, made.size), rng.choice([1, 3, 9, 60, 400])
+        made[first : first + length] *= rng.choice([0.0, 0.3, 1.7, 2.2, 5.0, np.nan])
+    if seed % 3 == 0:
+        made[rng.integers(0, 144) :: 144] *= rng.uniform(1.5, 4.0)
+    return made
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_spared_holds_no_anomaly_and_all_else_is_scored_as_ever(seed):
+    values = np.array([wild(20 * seed + each) for each in range(20)])
+    bins = replace(bins_of(seasonal(1, 16)), values=values)
+    whole, sparing = scored(bins, CONFIG, "cost_spike"), scored(bins, CONFIG, "cost_spike", sparing=True)
+    assert np.array_equal(sparing.anomalous, whole.anomalous)
+    assert np.array_equal(sparing.critical & sparing.anomalous, whole.critical & whole.anomalous)
+    told = whole.anomalous.any(axis=-1)
+    spared = np.isnan(sparing.threshold).all(axis=-1)
+    assert told.any()
+    assert spared.any()
+    for name in ("expected", "threshold"):
+        assert np.array_equal(getattr(sparing, name)[~spared], getattr(whole, name)[~spared], equal_nan=True)
+
+
 @pytest.mark.parametrize("width", ["1min", "5min", "7min", "15min", "1h", "3h", "12h", "1D"])
 def test_any_regular_bin_width_is_judged(width):
     step = pd.Timedelta(width)

@@ -10,7 +10,7 @@ from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.habits import BURST_FACTOR, MORE_FACTOR, habitual_bursts
 from asahi_analytics.anomaly.jumps import COURSE_LIMIT, moved
-from asahi_analytics.anomaly.spikes import SpikeRule, _find
+from asahi_analytics.anomaly.spikes import SpikeRule, _alone, _past
 from asahi_analytics.anomaly.steps import KEEP_FACTOR
 from asahi_analytics.anomaly.usual import (
     FIRST_WORKING,
@@ -207,7 +207,8 @@ def test_an_hour_together_is_judged_where_its_bins_are_noisy_each_for_itself(see
 @pytest.mark.parametrize("seed", range(3))
 def test_a_bin_judged_with_the_hour_tells_from_where_on_it_is_an_anomaly(seed):
     values = bursting(seed, idles=True, lasting=1)
-    alone = _find(bins_of(values), RULE)
+    bins = bins_of(values)
+    alone = _alone(bins, RULE, _past(bins, RULE))
     told = np.flatnonzero(flags(values).to_numpy() & ~alone.flagged)
     assert len(told) >= 6
     for place in map(int, told[::3]):

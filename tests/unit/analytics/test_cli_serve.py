@@ -182,10 +182,37 @@ def test_other_errors_are_gunicorns(monkeypatch) -> None:
     assert seen == [error]
 
 
-def test_the_address_is_announced(capsys, listener) -> None:
-    port = listener.getsockname()[1]
-    server.announce(SimpleNamespace(LISTENERS=[listener]))
-    assert capsys.readouterr().out == f"asahi-obs serve: ready on http://127.0.0.1:{port}\n"
+@pytest.mark.parametrize("age", [1, 2, 3])
+def test_the_last_worker_made_announces_the_address_once_it_has_rehearsed(
+    monkeypatch, capsys, listener, age
+) -> None:
+    said = f"asahi-obs serve: ready on http://127.0.0.1:{listener.getsockname()[1]}\n"
+    service, before = SimpleNamespace(settings=Settings()), []
+    worker = SimpleNamespace(
+        age=age,
+        cfg=SimpleNamespace(workers=2),
+        sockets=[listener],
+        wsgi=SimpleNamespace(extensions={"asahi_service": service}),
+    )
+    monkeypatch.setattr(server, "answers_at_once", lambda _settings: None)
+    monkeypatch.setattr(server, "rehearse", lambda *_what: before.append(capsys.readouterr().out))
+    monkeypatch.setattr(server.notifications, "start", lambda *what: before.append(what[0]))
+    server.get_ready(worker)
+    assert before == ["", service]
+    assert capsys.readouterr().out == (said if age == 2 else "")
+
+
+def test_a_worker_whose_prometheus_is_away_does_not_rehearse(monkeypatch, capsys, listener) -> None:
+    def fail(*_what) -> None:
+        raise AssertionError("nobody is there to rehearse with")
+
+    settings = Settings(prometheus=PrometheusSettings(url="http://127.0.0.1:1"))
+    service = SimpleNamespace(settings=settings)
+    monkeypatch.setattr(server, "rehearse", fail)
+    monkeypatch.setattr(server.notifications, "start", lambda *_what: None)
+    wsgi, cfg = SimpleNamespace(extensions={"asahi_service": service}), SimpleNamespace(workers=1)
+    server.get_ready(SimpleNamespace(age=1, cfg=cfg, sockets=[listener], wsgi=wsgi))
+    assert "ready on" in capsys.readouterr().out
 
 
 def test_the_folder_of_metrics_is_removed_at_the_end(monkeypatch, tmp_path) -> None:

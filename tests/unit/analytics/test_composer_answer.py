@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime, timedelta
 
-from asahi_analytics.composer import Ask, Composer
+from asahi_analytics.composer import Ask, Composer, together
 from asahi_analytics.replies import Matrix, Vector
 from asahi_analytics.tiles import SCRAPES_STATE
 from asahi_analytics.windows import Window
@@ -81,9 +81,9 @@ def test_what_certifies_a_second_sum_may_be_asked_with_the_first():
         backend = Empty()
 
         def both(client):
-            yield from composer.summing([COST], client, ahead)
+            _, plans = yield from together([composer.summing([COST], client), composer.certifying(ahead)])
             first = len(backend.asked)
-            yield from composer.summing([later], client)
+            yield from composer.summing([later], client, plans)
             return [
                 [sign in each for each in part] for part in (backend.asked[:first], backend.asked[first:])
             ]

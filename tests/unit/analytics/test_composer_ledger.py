@@ -11,10 +11,11 @@ from asahi_analytics.composer.ledger import add, amounts_of, index_of, keys_of, 
 from asahi_analytics.replies import Sample
 
 
-def test_several_labels_make_the_index_that_pandas_makes_of_tuples():
+def test_several_labels_make_the_index_that_pandas_makes_of_tuples_of_objects():
     keys = [("b", "", "none"), *itertools.product(("a", "b"), ("x", "y"), ("1",)), ("c", "x", "none")]
     made = index_of(keys, ("model", "task_type", "cache_tier"))
-    expected = pd.MultiIndex.from_tuples(sorted(keys), names=["model", "task_type", "cache_tier"])
+    inferred = pd.MultiIndex.from_tuples(sorted(keys), names=["model", "task_type", "cache_tier"])
+    expected = inferred.set_levels([level.astype(object) for level in inferred.levels])
     pd.testing.assert_index_equal(made, expected, exact=True)
     for level, wanted in zip(made.levels, expected.levels, strict=True):
         pd.testing.assert_index_equal(level, wanted, exact=True)

@@ -55,6 +55,19 @@ def test_what_is_not_recorded_yet_is_read_from_samples():
     assert backend.raw_asked == [(108.0, 110.0)]
 
 
+class Lagging(Backend):
+    """Two more record the same, each a while behind."""
+
+    def query_range(self, promql, start, end, step):
+        found = super().query_range(promql, start, end, step).series
+        behind = [each._replace(values=each.values - 30 * MINUTE) for each in found]
+        return Matrix((*behind, *found, *behind))
+
+
+def test_of_several_that_are_recorded_the_highest_counts():
+    assert bins(Lagging(lambda minute: MINUTE * min(minute, 104))) == [True] * 4 + [False] * 6
+
+
 def test_seconds_that_began_anew_tell_nothing_of_the_bin_in_which_they_did():
     backend = Backend(lambda minute: MINUTE * (minute if minute < 105 else minute - 105), sampled=[105])
     assert bins(backend) == [True] * 10

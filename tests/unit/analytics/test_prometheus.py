@@ -108,6 +108,14 @@ def test_raw_samples_come_from_an_instant_query_of_a_range() -> None:
     assert asked(made)[0][1] == "/api/v1/query"
 
 
+def test_the_ends_of_series_that_victoriametrics_hands_out_are_no_samples() -> None:
+    ended = {"metric": {"job": "a"}, "values": [[1, "1"], [2, "NaN"], [3, "2"], [4, "NaN"]]}
+    nothing = {"metric": {"job": "b"}, "values": [[1, "NaN"]]}
+    made = client(lambda _p, _f: success([ended, nothing], "matrix"))
+    (series,) = made.query_raw("up[1h]", AT).series
+    assert (series.times.tolist(), series.values.tolist()) == ([1.0, 3.0], [1.0, 2.0])
+
+
 @pytest.mark.parametrize("points", [MAX_POINTS, MAX_POINTS + 1])
 def test_a_range_of_too_many_points_is_refused_before_it_is_asked(points) -> None:
     made = client(lambda _p, _f: success([], "matrix"))

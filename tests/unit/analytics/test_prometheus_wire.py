@@ -186,6 +186,11 @@ def test_retries_end_with_the_deadline() -> None:
         (requests.exceptions.ChunkedEncodingError("broken"), PrometheusAnswerInvalid, "in the middle"),
         (requests.exceptions.ContentDecodingError("gzip"), PrometheusAnswerInvalid, "in the middle"),
         (requests.exceptions.InvalidURL("bad"), PrometheusUnreachable, "prometheus.url"),
+        (
+            OSError("invalid path: ca.pem"),
+            PrometheusUnreachable,
+            "invalid path: ca.pem; see ca_file, cert_file",
+        ),
     ],
 )
 def test_each_failure_of_the_wire_becomes_one_of_our_errors(raised, error, words) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from asahi_analytics.errors import PrometheusRefused, PrometheusTimeout, PrometheusUnreachable, UserInputError
 from asahi_analytics.history import HistorySeries, as_history
-from asahi_analytics.remote_write import RemoteWriter, snappy_literal, varint, write_request
+from asahi_analytics.remote_write import RemoteWriter, snappy_literal, write_request
+from asahi_analytics.varint import uvarint
 
 URL = "http://127.0.0.1:9/api/v1/write"
 
@@ -101,7 +102,7 @@ def test_an_empty_label_is_left_out() -> None:
     ("number", "digits"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\x01"), (300, b"\xac\x02")]
 )
 def test_numbers_in_base_128(number: int, digits: bytes) -> None:
-    assert varint(number) == digits
+    assert uvarint(number) == digits
 
 
 def test_nothing_in_snappy() -> None:

@@ -72,6 +72,8 @@ def test_terms_at_query_time_obey_the_filter():
         {"interval": timedelta(0)},
         {"settle": timedelta(milliseconds=10)},
         {"lookback": timedelta(seconds=30)},
+        {"scrape_interval": timedelta(0)},
+        {"scrape_interval": timedelta(minutes=5)},
         {"state_lookback": timedelta(minutes=6)},
     ],
 )

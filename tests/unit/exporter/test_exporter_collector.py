@@ -230,6 +230,38 @@ def test_refusals_are_logged_once_a_minute_with_the_number_in_between(
     assert "4 more" in caplog.text
 
 
+def test_what_a_log_of_the_host_raises_stays_with_it(collector: MetricsCollector) -> None:
+    class Broken(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError(record.msg)
+
+    log, broken = logging.getLogger("asahi_exporter"), Broken()
+    log.addFilter(broken)
+    try:
+        collector.record_cache_event(9, True)
+    finally:
+        log.removeFilter(broken)
+    assert total(collector, "asahi_refused_records_total") == 1
+
+
+def test_nobody_waits_for_a_log_of_the_host_that_takes_its_time(collector: MetricsCollector) -> None:
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - as in the base class
+            other = threading.Thread(target=collector.record_cache_event, args=(1, True), daemon=True)
+            other.start()
+            other.join(10)
+            counted.append(total(collector, "asahi_cache_hits_total"))
+
+    counted: list[float] = []
+    log, slow = logging.getLogger("asahi_exporter"), Slow()
+    log.addHandler(slow)
+    try:
+        collector.record_cache_event(9, True)
+    finally:
+        log.removeHandler(slow)
+    assert counted == [1.0]
+
+
 @pytest.mark.parametrize(("tier", "got"), [(9, "9"), ("none", "none"), (1.5, "float")])
 def test_a_tier_that_is_none_is_told_as_it_was_given(
     collector: MetricsCollector, caplog: pytest.LogCaptureFixture, tier: Any, got: str

@@ -20,6 +20,8 @@ from support.exporting import inference
         ("cache_tier", 0),
         ("cache_tier", 4),
         ("cache_tier", "none"),
+        ("cache_tier", True),
+        ("cache_tier", False),
         ("user", 7),
         ("input_tokens", -1),
         ("input_tokens", 1.5),

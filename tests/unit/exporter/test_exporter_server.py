@@ -153,9 +153,9 @@ def test_a_port_in_use_says_which_other_one_to_pass_and_whose_default_it_is(
         assert way in words
 
 
-@pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), (0, "192.0.2.1")])
+@pytest.mark.parametrize(("port", "addr"), [(70_000, "127.0.0.1"), ("http", "127.0.0.1"), (0, "192.0.2.1")])
 def test_an_address_that_cannot_be_served_on_is_told(
-    collector: MetricsCollector, port: int, addr: str
+    collector: MetricsCollector, port: Any, addr: str
 ) -> None:
     with pytest.raises(ConfigError, match=r"port must be|cannot serve"):
         collector.start_http_server(port=port, addr=addr)

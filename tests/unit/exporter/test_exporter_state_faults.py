@@ -241,6 +241,19 @@ def test_a_directory_that_is_gone_is_an_error_of_the_scrape(state: Path) -> None
         one.get_prometheus_metrics()
 
 
+def test_a_directory_that_is_emptied_is_an_error_of_the_scrape_and_not_a_lower_sum(state: Path) -> None:
+    one, two = collector(state), collector(state)
+    for each in (one, two):
+        each.record_inference(inference())
+    for path in state.iterdir():
+        path.unlink()
+    for each in (one, two):
+        with pytest.raises(StateDirectoryError, match="was emptied while this process counts in it"):
+            each.get_prometheus_metrics()
+    one.close()
+    assert total(one, "asahi_requests_total") == 1
+
+
 def test_a_directory_that_never_rests_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = collector(state)
     marks: Iterator[tuple[int, int, int]] = ((n, n, n) for n in range(1_000))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,8 +54,8 @@ def test_nothing_seen_is_none_and_never_nan(collector: MetricsCollector) -> None
     assert told["quality_score"] is None
 
 
-@pytest.mark.parametrize("minutes", [0, -1, 168 * 60 + 1, float("nan")])
-def test_a_window_outside_the_retention_is_refused(collector: MetricsCollector, minutes: float) -> None:
+@pytest.mark.parametrize("minutes", [0, -1, 168 * 60 + 1, float("nan"), "60", None])
+def test_a_window_outside_the_retention_is_refused(collector: MetricsCollector, minutes: Any) -> None:
     with pytest.raises(ValueError, match="window_minutes must be above 0 and at most 10080"):
         collector.get_summary(minutes)
 
