@@ -55,7 +55,7 @@ class Spikes:
 
 
 def also_together(bins: Bins, alone: Spikes, find: Callable[[Bins], Spikes]) -> Spikes:
-    """Return the spikes of bins ``alone``, and where a doubling is everyday those that ``find`` finds in hours together.
+    """Return the spikes of bins ``alone``, and where a doubling is everyday those ``find`` finds in hours together.
 
     A bin belongs to one when it is above what is expected itself; from where on it is one follows from the mean's.
     """
