@@ -219,6 +219,15 @@ def test_a_bin_judged_with_the_hour_tells_from_where_on_it_is_an_anomaly(seed):
         assert not flags(most).iloc[-1]
 
 
+def test_an_hour_together_looks_back_only_and_skips_what_is_unknown():
+    values = bursting(0, idles=True, lasting=1)
+    values.iloc[::17] = np.nan
+    whole = score_series(values)
+    assert len(groups(whole["is_anomaly"].iloc[WEEK_KNOWN])) >= 4
+    for end in range(8 * PER_DAY, 13 * PER_DAY, 101):
+        pd.testing.assert_frame_equal(score_series(values.iloc[:end]), whole.iloc[:end])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_gaps_at_no_set_time_do_not_make_a_series_erratic_that_has_not_spiked(seed):
     rng, whole = np.random.default_rng(seed), seasonal(seed)
