@@ -221,7 +221,7 @@ def test_a_bin_judged_with_the_hour_tells_from_where_on_it_is_an_anomaly(seed):
 
 def test_an_hour_together_looks_back_only_and_skips_what_is_unknown():
     values = bursting(0, idles=True, lasting=1)
-    values.iloc[::17] = np.nan
+    values = values.mask((values.index.hour % 5 == 1) & (values.index.minute == 20))
     whole = score_series(values)
     assert len(groups(whole["is_anomaly"].iloc[WEEK_KNOWN])) >= 4
     for end in range(8 * PER_DAY, 13 * PER_DAY, 101):
