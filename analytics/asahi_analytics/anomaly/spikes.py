@@ -162,7 +162,7 @@ def _may_spike(bins: Bins, rule: SpikeRule, known: _Past) -> Bools:
     """Return which series can have a spike at all: those that exceed the least that a threshold may be.
 
     A regime or noise, what bursts account for and the peaks of an erratic series never lower a threshold: without them
-    it is the lowest, and an anomaly that goes on lowers it only after it was exceeded.
+    it is the lowest, and an anomaly that goes on, or an hour together, lowers it only after it was exceeded.
     """
     least = _unmoved(bins, known, np.zeros(bins.values.shape, dtype=bool))
     _, threshold = _limits(rule, known, least, _expected(bins, least), np.zeros(()))
