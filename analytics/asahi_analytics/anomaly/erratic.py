@@ -50,16 +50,15 @@ def spikes_of_week(bins: Bins, exceeds: Bools) -> Floats:
     return lagged(week, bins.within(RECENT_HOURS, 3) + 1)
 
 
-def doublings(bins: Bins, sigma: Floats, profile: Floats, day_mean: Floats) -> Bools:
+def doublings(bins: Bins, noise: Floats, profile: Floats, day_mean: Floats) -> Bools:
     """Return where spikes are everyday: a series is very noisy, noisy and idle, or quiet or idle at no set time.
 
-    ``sigma`` is the noise (of the logarithm); that of hours ago counts.
+    ``noise`` is that (of the logarithm) of hours ago.
     """
     week = bins.within(NOISE_HOURS, 6)
     unset = _strayed(bins, profile, QUIET_SHARE * day_mean, week) > ERRATIC_QUIET
     strays = _strayed(bins, profile, IDLE_SHARE * day_mean, week) > ERRATIC_IDLE
     idles = share_of(bins.values <= IDLE_SHARE * day_mean, week) > EVERYDAY_IDLE
-    noise = lagged(sigma, bins.within(RECENT_HOURS, 3))
     found: Bools = (noise > EVERYDAY_SIGMA) | ((unset | idles) & (noise > ERRATIC_SIGMA)) | strays
     return found
 

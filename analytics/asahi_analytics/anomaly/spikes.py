@@ -2,9 +2,10 @@
 
 The expectation is the usual value of the time of day, moved by how the traffic ran against it lately: all the way
 up, part of the way down. The threshold is the configured ratio over it, and more where the series is noisy, but
-what doubles both the usual value and the hours before is an anomaly however noisy the series. What has jumped and
-stays is held against what was before the jump, and what has begun is over when it has come down. All windows end
-before the bin that is judged.
+what doubles both the usual value and the hours before is an anomaly however noisy the series, but for one to which
+that is everyday: of that an hour together is judged, where it is calm. What has jumped and stays is held against
+what was before the jump, and what has begun is over when it has come down. All windows end before the bin that is
+judged, or with it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from asahi_analytics.anomaly.bins import (
     persistent,
     share_of,
 )
-from asahi_analytics.anomaly.erratic import EVERYDAY_SPIKES, NOISE_HOURS, doublings, peaks, spikes_of_week
+from asahi_analytics.anomaly.erratic import EVERYDAY_SPIKES, doublings, peaks, spikes_of_week
+from asahi_analytics.anomaly.found import Spikes, also_together
 from asahi_analytics.anomaly.habits import habitual_bursts
 from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps
+from asahi_analytics.anomaly.noise import hours_ago, noise_aware, upward_noise
 from asahi_analytics.anomaly.steps import Step, kept, lift
 from asahi_analytics.anomaly.usual import (
     HABIT_DAYS,
@@ -56,13 +59,6 @@ LULL_FLOOR: Final = 0.5
 """A deeper lull lowers it no further: recovering from one is not a spike."""
 OUTAGE_RATIO: Final = 0.05
 """Below this share of the usual a bin says nothing about the level to come."""
-NOISE_MIN_HOURS: Final = 3.0
-NOISE_QUANTILE: Final = 0.88
-NOISE_Z: Final = 1.175
-"""The standard normal quantile of ``NOISE_QUANTILE``: residuals over it are a standard deviation."""
-NOISE_SIGMAS: Final = 5.0
-NOISE_MIN_SHARE: Final = 0.1
-"""Noise is that of bins that carry (or were to carry) this share of the last day's mean."""
 SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 JUMP_EXCESS_SHARE: Final = 0.4
@@ -82,26 +78,6 @@ class SpikeRule:
     mean_hours: float
     min_history_hours: float
     profile_days: int
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """What was expected, the threshold, and where it was exceeded persistently.
-
-    ``entry`` is the threshold before it was lowered where an anomaly goes on: that of severity.
-    ``steps`` are those that have lasted longer, and moved what is usual.
-    """
-
-    expected: Floats
-    threshold: Floats
-    entry: Floats
-    flagged: Bools
-    steps: list[Step]
-
-    def put(self, some: Bools, others: Spikes) -> None:
-        """Put those of ``some`` series in the place of what was found of them."""
-        for name in ("expected", "threshold", "entry", "flagged"):
-            getattr(self, name)[some] = getattr(others, name)
 
 
 @dataclass(frozen=True)
@@ -167,7 +143,7 @@ class _Past:
 
 
 def find_spikes(bins: Bins, rule: SpikeRule, *, sparing: bool = False) -> Spikes:
-    """Return the spikes of ``bins``; twice, so that those found do not count as usual the second time.
+    """Return the spikes of ``bins``.
 
     ``sparing``: of several series, those that cannot have any are not looked at further: nothing is said to be
     expected of them, and no threshold.
@@ -176,8 +152,7 @@ def find_spikes(bins: Bins, rule: SpikeRule, *, sparing: bool = False) -> Spikes
     if not sparing:
         return _find(bins, rule, known)
     some = _may_spike(bins, rule, known)
-    nothing = np.full(bins.values.shape, np.nan)
-    found = Spikes(nothing, nothing.copy(), nothing.copy(), np.zeros(nothing.shape, dtype=bool), [])
+    found = Spikes.none(bins)
     if some.any():
         found.put(some, _find(replace(bins, values=bins.values[some]), rule, known.of(some)))
     return found
@@ -187,7 +162,7 @@ def _may_spike(bins: Bins, rule: SpikeRule, known: _Past) -> Bools:
     """Return which series can have a spike at all: those that exceed the least that a threshold may be.
 
     A regime or noise, what bursts account for and the peaks of an erratic series never lower a threshold: without them
-    it is the lowest, and an anomaly that goes on lowers it only after it was exceeded.
+    it is the lowest, and an anomaly that goes on, or an hour together, lowers it only after it was exceeded.
     """
     least = _unmoved(bins, known, np.zeros(bins.values.shape, dtype=bool))
     _, threshold = _limits(rule, known, least, _expected(bins, least), np.zeros(()))
@@ -196,6 +171,13 @@ def _may_spike(bins: Bins, rule: SpikeRule, known: _Past) -> Bools:
 
 
 def _find(bins: Bins, rule: SpikeRule, known: _Past) -> Spikes:
+    """Return the spikes of ``bins``, and of those of an hour together where a doubling is everyday."""
+    found = _alone(bins, rule, known)
+    return also_together(bins, found, lambda mean: _alone(mean, rule, _past(mean, rule)))
+
+
+def _alone(bins: Bins, rule: SpikeRule, known: _Past) -> Spikes:
+    """Return the spikes of single bins; twice, so that those found do not count as usual the second time."""
     bursts = habitual_bursts(bins, rule.profile_days)
     found = _judge(bins, rule, known, bursts, np.zeros(bins.values.shape, dtype=bool))
     unusual = found.flagged & (np.arange(len(bins)) >= bins.per_day)
@@ -239,19 +221,21 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, bursts: Floats, left_out: 
     """Return what is a spike; ``bursts`` is what those that most days have had around this time account for."""
     reference = _moved(bins, known, _unmoved(bins, known, left_out))
     likely = _expected(bins, reference)
-    sigma = _upward_noise(bins, likely, NOISE_MIN_SHARE * reference.day_mean)
+    sigma = upward_noise(bins, likely)
     expected, threshold = _limits(rule, known, reference, likely, sigma)
     threshold = np.maximum(threshold, bursts)
     exceeds = bins.values > threshold
-    everyday = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
-    if everyday.any():
-        erratic = everyday & doublings(bins, sigma, reference.profile, reference.day_mean)
+    noise = hours_ago(bins, sigma)
+    erratic: Bools = spikes_of_week(bins, exceeds) >= EVERYDAY_SPIKES
+    if erratic.any():
+        erratic &= doublings(bins, noise, reference.profile, reference.day_mean)
         threshold = np.where(erratic, np.maximum(threshold, peaks(bins)), threshold)
     course = _course(bins, reference.profile)
     known_days = exceeds & (np.arange(len(bins)) >= bins.per_day)
     calm = ~np.isnan(course) & ~(spikes_of_week(bins, known_days) >= EVERYDAY_SPIKES)
     lowered, steps = kept(bins, course, expected, threshold, calm)
-    return Spikes(expected, lowered, threshold, persistent(bins.values > lowered), steps)
+    flagged = persistent(bins.values > lowered)
+    return Spikes(expected, lowered, threshold, flagged, noise, erratic, steps)
 
 
 def _limits(
@@ -261,7 +245,7 @@ def _limits(
 
     ``_may_spike`` rests on the latter being no lower for a higher ``regime``, ``sure_regime`` or ``sigma``.
     """
-    limit = _noise_aware(rule.ratio, likely, sigma, reference.ceiling)
+    limit = noise_aware(rule.ratio, likely, sigma, reference.ceiling)
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     low = reference.sure(known.low_profile, known.low_recent)
@@ -347,25 +331,6 @@ def _followed(level: Floats) -> Floats:
     return np.where(level < 1, np.maximum(level, LULL_FLOOR) ** LULL_TRUST, level)
 
 
-def _noise_aware(ratio: float, expected: Floats, sigma: Floats, ceiling: Floats) -> Floats:
-    """Return ``ratio`` times the expectation, or more for noise, but not above ``ratio`` times the ``ceiling``."""
-    noise = np.exp(NOISE_SIGMAS * np.minimum(sigma, 9.0))
-    return np.fmin(np.maximum(ratio, noise) * expected, ratio * ceiling)
-
-
 def _beyond_doubt(ratio: float, reference: _Reference) -> Floats:
     """Return the threshold that no noise lifts: ``ratio`` over both the usual value and the hours before."""
     return np.maximum(ratio * reference.ceiling, reference.ceiling + SURE_EXCESS_SHARE * reference.day_mean)
-
-
-def _upward_noise(bins: Bins, expected: Floats, least: Floats) -> Floats:
-    """Return the spread of the past week's positive log residuals; infinite while none is known.
-
-    It is read from a quantile that incidents do not reach, over bins that carry ``least``, or were to carry it.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        residual = np.clip(np.log(bins.values / expected), -9.0, 9.0)
-    residual[~(bins.values > 0) | (np.fmax(bins.values, expected) < least)] = np.nan
-    week, at_least = bins.within(NOISE_HOURS, 6), bins.within(NOISE_MIN_HOURS, 3)
-    sigma = past(residual, week, ("quantile", NOISE_QUANTILE), at_least) / NOISE_Z
-    return np.where(np.isnan(sigma), np.inf, sigma)

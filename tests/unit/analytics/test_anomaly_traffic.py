@@ -10,6 +10,7 @@ from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.habits import BURST_FACTOR, MORE_FACTOR, habitual_bursts
 from asahi_analytics.anomaly.jumps import COURSE_LIMIT, moved
+from asahi_analytics.anomaly.spikes import SpikeRule, _alone, _past
 from asahi_analytics.anomaly.steps import KEEP_FACTOR
 from asahi_analytics.anomaly.usual import (
     FIRST_WORKING,
@@ -24,6 +25,7 @@ from support.anomaly_series import PER_DAY, flat, groups, raised, seasonal, time
 
 CONFIG = AnomalyConfig()
 TUESDAY = 8 * PER_DAY
+RULE = SpikeRule(2.0, 0.1, 24, AnomalyConfig().min_history_hours, AnomalyConfig().profile_days)
 
 
 def flags(values: pd.Series) -> pd.Series:
@@ -175,21 +177,55 @@ def test_the_course_of_the_day_moves_a_level_within_limits():
     assert list(moved(np.full(3, np.nan))) == [1.0, 1.0, 1.0]
 
 
-def bursting(seed: int, *, idles: bool) -> pd.Series:
-    """Return two noisy weeks with a burst of an hour on each day at another time, idle at three o'clock or never."""
+def bursting(seed: int, *, idles: bool, lasting: int = 6) -> pd.Series:
+    """Return two weeks with a burst of an hour on each day at another time, idle at three o'clock or never.
+
+    Their noise stays the same for so many bins.
+    """
     rng, index = np.random.default_rng(seed), times(14)
-    values = 100 * np.exp(rng.normal(0, 0.45, len(index)))
+    values = 100 * np.exp(np.repeat(rng.normal(0, 0.35, len(index) // lasting), lasting))
     for day in range(1, 14):
         at = day * PER_DAY + int(rng.integers(20, 120))
         values[at : at + 6] *= 8
     return pd.Series(np.where(idles & (index.hour == 3), 0.0, values), index=index)
 
 
+WEEK_KNOWN = slice(5 * PER_DAY, None)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_what_bursts_each_day_is_everyday_only_for_a_noisy_series_that_idles(seed):
-    week = slice(5 * PER_DAY, None)
-    assert len(groups(flags(bursting(seed, idles=True)).iloc[week])) <= 4
-    assert len(groups(flags(bursting(seed, idles=False)).iloc[week])) >= 9
+    assert len(groups(flags(bursting(seed, idles=True)).iloc[WEEK_KNOWN])) <= 4
+    assert len(groups(flags(bursting(seed, idles=False)).iloc[WEEK_KNOWN])) >= 9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_hour_together_is_judged_where_its_bins_are_noisy_each_for_itself(seed):
+    assert len(groups(flags(bursting(seed, idles=True, lasting=1)).iloc[WEEK_KNOWN])) >= 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bin_judged_with_the_hour_tells_from_where_on_it_is_an_anomaly(seed):
+    values = bursting(seed, idles=True, lasting=1)
+    bins = bins_of(values)
+    alone = _alone(bins, RULE, _past(bins, RULE))
+    told = np.flatnonzero(flags(values).to_numpy() & ~alone.flagged)
+    assert len(told) >= 6
+    for place in map(int, told[::3]):
+        threshold = score_series(values)["threshold"].iloc[place]
+        assert threshold < alone.threshold[place]
+        most = values.iloc[: place + 1].copy()
+        most.iloc[place] = 0.99 * threshold
+        assert not flags(most).iloc[-1]
+
+
+def test_an_hour_together_looks_back_only_and_skips_what_is_unknown():
+    values = bursting(0, idles=True, lasting=1)
+    values = values.mask((values.index.hour % 5 == 1) & (values.index.minute == 20))
+    whole = score_series(values)
+    assert len(groups(whole["is_anomaly"].iloc[WEEK_KNOWN])) >= 4
+    for end in range(8 * PER_DAY, 13 * PER_DAY, 101):
+        pd.testing.assert_frame_equal(score_series(values.iloc[:end]), whole.iloc[:end])
 
 
 @pytest.mark.parametrize("seed", range(3))
