@@ -81,6 +81,11 @@ class BudgetEntry(_Strict):
     @model_validator(mode="after")
     def _one_label(self) -> BudgetEntry:
         given = [label for label in GROUPINGS if getattr(self, label) is not None]
+        empty = [label for label in GROUPINGS if label in self.model_fields_set and label not in given]
+        if empty:
+            raise ValueError(
+                f"{empty[0]} is left empty; say which, or leave the key out for the budget over everything"
+            )
         if len(given) > 1:
             raise ValueError(f"give at most one of {', '.join(GROUPINGS)}, got {' and '.join(given)}")
         if self.tier is not None and self.tier not in TIERS:

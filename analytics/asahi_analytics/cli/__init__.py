@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a user's mistake or a server's fault ends in one line on stderr and exit code 2."""
     for variable in BLAS_THREADS:
         os.environ.setdefault(variable, "1")
+    replace_unknown_letters()
     given = sys.argv[1:] if argv is None else list(argv)
     command = next(iter(given), None)
     try:
@@ -68,6 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(command, error)
     except KeyboardInterrupt:
         return 130
+
+
+def replace_unknown_letters() -> None:
+    """Let standard output and error show ``?`` for letters that their encoding lacks, instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _complain(command: str | None, words: object) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from asahi_analytics import deadline
 from asahi_analytics.cli.options import add_connection_options, settings_of
+from asahi_analytics.cli.printing import Printing
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused
 from asahi_analytics.prometheus import PrometheusClient
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print each finding; return 1 when something is wrong that makes the figures wrong or absent."""
     settings = settings_of(arguments)
     engine = AnalyticsEngine(PrometheusClient(settings.prometheus), settings=settings)
-    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    console = Printing(100)
     failed = False
     with deadline.within(settings.answer_deadline_seconds):
         for finding in examine(engine):

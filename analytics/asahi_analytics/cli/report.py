@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +18,7 @@ from rich.text import Text
 from asahi_analytics import deadline, windows
 from asahi_analytics.cli.files import check_files
 from asahi_analytics.cli.options import add_connection_options, settings_of
+from asahi_analytics.cli.printing import Printing
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine, utc_now
 from asahi_analytics.models import GROUPINGS, BaselineComparison, CostBreakdown, Point, Trend
@@ -73,8 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(as_json(report).decode() + "\n")
     else:
-        console = Console(width=WIDTH if not sys.stdout.isatty() else None, highlight=False)
-        console.print(render(report))
+        Printing(WIDTH).print(render(report))
     return 0
 
 

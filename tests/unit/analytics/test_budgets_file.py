@@ -51,6 +51,7 @@ def test_no_file_and_an_empty_list_are_no_budgets(tmp_path) -> None:
         ("budgets: [{monthly_dollars: 0}]", "greater than 0; got 0"),
         ("budgets: [{monthly_dollars: .inf}]", "finite"),
         ("budgets: [{monthly_dollars: 1, model: a, user: b}]", "at most one of model, task_type, user, tier"),
+        ("budgets: [{monthly_dollars: 1, model: }]", "model is left empty; say which"),
         ("budgets: [{monthly_dollars: 1, warn_at: [0]}]", "warn_at"),
         (
             "budgets: [{monthly_dollars: 1, warn_at: [0.5, 1, 0.5]}]",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import io
+import os
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from asahi_analytics import release
+from asahi_analytics import cli, release
 from asahi_analytics.cli import COMMANDS, main
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
@@ -64,3 +69,37 @@ def test_every_help_fits_into_80_columns(command, monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         main([*command, "--help"])
     assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+DOCTOR = (
+    "import sys; from asahi_analytics.cli import main;"
+    "sys.exit(main(['doctor', '--prometheus-url', 'http://127.0.0.1:9']))"
+)
+
+
+def test_a_reader_that_has_heard_enough_is_no_failure() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", DOCTOR], stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (told.returncode, told.stderr) == (0, b"")
+
+
+def test_letters_that_the_terminal_lacks_are_replaced() -> None:
+    def shown(_arguments: argparse.Namespace) -> int:
+        sys.stdout.write("spend ▇ 3 → 4\n")
+        return 0
+
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(run=shown)
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "build_parser", lambda _command: parser)
+        patch.setattr(sys, "stdout", ascii_only)
+        assert main([]) == 0
+        ascii_only.flush()
+    assert ascii_only.buffer.getvalue() == b"spend ? 3 ? 4\n"
