@@ -230,6 +230,23 @@ def test_an_address_that_is_too_long_is_a_problem(service, length, limit) -> Non
     assert limit.encode() in answer
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GARBAGE", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 20_000, b"431"),
+        (b"GET / HTTP/9.9\r\nHost: x", b"400"),
+    ],
+)
+def test_what_is_no_request_is_answered_with_a_problem(service, sent, status) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(sent + b"\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"application/problem+json" in answer
+
+
 def test_without_prometheus_the_service_starts_and_says_so(tmp_path) -> None:
     nowhere = f"http://127.0.0.1:{servers.free_port()}"
     with serving(tmp_path, "--workers", "1", "--prometheus-url", nowhere) as alone:

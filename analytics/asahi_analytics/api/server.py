@@ -1,8 +1,8 @@
 """gunicorn around the application, started by ``asahi-obs serve`` in a process of its own.
 
 The workers are forked from a process that has loaded everything, so that they share its memory, and answer with
-threads; one more is kept for ``/healthz``. A request line that is too long is answered with a problem document like
-every other error.
+threads; one more is kept for ``/healthz``. A request that cannot be read is answered with a problem document like every
+other error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from typing import Any, Final
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
-from gunicorn.http.errors import LimitRequestLine
+from gunicorn.http.errors import (
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import multiprocess
 
@@ -53,7 +60,7 @@ STOPPING: Final = threading.Event()
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A threaded worker that counts waiting for a thread as time of an answer, and explains a line that is too long.
+    """A threaded worker that counts waiting for a thread as time of an answer, and explains what it cannot read.
 
     Who asks whether it lives need not wait.
     """
@@ -79,20 +86,34 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
-        """Answer 414 with a problem document; leave every other error to gunicorn."""
-        if not isinstance(exc, LimitRequestLine):
+        """Answer what is no request that can be read with a problem document; leave every other error to gunicorn."""
+        ours = isinstance(exc, (InvalidResponseHeader, InvalidResponseHeaderName))
+        if ours or not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
-        self.log.warning("refused a request line longer than %d bytes", MAX_REQUEST_LINE_BYTES)
+        status, detail = refusal(exc)
+        self.log.warning("refused a request: %s", detail)
         with contextlib.suppress(OSError):
-            client.sendall(too_long())
+            client.sendall(refused(status, detail))
             drain(client)
 
 
-def too_long() -> bytes:
-    """Return the whole HTTP answer to a request line that is too long."""
-    status = HTTPStatus.REQUEST_URI_TOO_LONG
-    detail = f"the request line may have at most {MAX_REQUEST_LINE_BYTES} bytes"
+def refusal(error: Exception) -> tuple[HTTPStatus, str]:
+    """Return the status and the words for a request that gunicorn could not read."""
+    if isinstance(error, LimitRequestLine):
+        return (
+            HTTPStatus.REQUEST_URI_TOO_LONG,
+            f"the request line may have at most {MAX_REQUEST_LINE_BYTES} bytes",
+        )
+    if isinstance(error, LimitRequestHeaders):
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the headers are too large: {error}"
+    if isinstance(error, UnsupportedTransferCoding):
+        return HTTPStatus.NOT_IMPLEMENTED, str(error)
+    return HTTPStatus.BAD_REQUEST, f"this is no HTTP request that can be read: {error}"
+
+
+def refused(status: HTTPStatus, detail: str) -> bytes:
+    """Return the whole HTTP answer to a request that could not be read."""
     body = problems.document(status, detail, "/")
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {problems.MEDIA_TYPE}\r\n"

@@ -13,7 +13,13 @@ from types import SimpleNamespace
 
 import orjson
 import pytest
-from gunicorn.http.errors import InvalidRequestLine, LimitRequestLine
+from gunicorn.http.errors import (
+    InvalidRequestLine,
+    InvalidResponseHeader,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.gthread import ThreadWorker
 
 from asahi_analytics import deadline
@@ -174,10 +180,27 @@ def test_a_client_that_is_gone_does_not_matter() -> None:
         worker.handle_error(None, ours, None, LimitRequestLine(9000, 8190))
 
 
-def test_other_errors_are_gunicorns(monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (InvalidRequestLine("GARBAGE"), 400, "GARBAGE"),
+        (LimitRequestHeaders("limit request headers fields"), 431, "limit request headers fields"),
+        (UnsupportedTransferCoding("gzip"), 501, "gzip"),
+    ],
+)
+def test_what_cannot_be_read_gets_a_problem(error, status, words) -> None:
+    head, body = server.refused(*server.refusal(error)).split(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"Content-Type: application/problem+json" in head
+    problem = orjson.loads(body)
+    assert problem["status"] == status
+    assert words in problem["detail"]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), InvalidResponseHeader("x")])
+def test_other_errors_are_gunicorns(monkeypatch, error) -> None:
     seen = []
     monkeypatch.setattr(ThreadWorker, "handle_error", lambda *what: seen.append(what[-1]), raising=False)
-    error = InvalidRequestLine("x")
     object.__new__(server.ProblemWorker).handle_error(None, None, None, error)
     assert seen == [error]
 
