@@ -93,8 +93,9 @@ def read_trace(path: Path, progress: Progress | None = None) -> Trace:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, TextIO]]:
-    """Yield the file itself, which knows how far it was read, and its text."""
-    with path.open("rb") as file:
+    """Yield the file itself, which knows how far it was read, and its text; what comes through a pipe is read whole."""
+    with path.open("rb") as given:
+        file: BinaryIO = given if given.seekable() else io.BytesIO(given.read())
         zipped = file.read(2) == GZIP_MAGIC
         file.seek(0)
         if path.suffix == ".gz" and not zipped and path.stat().st_size:

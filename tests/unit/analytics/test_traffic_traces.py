@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +45,18 @@ def test_a_binned_trace_is_sorted_by_time_and_keeps_its_labels(read: Reader) -> 
     assert trace.requests.tolist() == [3, 10, 1]
     assert trace.input_tokens.tolist() == [1, 427.5, 5]
     assert (trace.length_s, trace.total_requests, trace.started) == (1800, 14, None)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_trace_may_come_through_a_pipe(tmp_path: Path, packed: bool) -> None:
+    content = (BINNED + "m-large,7,600,10,427.5,147.5\n").encode()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(content) if packed else content,))
+    writer.start()
+    trace = read_trace(pipe, lambda *_: None)
+    writer.join(5)
+    assert trace.total_requests == 10
 
 
 def test_an_azure_trace_counts_from_its_first_request(read: Reader) -> None:
