@@ -24,9 +24,8 @@ FREE_PORT: Final = 9464
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
-    request_queue_size = (
-        128  # connections that wait to be taken; of socketserver's five a sixth scrape waits a second
-    )
+    request_queue_size = 128
+    """Connections that wait to be taken; with socketserver's five a further scrape waits a second."""
 
     def server_bind(self) -> None:
         """Bind without asking DNS for the name of this host, which can take seconds.

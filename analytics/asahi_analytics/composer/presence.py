@@ -46,10 +46,8 @@ def scraped_seconds(rules: RuleParameters, ends: Floats, step: float) -> Asking[
     answer = yield from values(promql, start, end, timedelta(seconds=step))
     found = {part: np.full(edges.size, np.nan) for part in (SCRAPED, SNAPSHOT)}
     for series in answer.series:
-        places, of_part = (
-            np.rint((series.times - edges[0] - after) / step).astype(np.intp),
-            found[series.labels[PART]],
-        )
+        places = np.rint((series.times - edges[0] - after) / step).astype(np.intp)
+        of_part = found[series.labels[PART]]
         of_part[places] = np.fmax(of_part[places], series.values)
     counted = found[SNAPSHOT] > edges - interval
     grown = np.diff(found[SCRAPED])
