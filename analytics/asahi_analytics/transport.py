@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import quote_plus
@@ -17,8 +19,10 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import select_proxy
 
 from asahi_analytics.deadline import bounded
+from asahi_analytics.direct import ConnectTimeoutError, Direct, PackedError
 from asahi_analytics.errors import (
     PrometheusAnswerInvalid,
     PrometheusError,
@@ -43,8 +47,10 @@ _ESCAPES: Final = [(each, quote_plus(each)) for each in ("%", *_SPECIAL, " ")]
 _CHUNK_BYTES: Final = 1 << 16
 _MEGABYTE: Final = 1 << 20
 _SHORTEST_WAIT_SECONDS: Final = 0.05
-_TIMED_OUT: Final = (requests.Timeout, urllib3.exceptions.TimeoutError)
+_TIMED_OUT: Final = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+_TOO_SLOW_TO_CONNECT: Final = (requests.ConnectTimeout, ConnectTimeoutError)
 _BROKEN_OFF: Final = (
+    http.client.IncompleteRead,
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
     urllib3.exceptions.ProtocolError,
@@ -76,12 +82,16 @@ class _Bearer(AuthBase):
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token()}"
+        request.headers["Authorization"] = self.value()
         return request
+
+    def value(self) -> str:
+        """The header's value, as of now."""
+        return f"Bearer {self._token()}"
 
 
 class HttpTransport:
-    """``requests`` with a pool as wide as the queries at once, explicit retries and a total deadline.
+    """A wire with a pool as wide as the queries at once, explicit retries and a total deadline.
 
     A session is made for each process on first use, so that a transport made before a fork is safe after it.
     """
@@ -105,7 +115,7 @@ class HttpTransport:
         """The connections of this process."""
         with self._lock:
             if self._wire is None or self._wire[0] != os.getpid():
-                self._wire = (os.getpid(), Wire(make_session(self._settings), self._settings.url))
+                self._wire = (os.getpid(), Wire(make_session(self._settings), self._settings))
             return self._wire[1]
 
     def send(self, method: str, path: str, fields: Fields) -> Reply:
@@ -135,16 +145,16 @@ class HttpTransport:
         left = max(deadline - self._clock(), 0.001)
         timeout = (min(settings.connect_timeout_seconds, left), min(settings.read_timeout_seconds, left))
         try:
-            with self.wire.send(method, settings.url + path, form_of(fields), timeout) as answer:
-                return Reply(answer.status_code, self._read(answer, deadline), dict(answer.headers))
-        except (OSError, urllib3.exceptions.HTTPError) as error:
+            with self.wire.send(method, path, form_of(fields), timeout) as answer:
+                return Reply(answer.status, self._read(answer, deadline), answer.headers)
+        except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
             raise translate(error, settings) from error
 
-    def _read(self, answer: requests.Response, deadline: float) -> bytes:
+    def _read(self, answer: Answer, deadline: float) -> bytes:
         """The whole body; the deadline and the size are checked with each piece, however small, that comes."""
         chunks: list[bytes] = []
         size = 0
-        while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
+        while chunk := answer.read1(_CHUNK_BYTES):
             chunks.append(chunk)
             size += len(chunk)
             if size > self._settings.max_answer_megabytes * _MEGABYTE:
@@ -156,7 +166,7 @@ class HttpTransport:
             if left < 0:
                 raise _too_slow(self._settings)
             if left < self._settings.read_timeout_seconds:
-                _bound_silence(answer, left)
+                answer.bound_silence(max(left, _SHORTEST_WAIT_SECONDS))
         return b"".join(chunks)
 
 
@@ -173,41 +183,92 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _bound_silence(answer: requests.Response, seconds: float) -> None:
-    """Let a further silence in the middle of ``answer`` last no longer than ``seconds``."""
-    sock = getattr(answer.raw.connection, "sock", None)  # None once the server has said that it closes
-    if sock is not None:
-        sock.settimeout(max(seconds, _SHORTEST_WAIT_SECONDS))
+class Answer(Protocol):
+    """An HTTP answer of which the body is still to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def read1(self, size: int) -> bytes:
+        """Return what has come, at most ``size`` bytes; nothing at the end."""
+        ...
+
+    def bound_silence(self, seconds: float) -> None:
+        """Let a further silence in the middle of the body last no longer than ``seconds``."""
+        ...
+
+
+class _Received:
+    """An answer that ``requests`` brings."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self._raw = response.raw
+        self.close = response.close
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers)
+
+    def read1(self, size: int) -> bytes:
+        piece: bytes = self._raw.read1(size, decode_content=True)
+        return piece
+
+    def bound_silence(self, seconds: float) -> None:
+        sock = getattr(self._raw.connection, "sock", None)  # None once the server has said that it closes
+        if sock is not None:
+            sock.settimeout(seconds)
 
 
 class Wire:
-    """A session whose requests are put together by hand.
+    """A session whose requests are put together by hand, or none where plain HTTP will do.
 
     What ``Session.request`` works out anew for each request, merging settings and following redirects, is worked
     out once here: that was two thirds of the time of a small query.
     """
 
-    def __init__(self, session: requests.Session, url: str) -> None:
+    def __init__(self, session: requests.Session, settings: PrometheusSettings) -> None:
         """Work out headers, proxies and TLS files once."""
         self._session = session
-        self._adapter = session.get_adapter(url)
-        self._bare = session.prepare_request(requests.Request("GET", url))
-        environment = session.merge_environment_settings(url, {}, True, session.verify, session.cert)
+        self._url = settings.url
+        self._adapter = session.get_adapter(settings.url)
+        self._bare = session.prepare_request(requests.Request("GET", settings.url))
+        environment = session.merge_environment_settings(settings.url, {}, True, session.verify, session.cert)
         self._send_options: dict[str, Any] = dict(environment)
+        self._direct: Direct | None = None
+        packed = self._bare.headers["Accept-Encoding"] != _HEADERS["Accept-Encoding"]
+        if not (
+            settings.url.startswith("https:") or select_proxy(settings.url, environment["proxies"]) or packed
+        ):
+            self._direct = Direct(str(self._bare.url), self._bare.headers, settings.pool_size)
 
-    def send(self, method: str, url: str, form: str, timeout: tuple[float, float]) -> requests.Response:
+    @property
+    def is_direct(self) -> bool:
+        """Whether plain HTTP will do."""
+        return self._direct is not None
+
+    def send(
+        self, method: str, path: str, form: str, timeout: tuple[float, float]
+    ) -> AbstractContextManager[Answer]:
         """Send ``form`` in the body for POST, in the address for GET; redirects are not followed."""
-        request = self._bare.copy()
-        request.method, request.url = method, url
-        if method == "POST":
-            request.body = form
-            request.headers["Content-Type"] = "application/x-www-form-urlencoded"
-            request.headers["Content-Length"] = str(len(form))
-        elif form:
-            request.url = f"{url}?{form}"
+        headers: dict[str, str] = {}
         if isinstance(self._session.auth, _Bearer):
-            self._session.auth(request)
-        return self._adapter.send(request, timeout=timeout, **self._send_options)
+            headers["Authorization"] = self._session.auth.value()
+        target, body = path, ""
+        if method == "POST":
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = form
+        elif form:
+            target = f"{path}?{form}"
+        if self._direct is not None:
+            try:
+                return self._direct.send(method, target, body.encode(), headers, timeout)
+            except PackedError:
+                self._direct = None
+        request = self._bare.copy()
+        request.method, request.url = method, self._url + target
+        request.headers.update(headers)
+        if method == "POST":
+            request.body = body
+            request.headers["Content-Length"] = str(len(body))
+        return closing(_Received(self._adapter.send(request, timeout=timeout, **self._send_options)))
 
 
 def make_session(settings: PrometheusSettings) -> requests.Session:
@@ -229,17 +290,19 @@ def make_session(settings: PrometheusSettings) -> requests.Session:
     return session
 
 
-def translate(error: OSError | urllib3.exceptions.HTTPError, settings: PrometheusSettings) -> PrometheusError:
-    """Return our error for one of ``requests`` or of urllib3 below it; no credentials are in its message.
+def translate(
+    error: OSError | urllib3.exceptions.HTTPError | http.client.HTTPException, settings: PrometheusSettings
+) -> PrometheusError:
+    """Return our error for one of the wire; no credentials are in its message.
 
-    An ``OSError`` that is neither's own tells of a TLS file that is not there.
+    A bare ``OSError`` is what ``requests`` says of a TLS file that is not there.
     """
     where, cause = f"Prometheus at {settings.url}", cause_of(error)
-    if not isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+    if type(error) is OSError and error.errno is None:
         return PrometheusUnreachable(f"{where}: {cause}; see ca_file, cert_file and key_file")
     if isinstance(error, requests.exceptions.SSLError):
         return PrometheusUnreachable(f"{where}: the TLS connection failed ({cause}); see ca_file and verify")
-    if isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, _TOO_SLOW_TO_CONNECT):
         limit = f"{settings.connect_timeout_seconds:g} s"
         return PrometheusUnreachable(f"{where} could not be connected to in {limit}; see prometheus.url")
     if isinstance(error, _TIMED_OUT) or "Read timed out" in str(error):

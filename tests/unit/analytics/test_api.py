@@ -315,11 +315,11 @@ def test_readiness_tells_of_prometheus_and_the_rules(rules_query, status, rules)
 @responses.activate
 def test_questions_to_prometheus_are_measured() -> None:
     responses.post(
-        "http://p.test/api/v1/query",
+        "https://p.test/api/v1/query",
         json={"status": "success", "data": {"resultType": "vector", "result": []}},
     )
     service = build(
-        Settings.model_validate({"prometheus": {"url": "http://p.test"}}), composer=LedgerComposer()
+        Settings.model_validate({"prometheus": {"url": "https://p.test"}}), composer=LedgerComposer()
     )
     made = create_app(service=service).test_client()
     made.get("/readyz")

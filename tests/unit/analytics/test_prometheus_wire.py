@@ -1,12 +1,9 @@
-"""The wire: forms, credentials, retries, deadlines, and what each failure of HTTP becomes."""
+"""The wire: forms, credentials, retries, deadlines, and what each failure of HTTP becomes; by ``requests``."""
 
 from __future__ import annotations
 
 import base64
-import gzip
 import os
-import socket
-import threading
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -16,7 +13,6 @@ import responses
 
 from asahi_analytics.errors import (
     PrometheusAnswerInvalid,
-    PrometheusError,
     PrometheusTimeout,
     PrometheusUnreachable,
     UserInputError,
@@ -25,7 +21,7 @@ from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import PrometheusSettings
 from asahi_analytics.transport import HttpTransport, form_of, make_session
 
-URL = "http://prometheus.test:9090"
+URL = "https://prometheus.test:9090"
 QUERY = f"{URL}/api/v1/query"
 AT = datetime(2026, 3, 10, tzinfo=UTC)
 EMPTY = {"status": "success", "data": {"resultType": "vector", "result": []}}
@@ -236,62 +232,6 @@ def test_an_answer_that_trickles_past_the_deadline_is_a_timeout() -> None:
     responses.post(QUERY, body=b"x" * (1 << 18))
     with pytest.raises(PrometheusTimeout, match="deadline_seconds 3"):
         send(transport(Clock(tick=1.0), deadline_seconds=3, retries=0))
-
-
-def answering(reply: bytes) -> bytes | Exception:
-    """What becomes of ``reply``, sent by a server of one answer, which then closes the connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(reply)
-
-        server = threading.Thread(target=serve)
-        server.start()
-        made = HttpTransport(
-            PrometheusSettings(url=f"http://127.0.0.1:{listener.getsockname()[1]}", retries=0)
-        )
-        try:
-            return made.send("GET", "/api/v1/query", []).body
-        except PrometheusError as error:
-            return error
-        finally:
-            server.join()
-
-
-HEAD = b"HTTP/1.1 200 OK\r\n"
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        HEAD + b"Content-Length: 5\r\n\r\nhello",
-        HEAD + b"\r\nhello",
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
-        HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n" + gzip.compress(b"hello"),
-    ],
-    ids=["length", "until it closes", "chunked", "gzip"],
-)
-def test_a_body_is_whole_however_it_is_sent(reply) -> None:
-    assert answering(reply) == b"hello"
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        HEAD + b"Content-Length: 9\r\n\r\nhello",
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhello",
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-        HEAD + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
-    ],
-    ids=["length", "in a chunk", "between chunks", "not gzip"],
-)
-def test_a_body_that_breaks_off_is_never_taken_for_whole(reply) -> None:
-    error = answering(reply)
-    assert isinstance(error, PrometheusAnswerInvalid)
-    assert "broke off in the middle of its answer" in str(error)
 
 
 def test_a_session_is_made_anew_after_a_fork(monkeypatch) -> None:
