@@ -87,8 +87,7 @@ class AnomalyDetector:
         step = timedelta(minutes=self.config.step_minutes)
         end = _floor(self._engine.clock(), step)
         frames, trust = self._fetch(types, end, step)
-        judged = [each for kind in types for each in judge(kind, frames, self.config)]
-        cases = self._cases(judged, end)
+        cases = self._cases(judge(types, frames, self.config), end)
         told = self._threads.map(lambda case: explain(self._engine.composer, case), cases)
         anomalies = [_anomaly(case, words) for case, words in zip(cases, told, strict=True)]
         return AnomalyReport(

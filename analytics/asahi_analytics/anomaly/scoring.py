@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import pandas as pd
 from asahi_analytics.anomaly.bins import Bins, Bools, Floats, bins_of, past, persistent
 from asahi_analytics.anomaly.config import KINDS, AnomalyConfig, Kind
 from asahi_analytics.anomaly.counts import rate_threshold, spread_beyond_chance
-from asahi_analytics.anomaly.levels import NOISE_HOURS, NOISE_SIGMAS, expected_level
+from asahi_analytics.anomaly.levels import NOISE_HOURS, NOISE_SIGMAS, Level, Scale, expected_level
 from asahi_analytics.anomaly.spikes import SpikeRule, find_spikes
 from asahi_analytics.errors import UserInputError
 
@@ -87,10 +87,52 @@ def scored(
 
     ``sparing``: nothing need be told of series without an anomaly but that.
     """
-    _check_range(bins.values, kind)
     if kind == "cost_spike":
+        _check_range(bins.values, kind)
         return _cost(bins, config, sparing=sparing)
-    return _SCORERS[kind](bins, None if volume is None else _counts(volume), config)
+    return scored_levels([Rated(kind, bins, volume)], config)[0]
+
+
+@dataclass(frozen=True)
+class Rated:
+    """One or several series of a measure that has a level, and the requests of each bin, if they are known."""
+
+    kind: Kind
+    bins: Bins
+    volume: Floats | None = None
+
+
+def scored_levels(asked: Sequence[Rated], config: AnomalyConfig) -> list[Scores]:
+    """Return what ``scored`` does of each, in order; levels of series of the same bins are worked out at once."""
+    for each in asked:
+        _check_range(each.bins.values, each.kind)
+    counts = [None if each.volume is None else _counts(each.volume) for each in asked]
+    seen = [_with_traffic(each.bins, count) for each, count in zip(asked, counts, strict=True)]
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for place, bins in enumerate(seen):
+        geometry = (SCALES[asked[place].kind], bins.step, bins.start, len(bins))
+        alike.setdefault(geometry, []).append(place)
+    found: dict[int, Scores] = {}
+    for (scale, *_), places in alike.items():
+        levels = _levels([seen[place] for place in places], config, cast(Scale, scale))
+        for place, level in zip(places, levels, strict=True):
+            found[place] = _SCORERS[asked[place].kind](seen[place], counts[place], level, config)
+    return [found[place] for place in range(len(asked))]
+
+
+def _levels(alike: Sequence[Bins], config: AnomalyConfig, scale: Scale) -> list[Level]:
+    """Return the level of each of several of the same geometry."""
+    if len(alike) == 1:
+        return [expected_level(alike[0], config.profile_days, config.min_history_hours, scale)]
+    rows = [np.atleast_2d(bins.values) for bins in alike]
+    together = replace(alike[0], values=np.concatenate(rows))
+    level = expected_level(together, config.profile_days, config.min_history_hours, scale)
+    ends = np.cumsum([len(each) for each in rows])
+    parts = zip(np.split(level.expected, ends[:-1]), np.split(level.sigma, ends[:-1]), strict=True)
+    return [
+        Level(expected.reshape(bins.values.shape), sigma.reshape(bins.values.shape))
+        for bins, (expected, sigma) in zip(alike, parts, strict=True)
+    ]
 
 
 def score_outage(requests: pd.Series, config: AnomalyConfig | None = None) -> pd.DataFrame:
@@ -149,9 +191,7 @@ def _cost(bins: Bins, config: AnomalyConfig, *, sparing: bool) -> Scores:
     return Scores(found.expected, found.threshold, found.flagged, critical)
 
 
-def _latency(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
-    seen = _with_traffic(bins, counts)
-    level = expected_level(seen, config.profile_days, config.min_history_hours, "factor")
+def _latency(seen: Bins, _counts: Floats | None, level: Level, config: AnomalyConfig) -> Scores:
     threshold = level.expected * np.maximum(
         config.latency_spike_threshold, np.exp(NOISE_SIGMAS * level.sigma)
     )
@@ -159,9 +199,7 @@ def _latency(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores
     return Scores(level.expected, threshold, persistent(seen.values > threshold), critical)
 
 
-def _errors(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
-    seen = _with_traffic(bins, counts)
-    level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
+def _errors(seen: Bins, counts: Floats | None, level: Level, config: AnomalyConfig) -> Scores:
     base = np.where(np.isnan(level.expected), 0.0, np.maximum(level.expected, 0.0))
     limit = np.maximum(config.error_rate_threshold, BASE_FACTOR * base)
     if counts is None:
@@ -173,9 +211,7 @@ def _errors(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
     return Scores(base, threshold, persistent(seen.values > threshold), critical)
 
 
-def _cache(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
-    seen = _with_traffic(bins, counts)
-    level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
+def _cache(seen: Bins, _counts: Floats | None, level: Level, config: AnomalyConfig) -> Scores:
     rate = np.clip(level.expected, 0.0, 1.0)
     threshold = np.minimum(config.cache_degradation_threshold * rate, rate - NOISE_SIGMAS * level.sigma)
     threshold = np.maximum(threshold, 0.0)
@@ -183,9 +219,7 @@ def _cache(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
     return Scores(rate, threshold, persistent(seen.values < threshold), critical)
 
 
-def _quality(bins: Bins, counts: Floats | None, config: AnomalyConfig) -> Scores:
-    seen = _with_traffic(bins, counts)
-    level = expected_level(seen, config.profile_days, config.min_history_hours, "difference")
+def _quality(seen: Bins, _counts: Floats | None, level: Level, config: AnomalyConfig) -> Scores:
     drop = np.maximum(config.quality_drop_threshold, NOISE_SIGMAS * level.sigma)
     threshold = level.expected - drop
     critical = seen.values < level.expected - config.critical_factor * drop
@@ -197,7 +231,14 @@ def _with_traffic(bins: Bins, counts: Floats | None) -> Bins:
     return bins if counts is None else replace(bins, values=np.where(counts > 0, bins.values, np.nan))
 
 
-_SCORERS: Final[Mapping[Kind, Callable[[Bins, Floats | None, AnomalyConfig], Scores]]] = {
+SCALES: Final[Mapping[Kind, Scale]] = {
+    "latency_spike": "factor",
+    "error_rate": "difference",
+    "cache_degradation": "difference",
+    "quality_drop": "difference",
+}
+"""What levels differ by: latencies by ratios, rates and points by differences."""
+_SCORERS: Final[Mapping[Kind, Callable[[Bins, Floats | None, Level, AnomalyConfig], Scores]]] = {
     "latency_spike": _latency,
     "error_rate": _errors,
     "cache_degradation": _cache,

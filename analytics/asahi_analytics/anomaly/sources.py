@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.anomaly import latency
-from asahi_analytics.anomaly.bins import Floats, bins_of
+from asahi_analytics.anomaly.bins import Bins, Floats, bins_of
 from asahi_analytics.anomaly.config import AnomalyConfig, Kind
 from asahi_analytics.anomaly.models import AnomalyType
-from asahi_analytics.anomaly.scoring import Scores, outages, scored
+from asahi_analytics.anomaly.scoring import Rated, Scores, outages, scored, scored_levels
 from asahi_analytics.figures import quotients
 from asahi_analytics.latency_bins import BUCKETS
 from asahi_exporter import conventions as names
@@ -91,16 +91,45 @@ class Judged:
         return step
 
 
-def judge(anomaly_type: AnomalyType, frames: Frames, config: AnomalyConfig) -> list[Judged]:
-    """Return every series of this type with its scores: the whole first, then by label."""
-    return {
-        "cost_spike": _cost,
-        "outage": _outage,
-        "latency_spike": _latency,
-        "error_rate": _errors,
-        "cache_degradation": _cache,
-        "quality_drop": _quality,
-    }[anomaly_type](frames, config)
+@dataclass(frozen=True)
+class Judgeable:
+    """Series of one kind that are judged side by side, a row of ``numbers`` for each of ``labels``."""
+
+    kind: Kind
+    labels: Sequence[Mapping[str, str]]
+    index: pd.Index
+    numbers: Floats
+    volumes: Floats | None = None
+
+    @property
+    def bins(self) -> Bins:
+        """The numbers as bins."""
+        return replace(bins_of(pd.Series(self.numbers[0], index=self.index)), values=self.numbers)
+
+    def judged(self, found: Scores) -> list[Judged]:
+        """Return each series with what was ``found`` of it."""
+        times = pd.DatetimeIndex(self.index)
+        return [
+            Judged(self.kind, labels, times, self.numbers[row], found.row(row))
+            for row, labels in enumerate(self.labels)
+        ]
+
+
+def judge(types: Sequence[AnomalyType], frames: Frames, config: AnomalyConfig) -> list[Judged]:
+    """Return every series of ``types`` with its scores: in order, and of each type the whole first, then by label."""
+    series = {kind: _SERIES[kind](frames, config) for kind in types if kind in _SERIES}
+    known = {kind: each for kind, each in series.items() if each is not None}
+    levels = [each for kind, each in known.items() if kind != "cost_spike"]
+    rated = [Rated(each.kind, each.bins, each.volumes) for each in levels]
+    found = dict(zip((each.kind for each in levels), scored_levels(rated, config), strict=True))
+    if "cost_spike" in known:
+        found["cost_spike"] = scored(known["cost_spike"].bins, config, "cost_spike", sparing=True)
+    judged: dict[AnomalyType, list[Judged]] = {
+        kind: known[kind].judged(scores) for kind, scores in found.items()
+    }
+    if "outage" in types:
+        judged["outage"] = _outage(frames, config)
+    return [each for kind in types for each in judged.get(kind, ())]
 
 
 def whole(frame: pd.DataFrame) -> pd.Series:
@@ -121,22 +150,6 @@ def _sum(rows: Floats) -> Floats:
     return total
 
 
-def _judged(
-    kind: Kind,
-    labels: Sequence[Mapping[str, str]],
-    index: pd.Index,
-    rows: Floats,
-    config: AnomalyConfig,
-    *,
-    volumes: Floats | None = None,
-) -> list[Judged]:
-    """Judge every row at once; ``volumes`` are of the same form."""
-    times = pd.DatetimeIndex(index)
-    bins = replace(bins_of(pd.Series(rows[0], index=times)), values=rows)
-    found = scored(bins, config, kind, volumes, sparing=True)
-    return [Judged(kind, each, times, rows[number], found.row(number)) for number, each in enumerate(labels)]
-
-
 def _with_whole(frame: pd.DataFrame, config: AnomalyConfig) -> tuple[list[dict[str, str]], list[int]]:
     """Return the labels of the whole and of each model worth judging on its own, and the columns of the latter."""
     places = _large(frame, config) if len(frame.columns) > 1 else []
@@ -153,13 +166,13 @@ def _large(frame: pd.DataFrame, config: AnomalyConfig) -> list[int]:
     return found
 
 
-def _cost(frames: Frames, config: AnomalyConfig) -> list[Judged]:
+def _cost(frames: Frames, config: AnomalyConfig) -> Judgeable | None:
     cost = frames["cost"]
     if cost.empty:
-        return []
+        return None
     labels, places = _with_whole(cost, config)
     rows = _rows(cost)
-    return _judged("cost_spike", labels, cost.index, np.vstack([_sum(rows), rows[places]]), config)
+    return Judgeable("cost_spike", labels, cost.index, np.vstack([_sum(rows), rows[places]]))
 
 
 def _outage(frames: Frames, config: AnomalyConfig) -> list[Judged]:
@@ -170,48 +183,55 @@ def _outage(frames: Frames, config: AnomalyConfig) -> list[Judged]:
     return [Judged("outage", {}, times, requests.values, outages(requests, config))]
 
 
-def _latency(frames: Frames, config: AnomalyConfig) -> list[Judged]:
+def _latency(frames: Frames, config: AnomalyConfig) -> Judgeable | None:
     everything, by_model = frames[latency.WHOLE], frames[latency.COUNT]
     if by_model.empty:
-        return []
+        return None
     labels, places = _with_whole(by_model, config)
     volumes, values = (
         np.vstack([everything[name].to_numpy(np.float64), _rows(frames[name][by_model.columns[places]])])
         for name in (latency.COUNT, latency.LATENCY)
     )
     judgeable = np.where(volumes >= config.min_requests, values, np.nan)
-    return _judged("latency_spike", labels, by_model.index, judgeable, config, volumes=volumes)
+    return Judgeable("latency_spike", labels, by_model.index, judgeable, volumes)
 
 
-def _errors(frames: Frames, config: AnomalyConfig) -> list[Judged]:
+def _errors(frames: Frames, _config: AnomalyConfig) -> Judgeable | None:
     if frames["errors"].empty:
-        return []
+        return None
     errors = _rows(whole(frames["errors"]).to_frame())
     requests = _rows(whole(frames["requests"]).reindex(frames["errors"].index).to_frame())
     volumes = np.where(errors > requests, errors, requests)
     rate = np.clip(quotients(errors, volumes), 0.0, 1.0)
-    return _judged("error_rate", [{}], frames["errors"].index, rate, config, volumes=volumes)
+    return Judgeable("error_rate", [{}], frames["errors"].index, rate, volumes)
 
 
-def _cache(frames: Frames, config: AnomalyConfig) -> list[Judged]:
+def _cache(frames: Frames, _config: AnomalyConfig) -> Judgeable | None:
     hits, misses = frames["hits"].align(frames["misses"], join="outer", axis=1, fill_value=0.0)
-    return _ratios("cache_degradation", names.TIER, hits, hits + misses, config)
+    return _ratios("cache_degradation", names.TIER, hits, hits + misses)
 
 
-def _quality(frames: Frames, config: AnomalyConfig) -> list[Judged]:
+def _quality(frames: Frames, config: AnomalyConfig) -> Judgeable | None:
     samples = frames["samples"]
     if samples.empty:
-        return []
+        return None
     large = samples.columns[_large(samples, config)]
     points = frames["points"].reindex(columns=large, fill_value=0.0)
-    return _ratios("quality_drop", names.MODEL, points, samples[large], config)
+    return _ratios("quality_drop", names.MODEL, points, samples[large])
 
 
-def _ratios(
-    kind: Kind, label: str, parts: pd.DataFrame, volumes: pd.DataFrame, config: AnomalyConfig
-) -> list[Judged]:
+def _ratios(kind: Kind, label: str, parts: pd.DataFrame, volumes: pd.DataFrame) -> Judgeable | None:
     if volumes.empty:
-        return []
+        return None
     labels = [{label: str(name)} for name in volumes.columns]
     of = _rows(volumes)
-    return _judged(kind, labels, volumes.index, quotients(_rows(parts), of), config, volumes=of)
+    return Judgeable(kind, labels, volumes.index, quotients(_rows(parts), of), of)
+
+
+_SERIES: Final[Mapping[AnomalyType, Callable[[Frames, AnomalyConfig], Judgeable | None]]] = {
+    "cost_spike": _cost,
+    "latency_spike": _latency,
+    "error_rate": _errors,
+    "cache_degradation": _cache,
+    "quality_drop": _quality,
+}

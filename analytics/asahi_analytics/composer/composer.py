@@ -153,11 +153,15 @@ def _with_trust(
     client: Listener, questions: Sequence[Question], askings: Sequence[Asking[Result]]
 ) -> Asking[tuple[list[Result], list[Callable[[Sequence[Piece]], Trust]]]]:
     """Find the results of ``askings``, and for each what turns its plan into its trust."""
-    about = {_about(question): question for question in questions if question.ask.trusted}
+    trusted = [question for question in questions if question.ask.trusted]
+    # The last of a window counts: one that looks at prices, if there is any.
+    about = {question.ask.window: question for question in sorted(trusted, key=looks_at_prices)}
     both: list[Asking[Any]] = [*askings, *(Context.of(question) for question in about.values())]
     found = yield from together(both)
     known = dict(zip(about, found[len(askings) :], strict=True))
-    contexts = [known.get(_about(each), Context.unknown(each.ask.window)) for each in questions]
+    contexts = [
+        known.get(each.ask.window, Context.unknown(each.ask.window)).about(each) for each in questions
+    ]
     return found[: len(askings)], [partial(context.trust, heard=client.warnings) for context in contexts]
 
 
@@ -175,7 +179,3 @@ def _starts(ask: SeriesAsk) -> pd.DatetimeIndex:
 def _frame(binned: Binned, ask: SeriesAsk, starts: pd.DatetimeIndex) -> pd.DataFrame:
     columns = index_of(binned.keys, ask.by) if binned.keys else series_of({}, ask.by).index
     return pd.DataFrame(binned.values, index=starts, columns=columns)
-
-
-def _about(question: Question) -> tuple[Window, bool]:
-    return question.ask.window, looks_at_prices(question)

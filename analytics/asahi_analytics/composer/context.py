@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from asahi_analytics.composer.question import Question
@@ -47,6 +47,10 @@ class Context:
             askings.append(_unpriced(question))
         covered, *ratio = yield from together(askings)
         return cls(window, covered, ratio[0] if ratio and covered.scraped else None)
+
+    def about(self, question: Question) -> Context:
+        """Return what of it ``question`` looks at."""
+        return self if looks_at_prices(question) else replace(self, unpriced_ratio=None)
 
     @classmethod
     def unknown(cls, window: Window) -> Context:

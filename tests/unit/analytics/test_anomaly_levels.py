@@ -11,7 +11,7 @@ import pytest
 from asahi_analytics.anomaly import AnomalyConfig, score_series
 from asahi_analytics.anomaly.bins import bins_of
 from asahi_analytics.anomaly.counts import rate_threshold
-from asahi_analytics.anomaly.scoring import scored
+from asahi_analytics.anomaly.scoring import Rated, scored, scored_levels
 from support.anomaly_series import PER_DAY, counts, flat, groups, rates, seasonal
 
 CONFIG = AnomalyConfig()
@@ -158,3 +158,20 @@ def test_several_series_are_scored_as_if_each_were_alone(kind):
         expected = score_series(values, config, kind=kind, volume=volume)
         pd.testing.assert_frame_equal(together.row(number).frame(values.index), expected, check_exact=True)
     assert together.anomalous.any()
+
+
+def test_series_of_different_kinds_are_scored_as_if_each_were_alone():
+    asked = []
+    for seed, kind in enumerate(("error_rate", "cache_degradation", "quality_drop", "latency_spike")):
+        values, volume = healthy(kind, seed, 300, days=12)
+        size = {"error_rate": 0.05, "cache_degradation": 0.1, "quality_drop": 0.8, "latency_spike": 3.0}[kind]
+        rows, counts = bins_of(faulty(kind, values, volume, size)), volume.to_numpy(dtype=float)
+        if kind == "quality_drop":  # several series beside single ones
+            rows = replace(rows, values=np.array([rows.values, bins_of(values).values]))
+            counts = np.array([counts, counts])
+        asked.append(Rated(kind, rows, None if kind == "cache_degradation" else counts))
+    for each, together in zip(asked, scored_levels(asked, CONFIG), strict=True):
+        alone = scored(each.bins, CONFIG, each.kind, each.volume)
+        for name in ("expected", "threshold", "anomalous", "critical"):
+            np.testing.assert_array_equal(getattr(together, name), getattr(alone, name))
+        assert together.anomalous.any()
