@@ -63,23 +63,26 @@ def bins_of(values: pd.Series, name: str = "values") -> Bins:
     """
     if not isinstance(values, pd.Series):
         raise UserInputError(f"{name} must be a pandas Series, got {type(values).__name__}")
-    step = _step_seconds(values.index, name)
+    step, start = geometry(values.index, name)
     try:
         floats = values.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     except (TypeError, ValueError) as error:
         raise UserInputError(f"{name} must hold numbers, got dtype {values.dtype}") from error
     floats[~np.isfinite(floats)] = np.nan
-    start = values.index[0].timestamp() if len(values) else 0.0
     return Bins(floats, step, start)
 
 
-def _step_seconds(index: pd.Index, name: str) -> float:
+def geometry(index: pd.Index, name: str) -> tuple[float, float]:
+    """Return the length of the bins that begin at ``index``, seconds, and the first's start, Unix time in seconds.
+
+    Raises ``UserInputError``, with ``name``, unless it is a regular, increasing UTC ``DatetimeIndex``.
+    """
     if not isinstance(index, pd.DatetimeIndex):
         raise UserInputError(f"{name} must have a DatetimeIndex, got {type(index).__name__}")
     if index.tz is None or str(index.tz) not in UTC_NAMES:
         raise UserInputError(f"{name} must be in UTC, got {'no time zone' if index.tz is None else index.tz}")
     if len(index) < 2:
-        return 600.0
+        return 600.0, index[0].timestamp() if len(index) else 0.0
     times = index.as_unit("ns").asi8
     steps = np.diff(times)
     if steps[0] <= 0 or np.any(steps != steps[0]):
@@ -88,7 +91,7 @@ def _step_seconds(index: pd.Index, name: str) -> float:
             f"{pd.Timedelta(int(steps.min()))} to {pd.Timedelta(int(steps.max()))}; "
             "reindex it, and leave NaN where nothing is known"
         )
-    return float(steps[0]) / 1e9
+    return float(steps[0]) / 1e9, index[0].timestamp()
 
 
 How = Literal["mean", "median", "max"] | tuple[Literal["quantile"], float]

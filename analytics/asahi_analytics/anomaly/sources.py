@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.anomaly import latency
-from asahi_analytics.anomaly.bins import Bins, Floats, bins_of
+from asahi_analytics.anomaly.bins import Bins, Floats, bins_of, geometry
 from asahi_analytics.anomaly.config import AnomalyConfig, Kind
 from asahi_analytics.anomaly.models import AnomalyType
 from asahi_analytics.anomaly.scoring import Rated, Scores, outages, scored, scored_levels
@@ -104,7 +104,7 @@ class Judgeable:
     @property
     def bins(self) -> Bins:
         """The numbers as bins."""
-        return replace(bins_of(pd.Series(self.numbers[0], index=self.index)), values=self.numbers)
+        return Bins(self.numbers, *geometry(self.index, self.kind))
 
     def judged(self, found: Scores) -> list[Judged]:
         """Return each series with what was ``found`` of it."""
@@ -140,6 +140,11 @@ def whole(frame: pd.DataFrame) -> pd.Series:
 def _rows(frame: pd.DataFrame) -> Floats:
     """Return the columns as rows."""
     return np.ascontiguousarray(frame.to_numpy(np.float64).T)
+
+
+def _columns(frame: pd.DataFrame, wanted: pd.Index) -> Floats:
+    """Return the ``wanted`` columns, all of which there are, as rows."""
+    return _rows(frame)[frame.columns.get_indexer(wanted)]
 
 
 def _sum(rows: Floats) -> Floats:
@@ -189,7 +194,7 @@ def _latency(frames: Frames, config: AnomalyConfig) -> Judgeable | None:
         return None
     labels, places = _with_whole(by_model, config)
     volumes, values = (
-        np.vstack([everything[name].to_numpy(np.float64), _rows(frames[name][by_model.columns[places]])])
+        np.vstack([everything[name].to_numpy(np.float64), _columns(frames[name], by_model.columns[places])])
         for name in (latency.COUNT, latency.LATENCY)
     )
     judgeable = np.where(volumes >= config.min_requests, values, np.nan)
