@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Final
 
 from asahi_analytics.composer.rounds import Asking, of_name
+from asahi_analytics.errors import PrometheusAnswerInvalid
 from asahi_analytics.promql import NAME, NAMES, duration
 from asahi_analytics.tiles import BACKFILLED, PART, SINCE, SNAPSHOT
 
@@ -61,6 +63,11 @@ def look_in(metric: str) -> Look:
         found = {sample.labels.get(PART): sample.value for sample in answer.samples}
         if SINCE not in found or SNAPSHOT not in found:
             return None
+        if not found[SINCE] <= found[SNAPSHOT] < inf:
+            told = f"{metric} tells of a run from {found[SINCE]:g} to {found[SNAPSHOT]:g}"
+            raise PrometheusAnswerInvalid(
+                f"{told}, which are no two moments; are these the rules' own samples?"
+            )
         return Run(metric, found[SINCE], found[SNAPSHOT], found.get(BACKFILLED) == found[SNAPSHOT])
 
     return look
@@ -92,7 +99,9 @@ def _run_at(at: float, start: float, look: Look, usual_back: float, rejoin: floa
     if run is not None and run.since < at:
         return replace(run, snapshot=at)
     while before > start:
-        before = before if run is None else min(before, run.since - rejoin)
+        if run is not None and run.since - rejoin >= before:  # no run begins after it was going on
+            return None
+        before = before if run is None else run.since - rejoin
         if before <= start:
             return None
         found = yield from look(before, max(usual_back, before - start))

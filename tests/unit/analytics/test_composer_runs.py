@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -12,7 +13,8 @@ from asahi_analytics.composer.context import SMALLEST_SHARE, Context
 from asahi_analytics.composer.ledger import add, amounts_of, series_of, subtract
 from asahi_analytics.composer.rounds import run
 from asahi_analytics.composer.runs import Piece, Run
-from asahi_analytics.replies import Sample
+from asahi_analytics.errors import PrometheusAnswerInvalid
+from asahi_analytics.replies import Sample, Vector
 from asahi_analytics.windows import Window
 
 REJOIN = 120.0
@@ -109,3 +111,21 @@ def test_what_lies_below_the_rounding_of_a_windows_ends_is_not_called_raw(share:
     trust = Context.unknown(window).trust(plan, [])
     assert trust.repaired_ratio == pytest.approx(told * SMALLEST_SHARE, rel=1e-3)
     assert any("raw samples" in each for each in trust.warnings) == (told > 0)
+
+
+def test_a_run_that_is_said_to_begin_after_it_was_going_on_certifies_nothing():
+    def late(at: float, _back: float) -> Run:
+        return Run("m", at + REJOIN, at + REJOIN)
+
+    assert spans(pieces(0.0, 50_000.0, late, BACK, REJOIN)) == [(0.0, 50_000.0, False)]
+
+
+@pytest.mark.parametrize(
+    ("since", "snapshot"), [(math.nan, math.nan), (0.0, math.nan), (0.0, math.inf), (90.0, 30.0)]
+)
+def test_moments_that_are_none_are_refused(since, snapshot):
+    asking = certified.look_in("asahi:cost_dollars:state")(1_000.0, 600.0)
+    next(asking)
+    answer = Vector((Sample({"part": "since"}, since), Sample({"part": "snapshot"}, snapshot)), ())
+    with pytest.raises(PrometheusAnswerInvalid, match="which are no two moments"):
+        asking.send((answer,))
