@@ -298,7 +298,9 @@ def _read_token(settings: PrometheusSettings) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
-        raise UserInputError(f"prometheus.bearer_token_file cannot be read: {error}") from error
+        raise UserInputError(
+            f"prometheus.bearer_token_file cannot be read: {path}: {error.strerror}"
+        ) from error
 
 
 def _certificate(settings: PrometheusSettings) -> str | tuple[str, str] | None:

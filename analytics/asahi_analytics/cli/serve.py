@@ -21,9 +21,9 @@ MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SERVER_MODULE: Final = "asahi_analytics.api.server"
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("serve", help="serve the analytics API and its page")
+    parser = subparsers.add_parser("serve", **words)
     add_server_options(parser)
     parser.set_defaults(run=run)
 
