@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from asahi_analytics.cli.options import described
+from asahi_analytics.cli.words import described
 from asahi_analytics.errors import AnalyticsError
 from asahi_analytics.release import DISTRIBUTION, release
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from asahi_analytics import dashboards
-from asahi_analytics.cli.options import add_folder, described
+from asahi_analytics.cli.options import add_folder
+from asahi_analytics.cli.words import described
 from asahi_analytics.dashboards import check, lint
 from asahi_analytics.prometheus import PrometheusClient
 

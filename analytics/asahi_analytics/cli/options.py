@@ -18,11 +18,6 @@ _OVERRIDES: Final[Mapping[str, str]] = {
 }
 
 
-def described(words: str) -> dict[str, str]:
-    """Return what argparse is told of a command: ``words`` for the list of commands, a sentence for its own help."""
-    return {"help": words, "description": f"{words[0].upper()}{words[1:]}."}
-
-
 def add_folder(parser: argparse.ArgumentParser, default: Path) -> None:
     """Add the folder that generated files lie in."""
     parser.add_argument(

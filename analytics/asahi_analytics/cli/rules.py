@@ -14,7 +14,8 @@ import numpy as np
 
 from asahi_analytics import limits, tiles
 from asahi_analytics.backfill import snapshot_grid, totals_before
-from asahi_analytics.cli.options import add_connection_options, add_folder, described, settings_of
+from asahi_analytics.cli.options import add_connection_options, add_folder, settings_of
+from asahi_analytics.cli.words import described
 from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
 from asahi_analytics.demo.servers import find_program

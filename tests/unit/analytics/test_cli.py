@@ -53,6 +53,12 @@ def test_an_extra_that_is_not_installed_is_told_with_what_brings_it(monkeypatch,
     )
 
 
+def test_what_an_extra_brings_is_loaded_by_the_commands_alone() -> None:
+    code = "import sys, asahi_analytics.cli; print({'pydantic', 'yaml', 'pandas', 'rich'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "set()\n"
+
+
 def test_a_module_of_our_own_that_is_missing_is_a_fault_and_not_an_extra(monkeypatch) -> None:
     without(monkeypatch, "asahi_analytics.cli.report")
     with pytest.raises(ModuleNotFoundError):
