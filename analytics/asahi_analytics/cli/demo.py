@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -108,7 +110,7 @@ def bring_up(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrat
     narrator.say("Starting the servers")
     with (
         stopping() as stop,
-        stack(folder, end, arguments.seed, ports, lambda text: narrator.say(f"  {text}")) as up,
+        stack(folder, end, arguments.seed, ports, telling(narrator, stop)) as up,
     ):
         narrator.say(f"Ready after {time.monotonic() - started:.0f} s. {addresses(up)}")
         if arguments.check:
@@ -116,6 +118,18 @@ def bring_up(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrat
         watch(up, stop)
         narrator.say("Stopping the servers")
     return 0
+
+
+def telling(narrator: Narrator, stop: threading.Event) -> Callable[[str], None]:
+    """Return what tells which server is up; it ends the start of the others once ``stop`` is set."""
+
+    def tell(text: str) -> None:
+        narrator.say(f"  {text}")
+        if stop.is_set():
+            narrator.say("Stopping the servers")
+            raise KeyboardInterrupt
+
+    return tell
 
 
 def history(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrator: Narrator) -> datetime:

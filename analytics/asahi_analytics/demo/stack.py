@@ -111,6 +111,7 @@ def stack(
         prometheus = up.enter_context(servers.running(_prometheus(folder, ports), timeout_seconds=180.0))
         say(f"Prometheus with the rules on {prometheus.url}")
         service = up.enter_context(servers.running(_service(folder, ports)))
+        say(f"The analytics service on {service.url}")
         yield Stack(prometheus, alertmanager, service, exporter_url)
 
 
