@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AnalyticsError as error:
         return _complain(command, error)
     except OSError as error:
-        return _complain(command, f"{error.filename}: {error.strerror}" if error.filename else error)
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(command, f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         return 130
 
