@@ -135,6 +135,17 @@ def test_every_seam_is_as_the_architecture_says(name, there, parameters) -> None
         assert list(inspect.signature(there).parameters) == parameters
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_stands_in_a_block_of_code_can_be_pasted_as_it_is(page: Path) -> None:
+    blocks = re.findall(r"^```.*?\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert [
+        line
+        for block in blocks
+        for line in block.splitlines()
+        if re.match(r"[$#%>] \S*\b(curl|asahi-obs|make)\b", line)
+    ] == []
+
+
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
