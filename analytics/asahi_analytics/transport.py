@@ -229,6 +229,9 @@ def make_session(settings: PrometheusSettings) -> requests.Session:
     return session
 
 
+_UNREACHED: Final = "start it, or correct prometheus.url"
+
+
 def translate(error: OSError | urllib3.exceptions.HTTPError, settings: PrometheusSettings) -> PrometheusError:
     """Return our error for one of ``requests`` or of urllib3 below it; no credentials are in its message.
 
@@ -241,12 +244,12 @@ def translate(error: OSError | urllib3.exceptions.HTTPError, settings: Prometheu
         return PrometheusUnreachable(f"{where}: the TLS connection failed ({cause}); see ca_file and verify")
     if isinstance(error, requests.ConnectTimeout):
         limit = f"{settings.connect_timeout_seconds:g} s"
-        return PrometheusUnreachable(f"{where} could not be connected to in {limit}; see prometheus.url")
+        return PrometheusUnreachable(f"{where} could not be connected to in {limit}; {_UNREACHED}")
     if isinstance(error, _TIMED_OUT) or "Read timed out" in str(error):
         return _too_slow(settings)
     if isinstance(error, _BROKEN_OFF):
         return PrometheusAnswerInvalid(f"{where} broke off in the middle of its answer ({cause})")
-    return PrometheusUnreachable(f"{where} cannot be reached ({cause}); see prometheus.url")
+    return PrometheusUnreachable(f"{where} cannot be reached ({cause}); {_UNREACHED}")
 
 
 def _too_slow(settings: PrometheusSettings) -> PrometheusTimeout:
@@ -261,7 +264,10 @@ def cause_of(error: BaseException) -> str:
     inner = error
     while isinstance(deeper := _deeper(inner), Exception):
         inner = deeper
-    return str(inner).replace("\n", " ")[:200] or type(inner).__name__
+    words = str(inner)
+    if isinstance(inner, OSError) and inner.strerror and inner.filename is None:
+        words = inner.strerror  # without the system's number
+    return words.replace("\n", " ")[:200] or type(inner).__name__
 
 
 def _deeper(error: BaseException) -> object:
