@@ -146,6 +146,16 @@ def test_what_stands_in_a_block_of_code_can_be_pasted_as_it_is(page: Path) -> No
     ] == []
 
 
+def test_every_benchmark_that_a_page_names_is_run_by_make_bench() -> None:
+    named = {
+        name for page in PAGES for name in re.findall(r"python benchmarks/(\w+\.py)", page.read_text("utf-8"))
+    }
+    assert len(named) > 5
+    run = set(re.findall(r"\w+\.py", (ROOT / "scripts/bench.sh").read_text()))
+    assert named - run == set()
+    assert {name for name in named if not (ROOT / "benchmarks" / name).is_file()} == set()
+
+
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
