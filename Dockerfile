@@ -10,7 +10,6 @@ RUN python -m venv /opt/asahi \
 
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/asahi /opt/asahi
-COPY prometheus/rules /opt/asahi/share/rules
 RUN useradd --system --uid 10001 --home-dir /var/lib/asahi --create-home asahi
 USER asahi
 WORKDIR /var/lib/asahi

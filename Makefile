@@ -64,7 +64,7 @@ generate: $(VENV)/.run ## Write the generated rules and dashboards anew
 	$(BIN)/asahi-obs dashboards build
 
 .PHONY: bench
-bench: $(VENV)/.bench ## Print every figure that the docs claim (BENCH_ARGS: trace files to measure on)
+bench: $(VENV)/.bench ## Measure what the docs claim (BENCH_ARGS: trace files to measure on)
 	@scripts/bench.sh $(BENCH_ARGS)
 
 .PHONY: format

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints every figure that the docs claim, one table after another; a run that fails does not stop the next.
+# Measures what the docs claim, one table after another; a run that fails does not stop the next.
 # Usage: scripts/bench.sh [TRACE…]     traces in the formats of docs/traffic.md; without any, what needs one is left out
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -11,13 +11,16 @@ bench() {
     "$python" "benchmarks/$1" "${@:2}" || failed+=("$1")
 }
 
-binned=
+binned= single=
 for trace in "$@"; do
     [ -r "$trace" ] || { printf 'bench: cannot read the trace %s\n' "$trace" >&2; exit 2; }
-    case $trace in *10min*) binned=$trace ;; esac
+    case $(gzip -cdf "$trace" | head -n 1) in
+        *t_s*) binned=$trace ;;
+        *TIMESTAMP*) single=$trace ;;
+    esac
 done
 
-for script in buckets.py exporter.py state.py ledger.py rules.py endpoints.py attribution.py advice.py; do
+for script in buckets.py exporter.py state.py ledger.py rules.py endpoints.py attribution.py anomaly_levels.py advice.py; do
     [ ! -e "benchmarks/$script" ] || bench "$script"
 done
 bench forecast.py ${binned:+"$binned"}
@@ -25,6 +28,11 @@ if [ -n "$binned" ]; then
     bench anomaly.py "$binned"
     bench replay_compare.py "$@"
 else
-    printf '\nbench: anomaly.py and replay_compare.py need traces: make bench BENCH_ARGS="traffic_10min.csv.gz other.csv.gz"\n'
+    printf '\nbench: anomaly.py and replay_compare.py need a trace in bins: make bench BENCH_ARGS="binned.csv.gz azure.csv.gz"\n'
+fi
+if [ -n "$binned" ] && [ -n "$single" ]; then
+    bench anomaly_traffic.py "$binned" "$single"
+else
+    printf '\nbench: anomaly_traffic.py needs two traces, one in bins and one of single requests\n'
 fi
 [ ${#failed[@]} -eq 0 ] || { printf '\nbench: failed: %s\n' "${failed[*]}" >&2; exit 1; }

@@ -41,9 +41,11 @@ package_of() {
 # Without a terminal nobody can be asked for a password.
 may_sudo() { command -v sudo >/dev/null 2>&1 && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; }
 
-# Installs system packages without starting the services that they bring (we start our own, on loopback).
+# Installs system packages without starting the services that they bring, now or at the next boot (we start our own, on
+# loopback, on the same ports). What is said on the way is shown only if it fails.
 install() {
-    local as_root=() policy=/usr/sbin/policy-rc.d made=
+    local as_root=() policy=/usr/sbin/policy-rc.d made= package words
+    words=$(mktemp)
     command -v apt-get >/dev/null 2>&1 ||
         fail "missing: $*. This machine has no apt-get: install them by your system's means, or use 'docker compose up'"
     say "Installing system packages: $*"
@@ -59,10 +61,19 @@ setup: then try again"
         made=yes
     fi
     local status=0
-    "${as_root[@]}" apt-get update -qq || true
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
+    "${as_root[@]}" apt-get update -qq >"$words" 2>&1 || true
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends "$@" >>"$words" 2>&1 || status=$?
     [ -z "$made" ] || "${as_root[@]}" rm -f "$policy"
+    [ "$status" -eq 0 ] || cat "$words" >&2
+    rm -f "$words"
     [ "$status" -eq 0 ] || fail "apt-get could not install: $*. Its own words are above"
+    for package in "$@"; do
+        case $package in
+            prometheus | prometheus-alertmanager | victoria-metrics)
+                ! command -v systemctl >/dev/null 2>&1 || "${as_root[@]}" systemctl disable --quiet "$package" >/dev/null 2>&1 || true
+                ;;
+        esac
+    done
 }
 
 missing=()

@@ -221,7 +221,8 @@ class PriceBook:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserInputError(f"the price file {path} cannot be read: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise UserInputError(f"the price file {path} cannot be read: {reason}") from error
         return cls([PriceTable.from_file(read_price_file(text, str(path)))])
 
     def preferring(self, source: RateSource) -> PriceBook:

@@ -92,8 +92,8 @@ class RuleParameters:
             raise UserInputError(
                 f"scrape_interval must be above 0 and below lookback, {self.lookback}; got {self.scrape_interval}"
             )
-        if min(self.interval, self.state_interval, self.settle) < timedelta(seconds=1):
-            raise UserInputError("rule intervals and settle must be at least one second")
+        if (shortest := min(self.interval, self.state_interval, self.settle)) < timedelta(seconds=1):
+            raise UserInputError(f"rule intervals and settle must be at least one second; got {shortest}")
         if self.lookback < longest:
             raise UserInputError(
                 f"lookback must be at least the longest interval, {longest}; got {self.lookback}"

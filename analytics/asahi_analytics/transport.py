@@ -290,6 +290,9 @@ def make_session(settings: PrometheusSettings) -> requests.Session:
     return session
 
 
+_UNREACHED: Final = "start it, or correct prometheus.url"
+
+
 def translate(
     error: OSError | urllib3.exceptions.HTTPError | http.client.HTTPException, settings: PrometheusSettings
 ) -> PrometheusError:
@@ -304,12 +307,12 @@ def translate(
         return PrometheusUnreachable(f"{where}: the TLS connection failed ({cause}); see ca_file and verify")
     if isinstance(error, _TOO_SLOW_TO_CONNECT):
         limit = f"{settings.connect_timeout_seconds:g} s"
-        return PrometheusUnreachable(f"{where} could not be connected to in {limit}; see prometheus.url")
+        return PrometheusUnreachable(f"{where} could not be connected to in {limit}; {_UNREACHED}")
     if isinstance(error, _TIMED_OUT) or "Read timed out" in str(error):
         return _too_slow(settings)
     if isinstance(error, _BROKEN_OFF):
         return PrometheusAnswerInvalid(f"{where} broke off in the middle of its answer ({cause})")
-    return PrometheusUnreachable(f"{where} cannot be reached ({cause}); see prometheus.url")
+    return PrometheusUnreachable(f"{where} cannot be reached ({cause}); {_UNREACHED}")
 
 
 def _too_slow(settings: PrometheusSettings) -> PrometheusTimeout:
@@ -324,7 +327,10 @@ def cause_of(error: BaseException) -> str:
     inner = error
     while isinstance(deeper := _deeper(inner), Exception):
         inner = deeper
-    return str(inner).replace("\n", " ")[:200] or type(inner).__name__
+    words = str(inner)
+    if isinstance(inner, OSError) and inner.strerror and inner.filename is None:
+        words = inner.strerror  # without the system's number
+    return words.replace("\n", " ")[:200] or type(inner).__name__
 
 
 def _deeper(error: BaseException) -> object:
@@ -361,7 +367,9 @@ def _read_token(settings: PrometheusSettings) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
-        raise UserInputError(f"prometheus.bearer_token_file cannot be read: {error}") from error
+        raise UserInputError(
+            f"prometheus.bearer_token_file cannot be read: {path}: {error.strerror}"
+        ) from error
 
 
 def _certificate(settings: PrometheusSettings) -> str | tuple[str, str] | None:

@@ -44,11 +44,8 @@ UNKNOWN: Final = "unknown"
 """A label value that the caller left out."""
 INPUT: Final = "input"
 OUTPUT: Final = "output"
-CACHE_PHASES: Final = ("cache", "cache_tier_1", "cache_tier_2", "cache_tier_3")
-"""Savings phases that count as the cache's own contribution (a phase starting with ``cache`` does too)."""
 DEFAULT_PHASES: Final = ("cache", "routing", "batching", "tokens")
 """Savings phases whose series an exporter creates at start unless told otherwise."""
-OUTCOMES: Final = ("ok", "error", "retry")
 BATCH_SIZE_CLASSES: Final = ("1", "2-4", "5-8", "9-16", "17-32", "33-64", "65+")
 
 

@@ -44,6 +44,11 @@ class Overview:
         self.page.get_by_role("button", name="Refresh").click()
         return self.settled()
 
+    def asked_anew(self) -> Overview:
+        """Wait for the answers that the page asks for by itself when it is seen again."""
+        self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        return self.settled()
+
     def card(self, name: str):
         """The card with that id."""
         return self.page.locator(f"#{name}")

@@ -92,6 +92,52 @@ def test_a_refresh_keeps_open_what_was_opened(base, new_overview):
     assert overview.card("trend").locator("details").get_attribute("open") is not None
 
 
+def test_a_refresh_keeps_the_focus_and_the_bar_that_is_read(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    overview.open()
+    for card in ("trend", "anomalies", "recommendations"):
+        summary = overview.card(card).locator("summary").first
+        summary.focus()
+        overview.asked_anew()
+        assert overview.page.evaluate("document.activeElement.localName") == "summary", card
+        assert overview.page.evaluate("document.activeElement.closest('section').id") == card
+    plot = overview.card("trend").locator(".plot")
+    plot.press("Home")
+    read = overview.card("trend").locator(".readout").inner_text()
+    assert "$1.00" in read
+    overview.asked_anew()
+    assert overview.card("trend").locator(".readout").inner_text() == read
+
+
+def test_a_refresh_keeps_how_far_a_table_is_scrolled(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    overview.open()
+    overview.card("trend").get_by_text("Show as a table").click()
+    table = overview.card("trend").locator("details table")
+    table.evaluate("each => { each.scrollTop = 100; }")
+    overview.asked_anew()
+    assert table.evaluate("each => each.scrollTop") == 100
+
+
+def test_what_was_opened_stays_with_its_incident_when_a_new_one_comes_before_it(base, new_overview):
+    overview = new_overview(base)
+    messages = ["Dear already."]
+
+    def service(endpoint, asked):
+        if endpoint != "anomalies":
+            return full(endpoint, asked)
+        return answers.anomaly_report(*messages)
+
+    answer_with(overview, service)
+    overview.open().card("anomalies").get_by_text("What moved").click()
+    messages.insert(0, "Dear since now.")
+    overview.asked_anew()
+    opened = overview.card("anomalies").locator("li:has(details[open])").all_inner_texts()
+    assert [text.count("Dear already.") for text in opened] == [1]
+
+
 def test_no_width_scrolls_sideways(base, new_overview):
     overview = new_overview(base)
     answer_with(overview, full)

@@ -66,6 +66,66 @@ def test_without_traffic_every_card_says_so(base, new_overview):
     assert not re.search(r"NaN|undefined|null|Infinity|\$0", text)
 
 
+def without_prices(endpoint, asked):
+    """A service all of whose requests had no price."""
+    trust = answers.COMPLETE.model_copy(update={"unpriced_ratio": 1.0})
+    return {
+        "cost-breakdown": answers.cost_breakdown({"own": 0.0}, trust=trust, unpriced={"own": 1000.0}),
+        "baseline": answers.baseline(0.0, {}, trust=trust),
+        "trends": answers.trend([0.0] * 24, trust=trust),
+    }.get(endpoint) or full(endpoint, asked)
+
+
+def test_where_no_request_had_a_price_no_card_says_that_there_was_none_or_that_it_cost_nothing(
+    base, new_overview
+):
+    overview = new_overview(base)
+    answer_with(overview, without_prices)
+    text = overview.open().text()
+    assert "No requests" not in text
+    assert "$0.00" not in text
+    assert "No price" in overview.card("today").inner_text()
+    assert "own\nno price" in overview.card("breakdown").inner_text()
+    assert "Total not known" in overview.card("breakdown").inner_text()
+    for card in ("saved", "savings"):
+        assert "had no price or cost nothing" in overview.card(card).inner_text()
+
+
+def test_a_failed_refresh_is_no_update(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, lambda *_: {"status": 503, "title": "Unavailable", "detail": "Away."})
+    overview.open()
+    assert overview.page.locator("#updated").inner_text() == ""
+
+
+def test_large_and_small_amounts_and_long_names_are_read_whole(base, new_overview):
+    overview = new_overview(base)
+    names = [f"cloud/region-europe-west/models/instruct-2026-{number:02d}" for number in range(8)]
+
+    def service(endpoint, asked):
+        return {
+            "cost-breakdown": answers.cost_breakdown(dict.fromkeys(names, 2_848_855.91)),
+            "trends": answers.trend([6e-9] * 24),
+        }.get(endpoint) or full(endpoint, asked)
+
+    answer_with(overview, service)
+    overview.open()
+    for width in (390, 1100):
+        overview.page.set_viewport_size({"width": width, "height": 900})
+        all_is_read_whole(overview)
+
+
+def all_is_read_whole(overview):
+    lines = "each => each.getBoundingClientRect().height / parseFloat(getComputedStyle(each).lineHeight)"
+    assert round(overview.card("today").locator(".big").evaluate(lines)) == 1
+    for name in overview.card("breakdown").locator(".name").all():
+        assert name.evaluate("each => each.scrollHeight - each.clientHeight") <= 1
+        assert name.evaluate("each => each.scrollWidth - each.clientWidth") <= 1
+    chart = overview.card("trend").locator(".plot")
+    labels = [each.bounding_box()["x"] for each in chart.locator(".grid text").all()]
+    assert min(labels) >= chart.bounding_box()["x"]
+
+
 def test_where_nothing_was_scraped_no_card_claims_that_nothing_happened(base, new_overview):
     overview = new_overview(base)
     answer_with(overview, without_requests(answers.NOTHING))

@@ -216,7 +216,7 @@ def budget_report(*budgets):
 def anomaly_report(*messages, trust=COMPLETE):
     anomalies = [
         Anomaly(
-            id=str(number),
+            id=message,
             anomaly_type="cost_spike",
             severity="critical",
             metric_name="asahi_cost_dollars_total",

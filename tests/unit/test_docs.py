@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -102,3 +105,63 @@ def test_make_help_lists_every_target() -> None:
     targets = re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert targets
     assert [name for name in targets if f"  make {name} " not in listed] == []
+
+
+SEAM = re.compile(
+    r"^(?:# (asahi_analytics/\w+)\S*|class (\w+)|( *)def (\w+)\((.*?)\)(?: ->|:))", re.MULTILINE | re.DOTALL
+)
+PARAMETER = re.compile(r"(?:^|, )(\w+)(?=[:=,]|$)")
+
+
+def seams() -> Iterator[tuple[str, object, list[str] | None]]:
+    """Each class and function among the seams, where it is in the code, and the names of its parameters."""
+    module = owner = None
+    (block,) = re.findall(r"## The seams\n\n```python\n(.*?)```", read("architecture.md"), re.DOTALL)
+    for path, name, indent, function, parameters in SEAM.findall(block):
+        if path:
+            module = importlib.import_module(path.replace("/", "."))
+        elif name:
+            owner = getattr(module, name, None)
+            yield name, owner, None
+        else:
+            told = re.sub(r"\[[^\]]*(?:\[[^\]]*\][^\]]*)*\]", "", " ".join(parameters.split()))
+            yield function, getattr(owner if indent else module, function, None), PARAMETER.findall(told)
+
+
+@pytest.mark.parametrize(("name", "there", "parameters"), list(seams()))
+def test_every_seam_is_as_the_architecture_says(name, there, parameters) -> None:
+    assert there is not None, name
+    if parameters is not None:
+        assert list(inspect.signature(there).parameters) == parameters
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_stands_in_a_block_of_code_can_be_pasted_as_it_is(page: Path) -> None:
+    blocks = re.findall(r"^```.*?\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert [
+        line
+        for block in blocks
+        for line in block.splitlines()
+        if re.match(r"[$#%>] \S*\b(curl|asahi-obs|make)\b", line)
+    ] == []
+
+
+def test_every_benchmark_that_a_page_names_is_run_by_make_bench() -> None:
+    named = {
+        name for page in PAGES for name in re.findall(r"python benchmarks/(\w+\.py)", page.read_text("utf-8"))
+    }
+    assert len(named) > 5
+    run = set(re.findall(r"\w+\.py", (ROOT / "scripts/bench.sh").read_text()))
+    assert named - run == set()
+    assert {name for name in named if not (ROOT / "benchmarks" / name).is_file()} == set()
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    assert [(to, at) for to, at in links if at not in anchors(page.parent / to if to else page)] == []

@@ -22,7 +22,7 @@ from asahi_alerts.incidents import anomaly_alert, budget_alert
 from asahi_alerts.thresholds import Severity, Thresholds
 from asahi_analytics.anomaly import Anomaly
 from asahi_analytics.api.service import Service
-from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
+from asahi_analytics.cli.server import MULTIPROCESS_VARIABLE
 from asahi_analytics.errors import AnalyticsError
 from asahi_analytics.forecasting import BudgetRisk
 

@@ -1,4 +1,4 @@
-"""gunicorn around the application, started by ``asahi-obs serve`` in a process of its own.
+"""gunicorn around the application, in the process that ``asahi-obs serve`` becomes.
 
 The workers are forked from a process that has loaded everything, so that they share its memory, and answer with
 threads; one more is kept for ``/healthz``. A request that cannot be read is answered with a problem document like every
@@ -40,9 +40,9 @@ from asahi_analytics.api import notifications, problems
 from asahi_analytics.api.app import create_app
 from asahi_analytics.api.endpoints import ENDPOINTS
 from asahi_analytics.api.rehearsal import rehearse
-from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE
 from asahi_analytics.api.threads import Threads, accept_with_request
 from asahi_analytics.cli.options import add_server_options, settings_of
+from asahi_analytics.cli.server import MULTIPROCESS_VARIABLE
 from asahi_analytics.errors import AnalyticsError, PrometheusError
 from asahi_analytics.forecasting import prepare
 from asahi_analytics.prometheus import answers_at_once
@@ -236,7 +236,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     server.run()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

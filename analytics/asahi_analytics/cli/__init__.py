@@ -1,7 +1,7 @@
 """The console script ``asahi-obs``: one module per command.
 
-A command module has ``add_parser(subparsers)``, which sets ``run`` as the parser's default: a function of the
-parsed arguments that returns the exit code.
+A command module has ``add_parser(subparsers, **words)``, which hands ``words`` (help and description) on to argparse
+and sets ``run`` as the parser's default: a function of the parsed arguments that returns the exit code.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from asahi_analytics.cli.words import described
 from asahi_analytics.errors import AnalyticsError
 from asahi_analytics.release import DISTRIBUTION, release
 
@@ -40,7 +41,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, words in COMMANDS.items():
         if name == command:
-            importlib.import_module(f"asahi_analytics.cli.{name}").add_parser(subparsers)
+            module = importlib.import_module(f"asahi_analytics.cli.{name}")
+            module.add_parser(subparsers, **described(words))
         else:
             subparsers.add_parser(name, help=words)
     return parser
@@ -66,8 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             command,
             f"{error.name} is not installed; the commands need pip install '{DISTRIBUTION}[analytics]'",
         )
-    except (AnalyticsError, OSError) as error:
+    except AnalyticsError as error:
         return _complain(command, error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(command, f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         return 130
 

@@ -10,31 +10,37 @@ from pathlib import Path
 from typing import Any, Final
 
 from asahi_analytics import dashboards
+from asahi_analytics.cli.options import add_folder
+from asahi_analytics.cli.words import described
 from asahi_analytics.dashboards import check, lint
 from asahi_analytics.prometheus import PrometheusClient
 
 DEFAULT_FOLDER: Final = Path("grafana/dashboards")
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command with its actions ``build`` and ``check``."""
-    parser = subparsers.add_parser("dashboards", help="write the Grafana dashboards, or check them")
+    parser = subparsers.add_parser("dashboards", **words)
     actions = parser.add_subparsers(dest="action", required=True, metavar="build|check")
-    build = actions.add_parser("build", help="write every dashboard as JSON")
-    build.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    build = actions.add_parser("build", **described("write every dashboard as JSON"))
+    add_folder(build, DEFAULT_FOLDER)
     build.set_defaults(run=run_build)
-    checking = actions.add_parser(
-        "check", help="compare the files with what is built, lint them, and ask a Prometheus every query"
-    )
-    checking.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    words = described("compare the files with what is built, lint them, and ask a Prometheus every query")
+    checking = actions.add_parser("check", **words)
+    add_folder(checking, DEFAULT_FOLDER)
     checking.add_argument(
-        "--prometheus-url", help="ask this Prometheus every query and print what it returned"
-    )
-    checking.add_argument(
-        "--since", help="start of the time range, such as now-7d (default: each dashboard's own)"
+        "--prometheus-url", metavar="URL", help="ask this Prometheus every query and print what it returned"
     )
     checking.add_argument(
-        "--at", type=_moment, help="end of the time range, such as 2026-03-01T12:00:00Z (default: now)"
+        "--since",
+        metavar="TIME",
+        help="start of the time range, such as now-7d (default: each dashboard's own)",
+    )
+    checking.add_argument(
+        "--at",
+        type=_moment,
+        metavar="TIME",
+        help="end of the time range, such as 2026-03-01T12:00:00Z (default: now)",
     )
     checking.set_defaults(run=run_check)
 
@@ -78,7 +84,10 @@ def differences(folder: Path) -> list[str]:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be a time like 2026-03-01T12:00:00Z; got {text!r}") from error
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text} has no time zone; end it with Z or +02:00")
     return moment.astimezone(UTC)

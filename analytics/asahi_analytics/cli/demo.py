@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,29 +19,51 @@ from asahi_analytics.demo.only_live import run_only_live
 from asahi_analytics.demo.servers import LOOPBACK
 from asahi_analytics.demo.stack import Ports, Stack, stack, watch
 from asahi_analytics.demo.store import Folder
-from asahi_analytics.traffic.live import stopping
+from asahi_analytics.traffic.live import EXPORTER_PORT, stopping
 
 DEFAULT_FOLDER: Final = Path(".demo")
 _PROGRAMS: Final = ("prometheus", "promtool", "alertmanager")
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("demo", help="bring everything up with weeks of made-up traffic")
+    parser = subparsers.add_parser("demo", **words)
     ports = Ports()
-    parser.add_argument("--days", type=float, default=30.0, help="days of history (default: 30)")
-    parser.add_argument("--seed", type=int, default=1, help="of the made-up traffic (default: 1)")
     parser.add_argument(
-        "--dir", type=Path, default=DEFAULT_FOLDER, help="where its files go (default: .demo)"
+        "--days", type=float, metavar="N", default=30.0, help="days of history (default: %(default)g)"
     )
     parser.add_argument(
-        "--port", type=int, help=f"of the service, or of /metrics with --live-only ({ports.service})"
+        "--seed",
+        type=int,
+        metavar="N",
+        default=1,
+        help="equal seeds make equal history (default: %(default)s)",
     )
-    parser.add_argument("--prometheus-port", type=int, default=ports.prometheus, help=f"({ports.prometheus})")
     parser.add_argument(
-        "--alertmanager-port", type=int, default=ports.alertmanager, help=f"({ports.alertmanager})"
+        "--dir",
+        type=Path,
+        metavar="DIR",
+        default=DEFAULT_FOLDER,
+        help="where its files go (default: %(default)s)",
     )
-    parser.add_argument("--exporter-port", type=int, default=ports.exporter, help=f"({ports.exporter})")
+    parser.add_argument(
+        "--port",
+        type=int,
+        metavar="PORT",
+        help=f"of the service, or of /metrics with --live-only (default: {ports.service}, or {EXPORTER_PORT})",
+    )
+    for server, default in (
+        ("Prometheus", ports.prometheus),
+        ("Alertmanager", ports.alertmanager),
+        ("the exporter", ports.exporter),
+    ):
+        parser.add_argument(
+            f"--{server.split()[-1].lower()}-port",
+            type=int,
+            metavar="PORT",
+            default=default,
+            help=f"of {server} (default: %(default)s)",
+        )
     reuse = parser.add_mutually_exclusive_group()
     reuse.add_argument(
         "--keep", action="store_true", help="go on with the history that is there, if there is one"
@@ -52,7 +76,10 @@ def add_parser(subparsers: Any) -> None:
         "--live-only", action="store_true", help="only traffic from now on, on /metrics; no servers"
     )
     parser.add_argument(
-        "--addr", default=LOOPBACK, help="address of /metrics with --live-only (default: 127.0.0.1)"
+        "--addr",
+        metavar="ADDRESS",
+        default=LOOPBACK,
+        help="address of /metrics with --live-only (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -83,7 +110,7 @@ def bring_up(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrat
     narrator.say("Starting the servers")
     with (
         stopping() as stop,
-        stack(folder, end, arguments.seed, ports, lambda text: narrator.say(f"  {text}")) as up,
+        stack(folder, end, arguments.seed, ports, telling(narrator, stop)) as up,
     ):
         narrator.say(f"Ready after {time.monotonic() - started:.0f} s. {addresses(up)}")
         if arguments.check:
@@ -91,6 +118,18 @@ def bring_up(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrat
         watch(up, stop)
         narrator.say("Stopping the servers")
     return 0
+
+
+def telling(narrator: Narrator, stop: threading.Event) -> Callable[[str], None]:
+    """Return what tells which server is up; it ends the start of the others once ``stop`` is set."""
+
+    def tell(text: str) -> None:
+        narrator.say(f"  {text}")
+        if stop.is_set():
+            narrator.say("Stopping the servers")
+            raise KeyboardInterrupt
+
+    return tell
 
 
 def history(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrator: Narrator) -> datetime:

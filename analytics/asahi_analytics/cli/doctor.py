@@ -46,9 +46,9 @@ class Finding:
 Check = Callable[[AnalyticsEngine], Finding]
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("doctor", help="check the installation and say what to do")
+    parser = subparsers.add_parser("doctor", **words)
     add_connection_options(parser)
     parser.set_defaults(run=run)
 

@@ -18,6 +18,18 @@ _OVERRIDES: Final[Mapping[str, str]] = {
 }
 
 
+def add_folder(parser: argparse.ArgumentParser, default: Path) -> None:
+    """Add the folder that generated files lie in."""
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        default=default,
+        help="where the files lie (default: %(default)s)",
+    )
+
+
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--prometheus-url`` and ``--config``."""
     parser.add_argument(

@@ -16,7 +16,7 @@ from asahi_analytics.errors import UserInputError
 from asahi_analytics.history import HistorySeries, Written, write_blocks
 from asahi_analytics.prices import GenaiPrices, PriceBook, given_prices
 from asahi_analytics.remote_write import RemoteWriter
-from asahi_analytics.traffic.live import LivePlay, play_live
+from asahi_analytics.traffic.live import EXPORTER_PORT, LivePlay, play_live
 from asahi_analytics.traffic.player import start_of
 from asahi_analytics.traffic.scraped import Scrapes, end_of, scrape_trace
 from asahi_analytics.traffic.totals import totals_of
@@ -24,7 +24,6 @@ from asahi_analytics.traffic.traces import Trace, read_trace
 from asahi_analytics.tsdb.blocks import held_between
 from asahi_exporter.conventions import REQUESTS
 
-DEFAULT_PORT: Final = 9464
 PROMETHEUS_PORT: Final = 9090
 PROGRAM: Final = "asahi-obs"
 KEPT_DAYS: Final = 400
@@ -40,13 +39,10 @@ examples:
 docs/traffic.md tells more."""
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
-        "replay",
-        help="play a recorded trace through the exporter, live or as history",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "replay", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, **words
     )
     parser.add_argument(
         "trace", type=Path, metavar="TRACE", help="CSV file, plain or gzip; known by its header"
@@ -71,7 +67,11 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--remote-write", metavar="URL", help="send history to this remote-write endpoint")
     where.add_argument(
-        "--speed", type=float, default=60.0, metavar="N", help="play live, N times as fast (60)"
+        "--speed",
+        type=float,
+        default=60.0,
+        metavar="N",
+        help="play live, N times as fast (default: %(default)g)",
     )
     parser.add_argument(
         "--header",
@@ -81,9 +81,18 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
         help="header for --remote-write; repeatable",
     )
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="live: port of /metrics (default: 9464)"
+        "--port",
+        type=int,
+        metavar="PORT",
+        default=EXPORTER_PORT,
+        help="live: port of /metrics (default: %(default)s)",
     )
-    parser.add_argument("--addr", default="127.0.0.1", help="live: address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--addr",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="live: address to listen on (default: %(default)s)",
+    )
     parser.add_argument("--exit", action="store_true", help="live: end when the trace is over")
 
 
@@ -116,8 +125,8 @@ def _add_times(parser: argparse.ArgumentParser) -> None:
         "--interval",
         type=float,
         default=60.0,
-        metavar="S",
-        help="history: seconds between scrapes (default: 60)",
+        metavar="SECONDS",
+        help="history: seconds between scrapes (default: %(default)g)",
     )
 
 
@@ -150,13 +159,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Raise ``UserInputError`` for numbers that make no sense, before any work is done."""
+    """Raise ``UserInputError`` for options that make no sense, before any work is done."""
     if not 0 < arguments.speed <= 1e6:
         raise UserInputError(f"--speed is {arguments.speed:g}; pass a number above 0 and at most a million")
     if not 1 <= arguments.interval <= 300:
         raise UserInputError(f"--interval is {arguments.interval:g}; pass 1 to 300 seconds")
     if not 0 <= arguments.port <= 65_535:
         raise UserInputError(f"--port is {arguments.port}; pass 0 to 65535")
+    if headers(arguments.header) and not arguments.remote_write:
+        raise UserInputError("--header goes with --remote-write; nothing else sends headers")
+    end_of(arguments.end, datetime.now(UTC))
 
 
 def price_book(arguments: argparse.Namespace) -> PriceBook:

@@ -46,9 +46,9 @@ class Report:
     trend: Trend
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("report", help="print what traffic cost and what was saved")
+    parser = subparsers.add_parser("report", **words)
     parser.add_argument(
         "--period", choices=PERIODS, default="day", help="trailing window (default: %(default)s)"
     )

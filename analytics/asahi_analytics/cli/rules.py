@@ -14,7 +14,8 @@ import numpy as np
 
 from asahi_analytics import limits, tiles
 from asahi_analytics.backfill import snapshot_grid, totals_before
-from asahi_analytics.cli.options import add_connection_options, settings_of
+from asahi_analytics.cli.options import add_connection_options, add_folder, settings_of
+from asahi_analytics.cli.words import described
 from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
 from asahi_analytics.demo.servers import find_program
@@ -30,25 +31,30 @@ PATIENCE_SECONDS: Final = 120.0
 """A day of raw samples of a large installation takes a while to read."""
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command with its actions ``build``, ``check`` and ``backfill``."""
-    parser = subparsers.add_parser("rules", help="write the Prometheus rules, check them, or backfill totals")
+    parser = subparsers.add_parser("rules", **words)
     actions = parser.add_subparsers(dest="action", required=True, metavar="build|check|backfill")
-    build = actions.add_parser("build", help="write every rule file")
+    build = actions.add_parser("build", **described("write every rule file"))
     _add_folder_and_parameters(build)
     build.set_defaults(run=run_build)
-    check = actions.add_parser("check", help="compare the files with what is built, and ask promtool")
+    check = actions.add_parser("check", **described("compare the files with what is built, and ask promtool"))
     _add_folder_and_parameters(check)
     check.set_defaults(run=run_check)
     backfill = actions.add_parser(
         "backfill",
-        help="make the totals from before the rules ran, from raw samples, as blocks for Prometheus",
+        **described("make the totals from before the rules ran, from raw samples, as blocks for Prometheus"),
     )
     backfill.add_argument(
-        "output", type=Path, help="a Prometheus data directory, or a folder to move blocks from"
+        "output",
+        type=Path,
+        metavar="OUTPUT",
+        help="a Prometheus data directory, or a folder to move blocks from",
     )
     add_connection_options(backfill)
-    backfill.add_argument("--days", type=float, default=30.0, help="how far back (default: %(default)g)")
+    backfill.add_argument(
+        "--days", type=float, metavar="N", default=30.0, help="how far back (default: %(default)g)"
+    )
     backfill.add_argument(
         "--family",
         action="append",
@@ -61,7 +67,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
     defaults = tiles.RuleParameters()
-    parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT_FOLDER, help="default: %(default)s")
+    add_folder(parser, DEFAULT_FOLDER)
     parser.add_argument(
         "--thresholds",
         type=Path,
@@ -83,7 +89,7 @@ def _add_folder_and_parameters(parser: argparse.ArgumentParser) -> None:
             type=_length,
             metavar="SECONDS",
             default=timedelta(seconds=default),
-            help=f"{text}; default {default:g} s",
+            help=f"{text} (default: {default:g})",
         )
 
 

@@ -12,18 +12,17 @@ from typing import Any, Final
 
 from asahi_analytics.cli.files import check_files
 from asahi_analytics.cli.options import add_server_options, settings_of
+from asahi_analytics.cli.server import MULTIPROCESS_VARIABLE
 from asahi_analytics.errors import PrometheusError, UserInputError
 from asahi_analytics.prometheus import answers_at_once
 from asahi_analytics.settings import PrometheusSettings
 
-MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Read by prometheus-client when it is imported, so it must stand in the environment of a new process."""
-_SERVER_MODULE: Final = "asahi_analytics.api.server"
+_SERVER_MODULE: Final = "asahi_analytics.cli.server"
 
 
-def add_parser(subparsers: Any) -> None:
+def add_parser(subparsers: Any, **words: str) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("serve", help="serve the analytics API and its page")
+    parser = subparsers.add_parser("serve", **words)
     add_server_options(parser)
     parser.set_defaults(run=run)
 

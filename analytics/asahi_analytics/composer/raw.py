@@ -45,7 +45,6 @@ class Known:
 
     values: dict[Identity, float] = field(default_factory=dict)
     memories: dict[Memory, float] = field(default_factory=dict)
-    taken_over: int = 0
 
     def changed(self, created: Mapping[Memory, float]) -> frozenset[Process]:
         """Return the processes without a store whose memory was made anew since it was last heard of."""
@@ -159,7 +158,6 @@ class RawSums:
             identity = identity_of(sample.labels)
             if memory_of(sample.labels) in strangers and identity not in counted:
                 known.values[identity] = sample.value
-                known.taken_over += 1
 
     def _restarted(
         self, bin_: Bin, known: Known, origin: float, more: str, increments: dict[Identity, float]
@@ -289,7 +287,6 @@ def _begin(identity: Identity, value: float, created: float, known: Known, origi
         known.values.pop(identity, None)
     elif before is None and created < origin and identity not in known.values:
         known.values[identity] = value
-        known.taken_over += 1
 
 
 def _after(series: Series, start: float) -> Series:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Final
 
 from asahi_analytics.demo.build import Teller
 from asahi_analytics.demo.present import LiveTraffic, run_traffic
 from asahi_analytics.demo.store import intensity_of
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.traffic.live import serving, stopping
+from asahi_analytics.traffic.live import EXPORTER_PORT, serving, stopping
 from asahi_exporter import ExporterError, MetricsCollector, MetricsConfig
-
-DEFAULT_PORT: Final = 9464
 
 
 def run_only_live(addr: str, port: int | None, seed: int, teller: Teller) -> int:
@@ -26,7 +23,7 @@ def run_only_live(addr: str, port: int | None, seed: int, teller: Teller) -> int
     except ExporterError as error:
         raise UserInputError(str(error)) from error
     live = LiveTraffic(collector, intensity_of(datetime.now(UTC), seed), seed, time.time())
-    with serving(collector, addr, DEFAULT_PORT if port is None else port) as address, stopping() as stop:
+    with serving(collector, addr, EXPORTER_PORT if port is None else port) as address, stopping() as stop:
         teller.say(f"Traffic on {address}; Ctrl-C ends it")
         run_traffic(live, stop.wait)
     teller.say(f"{live.requests:,} requests made")

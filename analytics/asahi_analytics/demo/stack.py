@@ -19,7 +19,7 @@ from asahi_analytics.demo.present import LiveTraffic, run_traffic
 from asahi_analytics.demo.servers import LOOPBACK, Server, ServerError
 from asahi_analytics.demo.store import Folder, exporter, intensity_of
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.traffic.live import serving
+from asahi_analytics.traffic.live import EXPORTER_PORT, serving
 
 SCRAPE_INTERVAL: Final = "15s"
 SERVICE_JOB: Final = "asahi-analytics"
@@ -47,7 +47,7 @@ class Ports:
     service: int = 8000
     prometheus: int = 9090
     alertmanager: int = 9093
-    exporter: int = 9464
+    exporter: int = EXPORTER_PORT
 
     def check(self) -> None:
         """Raise ``UserInputError`` that names the option, when a port is none, taken or given twice."""
@@ -111,6 +111,7 @@ def stack(
         prometheus = up.enter_context(servers.running(_prometheus(folder, ports), timeout_seconds=180.0))
         say(f"Prometheus with the rules on {prometheus.url}")
         service = up.enter_context(servers.running(_service(folder, ports)))
+        say(f"The analytics service on {service.url}")
         yield Stack(prometheus, alertmanager, service, exporter_url)
 
 

@@ -19,6 +19,8 @@ from asahi_analytics.traffic.traces import Trace
 from asahi_exporter import ConfigError, MetricsCollector, MetricsConfig, PortInUseError
 
 TICK_SECONDS: Final = 0.5
+EXPORTER_PORT: Final = 9464
+"""Where replays and the demo serve ``/metrics`` unless told otherwise."""
 
 
 class Teller(Protocol):

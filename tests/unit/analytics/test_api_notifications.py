@@ -15,7 +15,8 @@ from asahi_alerts.thresholds import load
 from asahi_analytics.anomaly import Anomaly
 from asahi_analytics.api import notifications
 from asahi_analytics.api.app import create_app
-from asahi_analytics.api.service_metrics import MULTIPROCESS_VARIABLE, ServiceMetrics
+from asahi_analytics.api.service_metrics import ServiceMetrics
+from asahi_analytics.cli.server import MULTIPROCESS_VARIABLE
 from asahi_analytics.deadline import within
 from asahi_analytics.errors import PrometheusUnreachable
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from asahi_analytics import cli, release
-from asahi_analytics.cli import COMMANDS, main
+from asahi_analytics.cli import COMMANDS, build_parser, main
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
@@ -53,6 +53,12 @@ def test_an_extra_that_is_not_installed_is_told_with_what_brings_it(monkeypatch,
     )
 
 
+def test_what_an_extra_brings_is_loaded_by_the_commands_alone() -> None:
+    code = "import sys, asahi_analytics.cli; print({'pydantic', 'yaml', 'pandas', 'rich'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "set()\n"
+
+
 def test_a_module_of_our_own_that_is_missing_is_a_fault_and_not_an_extra(monkeypatch) -> None:
     without(monkeypatch, "asahi_analytics.cli.report")
     with pytest.raises(ModuleNotFoundError):
@@ -69,6 +75,38 @@ def test_every_help_fits_into_80_columns(command, monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         main([*command, "--help"])
     assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+def parsers_below(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """``parser`` and those of its actions."""
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [each for below in action.choices.values() for each in parsers_below(below)]
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_says_what_the_command_does_and_what_holds_unless_told_otherwise(command) -> None:
+    (commands,) = (
+        action for action in build_parser(command)._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    assert COMMANDS[command][1:] in (commands.choices[command].description or "")
+    for parser in parsers_below(commands.choices[command]):
+        assert parser.description, parser.prog
+        for action in parser._actions:
+            words = f"{parser.prog} {action.option_strings or action.dest}: {action.help}"
+            assert action.help or isinstance(action, argparse._SubParsersAction), words
+            if action.nargs != 0 and action.default not in (None, argparse.SUPPRESS, []):
+                assert "(default: " in action.help, words
+
+
+@pytest.mark.parametrize("command", [["rules", "build"], ["dashboards", "build"]], ids=" ".join)
+def test_a_folder_that_cannot_be_one_is_named_without_the_systems_number(command, tmp_path, capsys) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    assert main([*command, str(path)]) == 2
+    assert capsys.readouterr().err == f"asahi-obs {command[0]}: {path}: File exists\n"
 
 
 DOCTOR = (

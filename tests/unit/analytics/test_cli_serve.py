@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -25,6 +27,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from asahi_analytics import deadline
 from asahi_analytics.api import server
 from asahi_analytics.cli import serve
+from asahi_analytics.cli.server import MULTIPROCESS_VARIABLE
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.settings import PrometheusSettings, ServerSettings, Settings
 
@@ -65,7 +68,7 @@ def test_serve_becomes_the_server_with_the_same_options_and_a_folder_for_metrics
     assert program == sys.executable
     assert line[1:] == [
         "-m",
-        "asahi_analytics.api.server",
+        "asahi_analytics.cli.server",
         "--port",
         "0",
         "--workers",
@@ -75,6 +78,25 @@ def test_serve_becomes_the_server_with_the_same_options_and_a_folder_for_metrics
     ]
     assert environment["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path)
     assert "cannot be reached" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_server_loads_ends_it_without_a_word_or_a_folder_left(number, tmp_path) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    code = (
+        "import importlib, os; from asahi_analytics.cli import server;"
+        f"importlib.import_module = lambda _name: os.kill(os.getpid(), {int(number)}); server.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, MULTIPROCESS_VARIABLE: str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", "")
+    assert not folder.exists()
 
 
 def test_a_port_in_use_is_told_in_a_line(listener) -> None:
@@ -242,7 +264,7 @@ def test_the_folder_of_metrics_is_removed_at_the_end(monkeypatch, tmp_path) -> N
     folder = tmp_path / "metrics"
     folder.mkdir()
     (folder / "gauge_livesum_77.db").write_bytes(b"")
-    monkeypatch.setenv(server.MULTIPROCESS_VARIABLE, str(folder))
+    monkeypatch.setenv(MULTIPROCESS_VARIABLE, str(folder))
     server.forget_worker(None, SimpleNamespace(pid=77))
     assert list(folder.iterdir()) == []
     server.remove_metrics(None)
@@ -250,7 +272,7 @@ def test_the_folder_of_metrics_is_removed_at_the_end(monkeypatch, tmp_path) -> N
 
 
 def test_without_a_folder_nothing_is_removed(monkeypatch) -> None:
-    monkeypatch.delenv(server.MULTIPROCESS_VARIABLE, raising=False)
+    monkeypatch.delenv(MULTIPROCESS_VARIABLE, raising=False)
     server.forget_worker(None, SimpleNamespace(pid=77))
     server.remove_metrics(None)
 

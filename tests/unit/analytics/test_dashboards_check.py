@@ -149,7 +149,14 @@ def test_check_asks_as_of_the_moment_given(tmp_path, monkeypatch):
     assert "[55800s])" in fake.instant[0]
 
 
-def test_a_moment_without_a_time_zone_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [
+        ("2026-03-01T15:30:00", "has no time zone; end it with Z"),
+        ("noon", "must be a time like 2026-03-01T12:00:00Z; got 'noon'"),
+    ],
+)
+def test_a_moment_that_cannot_be_used_is_refused(moment, words, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        run("check", tmp_path, "--at", "2026-03-01T15:30:00")
-    assert "has no time zone; end it with Z" in capsys.readouterr().err
+        run("check", tmp_path, "--at", moment)
+    assert words in capsys.readouterr().err

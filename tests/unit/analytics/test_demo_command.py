@@ -145,6 +145,33 @@ def test_a_signal_ends_a_demo_that_is_up(
     assert "Stopping the servers" in capsys.readouterr().out
 
 
+def test_a_signal_while_the_servers_start_ends_those_that_are_up(
+    tmp_path: Path,
+    fake_programs: Callable[[dict[str, object]], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake_programs(HEALTHY)
+    folder = Folder(tmp_path / "demo")
+    folder.make()
+    folder.complete(datetime.now(UTC))
+    started: list[Server] = []
+
+    def start(server: Server, timeout_seconds: float) -> None:
+        started.append(server)
+        really(server, timeout_seconds)
+        signal.raise_signal(signal.SIGINT)
+
+    really = Server.start
+    monkeypatch.setattr(Server, "start", start)
+    assert main(options(folder.path, "--keep")) == 130
+    assert [server.name for server in started] == ["Alertmanager"]
+    assert started[0].process is None
+    said = capsys.readouterr().out
+    assert said.endswith("Stopping the servers\n")
+    assert "Ready" not in said
+
+
 def test_keep_without_a_history_makes_one(
     tmp_path: Path, fake_programs: Callable[[dict[str, object]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

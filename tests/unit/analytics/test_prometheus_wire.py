@@ -170,11 +170,22 @@ def test_retries_end_with_the_deadline() -> None:
     assert len(responses.calls) < 5
 
 
+def because(cause: OSError) -> requests.ConnectionError:
+    error = requests.ConnectionError("Max retries exceeded")
+    error.__cause__ = cause
+    return error
+
+
 @responses.activate
 @pytest.mark.parametrize(
     ("raised", "error", "words"),
     [
         (requests.ConnectionError(OSError("Connection refused")), PrometheusUnreachable, "cannot be reached"),
+        (
+            because(ConnectionRefusedError(111, "Connection refused")),
+            PrometheusUnreachable,
+            r"cannot be reached \(Connection refused\); start it, or correct prometheus.url",
+        ),
         (requests.ConnectTimeout(), PrometheusUnreachable, "connected to in 3 s"),
         (requests.exceptions.SSLError("certificate verify failed"), PrometheusUnreachable, "TLS.*ca_file"),
         (requests.ReadTimeout(), PrometheusTimeout, "read_timeout_seconds 20"),

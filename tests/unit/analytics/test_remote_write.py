@@ -177,7 +177,7 @@ def test_a_server_that_is_not_there_is_told_in_one_short_line() -> None:
     with pytest.raises(PrometheusUnreachable) as caught:
         sender.write([as_history("m", {}, [1], [1.0])])
     assert str(caught.value) == (
-        "http://127.0.0.1:1/write cannot be reached ([Errno 111] Connection refused); "
+        "http://127.0.0.1:1/write cannot be reached (Connection refused); "
         "start it, or pass another --remote-write"
     )
 

@@ -168,11 +168,12 @@ def test_history_goes_to_a_remote_write_endpoint(trace: Path) -> None:
         (["--price", "m=1"], "'m=1' is not a price"),
         (["--price", "m=1e9,1"], "'m=1e9,1' is not a price: input "),
         (["--price", "m=1,-1"], "'m=1,-1' is not a price: output "),
-        (["--prices", "none.yml"], "the price file none.yml cannot be read"),
+        (["--prices", "none.yml"], "the price file none.yml cannot be read: No such file or directory"),
         (["--end", "recorded", "--data-dir", "d"], "does not say when it was recorded"),
         (["--end", "soon", "--data-dir", "d"], "pass now, recorded or a time"),
         (["--remote-write", "nowhere"], "write it like http://"),
         (["--remote-write", "http://127.0.0.1:9", "--header", "tenant"], "write NAME:VALUE"),
+        (["--data-dir", "d", "--header", "X-Scope-OrgID:demo"], "--header goes with --remote-write"),
     ],
 )
 def test_a_wrong_option_ends_in_one_line(
@@ -180,6 +181,13 @@ def test_a_wrong_option_ends_in_one_line(
 ) -> None:
     assert main(["replay", str(trace), *options]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_wrong_end_is_told_before_the_trace_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(tmp_path / "none.csv"), "--data-dir", "d", "--end", "soon"]) == 2
+    assert "pass now, recorded or a time" in capsys.readouterr().err
 
 
 def test_a_wrong_row_ends_in_one_line_with_its_number(

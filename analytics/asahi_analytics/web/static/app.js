@@ -59,15 +59,35 @@ async function answer(card, api, state) {
   }
 }
 
-/** Put `content` into the card; what the reader opened or holds the focus on stays so. */
+/** Put `content` into the card; what the reader opened, scrolled, read in the chart or holds the focus on stays so. */
 function render(card, content, status) {
   const body = bodyOf(card);
-  const open = [...body.querySelectorAll("details")].map((each) => each.open);
-  const focused = document.activeElement?.matches(".plot") && body.contains(document.activeElement);
+  const before = named(body);
+  const held = [...before].map(([name, each]) => ({
+    name, open: each.open, scrolled: each.scrollTop, chosen: each.dataset.chosen, focused: each === document.activeElement }));
   body.replaceChildren(...[content].flat(Infinity).filter(Boolean));
-  body.querySelectorAll("details").forEach((each, index) => { each.open = open[index] ?? false; });
-  if (focused) body.querySelector(".plot")?.focus();
+  const now = named(body);
+  for (const { name, open, scrolled, chosen, focused } of held) {
+    const each = now.get(name);
+    if (!each) continue;
+    if (open) each.open = true;
+    if (scrolled) each.scrollTop = scrolled;
+    if (focused) each.focus({ preventScroll: true });
+    if (chosen) each.dispatchEvent(new CustomEvent("choose", { detail: Number(chosen) }));
+  }
   document.getElementById(card.id).dataset.status = status;
+}
+
+/** What a reader can hold, by names that stay the same when another item comes before theirs. */
+function named(body) {
+  const found = new Map();
+  for (const each of body.querySelectorAll("details, summary, details > table, .plot, button")) {
+    const item = `${each.closest("[data-key]")?.dataset.key ?? ""} ${each.localName}`;
+    let number = 0;
+    while (found.has(`${item} ${number}`)) number += 1;
+    found.set(`${item} ${number}`, each);
+  }
+  return found;
 }
 
 /** What went wrong and a button to ask again; what the line at the top tells already is not told twice. */
@@ -85,7 +105,7 @@ async function refresh(cards = CARDS) {
   const api = new Api();
   showState(state);
   await Promise.all(cards.map((card) => load(card, api, state)));
-  document.getElementById("updated").textContent = `Updated ${moment(Date.now(), "clock")}`;
+  if (await told === null) document.getElementById("updated").textContent = `Updated ${moment(Date.now(), "clock")}`;
 }
 
 function start() {

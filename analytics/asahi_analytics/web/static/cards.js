@@ -24,13 +24,17 @@ const HORIZON_DAYS = 30;
 const MOST_ROWS = 8;
 const MOST_FINDINGS = 4;
 const MOST_BUDGETS = 6;
+const MOST_LETTERS = 12;
 
 const byValue = (amounts) => Object.entries(amounts).sort(([, a], [, b]) => b - a);
 /** Why there is nothing to show: where nothing was scraped it is not known what was. */
 const nothing = (words, said, { trust: known }) => (nothingScraped(known) ? `Not known: nothing was scraped ${said}.` : `${words} ${said}.`);
 const noTraffic = ({ period }, data) => nothing("No requests", PERIODS[period].said, data);
+/** Whether no request had a price, so that zero dollars say nothing. */
+const unpriced = ({ trust: known }) => known.unpriced_ratio >= 1;
 const breakdown = (parameters) => (api) => api.get("analytics/cost-breakdown", { group_by: "model", ...parameters });
-const big = (text, ...notes) => [h("p", { class: "big" }, text), h("p", { class: "note" }, ...notes)];
+const headline = (text) => h("p", { class: text.length > MOST_LETTERS ? "big long" : "big" }, text);
+const big = (text, ...notes) => [headline(text), h("p", { class: "note" }, ...notes)];
 const good = (text) => h("p", { class: "note good" }, text);
 
 const spend = (id, parameters, said) => ({
@@ -39,7 +43,8 @@ const spend = (id, parameters, said) => ({
   ask: breakdown(parameters),
   empty: (state, data) => nothing("No requests", said, data),
   show: (data) => data.requests > 0 && [
-    ...big(dollars(data.total_cost), `${compact(data.requests)} requests, ${dollars(data.cost_per_request)} each`),
+    ...(unpriced(data) ? big("No price", `${compact(data.requests)} requests`)
+      : big(dollars(data.total_cost), `${compact(data.requests)} requests, ${dollars(data.cost_per_request)} each`)),
     data.savings > 0 && good(`Saved ${dollars(data.savings)}`),
   ],
 });
@@ -47,8 +52,12 @@ const spend = (id, parameters, said) => ({
 const saved = {
   id: "saved",
   uses: ["period"],
-  ask: (api, { period }) => api.get("analytics/baseline", { period }),
-  empty: noTraffic,
+  ask: async (api, { period }) => {
+    const [compared, { requests }] = await Promise.all([api.get("analytics/baseline", { period }), breakdown({ period })(api)]);
+    return { ...compared, requests };
+  },
+  empty: (state, data) => (data.requests > 0 ? `No dollars: requests ${PERIODS[state.period].said} had no price or cost nothing.`
+    : noTraffic(state, data)),
   show: (data) => data.baseline_cost > 0 && big(
     dollars(data.savings), `${percent(data.savings_pct / 100)} of the ${dollars(data.baseline_cost)} baseline`),
 };
@@ -77,25 +86,26 @@ const where = {
   uses: ["period", "by"],
   ask: (api, { period, by }) => breakdown({ period, group_by: by })(api),
   empty: noTraffic,
-  show: (data, { by }) => data.total_cost > 0 && breakdownRows(data, by),
+  show: (data, { by }) => data.requests > 0 && breakdownRows(data, by),
 };
 
-function breakdownRows({ breakdown: parts, total_cost: total, unpriced_requests: unpriced }, by) {
+function breakdownRows(data, by) {
+  const { breakdown: parts, total_cost: total } = data;
   const names = byValue(parts);
   const shown = names.slice(0, MOST_ROWS).map(([name, value]) => (
-    { name: labelName(name, by), value, ...priced(value, total, unpriced?.[name]) }));
+    { name: labelName(name, by), value, ...priced(value, total, data.unpriced_requests?.[name]) }));
   const rest = names.slice(MOST_ROWS).reduce((sum, [, value]) => sum + value, 0);
   const more = names.length - MOST_ROWS;
   return [
     rows(`Dollars by ${GROUPS[by]}`, shown),
     more > 0 && h("p", { class: "note" }, `${more} more: ${dollars(rest)}`),
-    h("p", { class: "sum" }, "Total ", h("b", {}, dollars(total))),
+    h("p", { class: "sum" }, "Total ", h("b", {}, unpriced(data) ? "not known: no request had a price" : dollars(total))),
   ];
 }
 
 /** Dollars and their share; of a model whose requests had no price there are none to show. */
-function priced(value, total, unpriced) {
-  if (value === 0 && unpriced > 0) return { shown: "no price", note: `${compact(unpriced)} requests` };
+function priced(value, total, without) {
+  if (value === 0 && without > 0) return { shown: "no price", note: `${compact(without)} requests` };
   return { shown: dollars(value), note: percent(share(value, total)) };
 }
 
@@ -108,7 +118,7 @@ const savings = {
   id: "savings",
   uses: ["period"],
   ask: saved.ask,
-  empty: noTraffic,
+  empty: saved.empty,
   show: (data) => data.baseline_cost > 0 && savingsParts(data),
 };
 
@@ -191,7 +201,7 @@ const forecast = {
   },
   empty: () => "Too little history for a forecast yet.",
   show: ({ ahead, month, past }) => isNumber(ahead.predicted_cost) && [
-    h("p", { class: "big" }, roughDollars(ahead.predicted_cost)),
+    headline(roughDollars(ahead.predicted_cost)),
     h("p", { class: "note" }, ahead.history_days >= HORIZON_DAYS
       && `${change(ahead.predicted_cost, month)} against the last 30 days. `, trendOf(ahead)),
     outlook(past, ahead.days, { axis: axisDollars, ends: [`${past.length} days ago`, "today", `in ${ahead.horizon_days} days`] }),
@@ -249,7 +259,7 @@ const anomalies = {
   ],
 };
 
-const anomalyItem = (each) => h("li", {},
+const anomalyItem = (each) => h("li", { "data-key": each.id },
   h("p", { class: "title" }, badge(each.severity), sentence(each.anomaly_type),
     h("time", { datetime: each.detected_at, title: moment(each.detected_at) }, ongoing(each))),
   h("p", {}, each.message),
@@ -270,7 +280,7 @@ const recommendations = {
   ]),
 };
 
-const adviceItem = (each) => h("li", {},
+const adviceItem = (each) => h("li", { "data-key": each.id },
   h("p", { class: "title" }, badge(each.priority), each.title,
     each.estimated_savings > 0 && h("b", { class: "good" }, `${roughDollars(each.estimated_savings)} a month`)),
   h("p", {}, each.action),

@@ -6,6 +6,7 @@ import { labelEvery, share, ticks } from "./scales.js";
 
 const HEIGHT = 260;
 const MARGIN = { top: 12, right: 8, bottom: 26, left: 58 };
+const LETTER_WIDTH = 7.5;
 const LABEL_WIDTH = 64;
 
 /**
@@ -22,6 +23,7 @@ export function barsOverTime({ title, points, text }) {
   place.addEventListener("pointermove", (event) => choose(chart, binAt(chart, event)));
   place.addEventListener("pointerleave", () => choose(chart, null));
   place.addEventListener("blur", () => choose(chart, null));
+  place.addEventListener("choose", ({ detail }) => choose(chart, detail));
   new ResizeObserver(([entry]) => draw(chart, entry.contentRect.width)).observe(place);
   choose(chart, null);
   const rows = points.map((point) => [text.bin(point.start), valueText(chart, point)]);
@@ -33,22 +35,26 @@ const valueText = ({ text }, { value }) => (isNumber(value) ? text.value(value) 
 
 function draw(chart, width) {
   if (width < 1) return;
-  const inner = width - MARGIN.left - MARGIN.right;
   const values = chart.points.map((point) => (isNumber(point.value) ? point.value : 0));
   const scale = ticks(Math.max(...values));
+  const left = leftOf(scale.map(chart.text.axis));
+  const inner = width - left - MARGIN.right;
   const top = scale.at(-1);
   const step = inner / chart.points.length;
   const y = (value) => MARGIN.top + (HEIGHT - MARGIN.top - MARGIN.bottom) * (1 - value / top);
-  Object.assign(chart, { inner, step });
+  Object.assign(chart, { left, step });
   const svg = s("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true" },
     hatching(),
     scale.map((value) => gridLine(chart, value, y(value), width)),
-    chart.points.map((point, index) => bar(point, MARGIN.left + index * step, step, y)),
+    chart.points.map((point, index) => bar(point, left + index * step, step, y)),
     timeLabels(chart, inner, step));
   chart.place.replaceChildren(svg);
   chart.marks = [...svg.querySelectorAll(".bin")];
   choose(chart, chart.chosen);
 }
+
+/** How far from the left the bars begin, so that the longest label beside them is read whole. */
+const leftOf = (labels) => Math.max(MARGIN.left, 12 + LETTER_WIDTH * Math.max(...labels.map((label) => label.length)));
 
 function hatching() {
   return s("defs", {}, s("pattern", { id: "gap", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" },
@@ -57,8 +63,8 @@ function hatching() {
 
 function gridLine(chart, value, y, width) {
   return s("g", { class: "grid" },
-    s("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }),
-    s("text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, chart.text.axis(value)));
+    s("line", { x1: chart.left, x2: width - MARGIN.right, y1: y, y2: y }),
+    s("text", { x: chart.left - 8, y: y + 4, "text-anchor": "end" }, chart.text.axis(value)));
 }
 
 function bar({ value }, x, step, y) {
@@ -71,8 +77,8 @@ function bar({ value }, x, step, y) {
   return s("rect", { class: "bin", ...size, y: y(0) - height, height, rx: Math.min(2, size.width / 3) });
 }
 
-function timeLabels({ points, text }, inner, step) {
-  const places = points.map(({ start }, index) => ({ start, x: MARGIN.left + (index + 0.5) * step }))
+function timeLabels({ points, text, left }, inner, step) {
+  const places = points.map(({ start }, index) => ({ start, x: left + (index + 0.5) * step }))
     .filter(({ start }) => text.ticked(start));
   const every = labelEvery(places.length, inner, LABEL_WIDTH);
   return places.filter((_, index) => index % every === 0).map(({ start, x }) => s("text", {
@@ -81,7 +87,7 @@ function timeLabels({ points, text }, inner, step) {
 }
 
 function binAt(chart, event) {
-  const x = event.clientX - chart.place.getBoundingClientRect().left - MARGIN.left;
+  const x = event.clientX - chart.place.getBoundingClientRect().left - chart.left;
   const index = Math.floor(x / chart.step);
   return index >= 0 && index < chart.points.length ? index : null;
 }
@@ -100,6 +106,7 @@ function onKey(chart, event) {
 
 function choose(chart, index) {
   chart.chosen = index;
+  chart.place.dataset.chosen = index ?? "";
   chart.marks?.forEach((mark, at) => mark.classList.toggle("chosen", at === index));
   const point = index === null ? null : chart.points[index];
   chart.readout.replaceChildren(point
