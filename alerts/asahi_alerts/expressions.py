@@ -93,23 +93,36 @@ def either(expressions: Sequence[str], label: str) -> str:
 
 
 def usual(
-    record: str, by: Sequence[str], window: str, *, pick: str, days: int, rolling: str, history: str
+    record: str,
+    by: Sequence[str],
+    window: str,
+    *,
+    pick: str,
+    days: int,
+    rolling: str,
+    history: str,
+    daily: bool = False,
 ) -> str:
     """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of two expectations.
 
     One is its mean over the ``rolling`` window before this one, the other the median of the same time on each of
     the ``days`` before. Nothing is expected where ``record`` was not there ``history`` ago or earlier.
+
+    ``daily``: ``record`` rises and falls with the hour of the day. Until a day of it is known, the mean of a night says
+    nothing about the morning; then its maximum up to two windows ago is a third expectation, so that a rise must be
+    steeper than a morning's.
     """
     same_time = either([f"{record} offset {day}d" for day in range(1, days + 1)], "day")
-    expectations = either(
-        [
-            f"avg_over_time({record}[{rolling}] offset {window})",
-            aggregated("quantile", by, "0.5", same_time),
-        ],
-        "expectation",
-    )
+    expected = [
+        f"avg_over_time({record}[{rolling}] offset {window})",
+        aggregated("quantile", by, "0.5", same_time),
+    ]
+    on = f"on ({', '.join(by)})"
+    if daily:
+        highest = f"max_over_time({record}[{rolling}] offset {2 * seconds(window)}s)"
+        expected.append(f"{highest} unless {on} last_over_time({record}[{rolling}] offset 1d)")
     known = f"last_over_time({record}[{rolling}] offset {history})"
-    return f"{aggregated(pick, by, expectations)}\nand on ({', '.join(by)}) {known}"
+    return f"{aggregated(pick, by, either(expected, 'expectation'))}\nand {on} {known}"
 
 
 def both(*conditions: str) -> str:
@@ -130,7 +143,12 @@ def asked(query: str, shown: str) -> str:
 
     It shows nothing when the answer is empty.
     """
-    return "{{ with query `" + query + "` }}{{ . | first | value | " + shown + " }}{{ end }}"
+    return said_where(query, "{{ . | first | value | " + shown + " }}")
+
+
+def said_where(query: str, words: str) -> str:
+    """Return a template that says ``words`` where ``query`` has an answer, which is their dot."""
+    return "{{ with query `" + query + "` }}" + words + "{{ end }}"
 
 
 def asked_about(query: str, names: Sequence[str], shown: str) -> str:
@@ -149,7 +167,7 @@ def asked_about(query: str, names: Sequence[str], shown: str) -> str:
 
 def asked_label(query: str, name: str) -> str:
     """Return a template that asks ``query`` and shows the label ``name`` of its first answer."""
-    return "{{ with query `" + query + "` }}{{ . | first | label `" + name + "` }}{{ end }}"
+    return said_where(query, "{{ . | first | label `" + name + "` }}")
 
 
 def one_line(expr: str) -> str:

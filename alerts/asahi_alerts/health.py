@@ -76,16 +76,21 @@ def _absent_alert(thresholds: Thresholds) -> Alert:
 
 
 def _gaps_alert(thresholds: Thresholds) -> Alert:
-    """Return the alert on scrapes that failed or did not happen, of targets that were there a window ago."""
+    """Return the alert on scrapes that failed or did not happen, of targets that were there a window ago.
+
+    The window in which scrapes are counted is a second short of its length: Prometheus 2.x counts a scrape on either
+    edge, and of few scrapes one too many would make all others look missed.
+    """
     gaps = thresholds.scrape_gaps
     up = exporters(thresholds)
     parts = seconds(gaps.window) / seconds(SCRAPES_WINDOW)
+    counted = f"count_over_time({up}[{seconds(SCRAPES_WINDOW) - 1}s])"
     return Alert(
         name="AsahiScrapeGaps",
         incident="exporter",
         expr=(
             f"sum_over_time({up}[{gaps.window}])\n"
-            f"/ ({parts:g} * max_over_time(count_over_time({up}[{SCRAPES_WINDOW}])[{gaps.window}:1m]))\n"
+            f"/ ({parts:g} * max_over_time({counted}[{gaps.window}:1m]))\n"
             f"< {gaps.min_ratio:g}\n"
             f"and present_over_time({up}[{SCRAPES_WINDOW}] offset {gaps.window})"
         ),

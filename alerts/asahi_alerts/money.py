@@ -21,6 +21,7 @@ from asahi_alerts.expressions import (
     indented,
     label,
     one_line,
+    said_where,
     total_running,
     value,
 )
@@ -48,6 +49,7 @@ CAUGHT_UP: Final = 0.8
 MOST_CATCHING_UP: Final = 0.05
 """While more of the exporters catch up, the time in which the money was spent is not known."""
 MONTH_TO_DATE: Final = f"{COST}:month_to_date"
+DAY_SECONDS: Final = 86_400
 
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
@@ -119,7 +121,7 @@ def _burn_rate(window: str) -> str:
 
 def _burn_rate_of(window: str) -> str:
     """Return spend against the budget's share of the window: 1 spends exactly the budget in the month."""
-    return f"{_sum(window)}\n/ ({ALLOWED} * {seconds(window)} / (days_in_month() * 86400))"
+    return f"{_sum(window)}\n/ ({ALLOWED} * {seconds(window)} / (days_in_month() * {DAY_SECONDS}))"
 
 
 def _budget_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
@@ -145,16 +147,26 @@ def _burn_alert(window: BurnWindow) -> Alert:
         description=(
             f"{value('printf `%.1f`')} times the pace that lasts the month, over {window.long}: "
             f"${asked(_sum(window.long), DOLLARS)} spent in that time, "
-            f"${asked(MONTH_TO_DATE, DOLLARS)} this month of a budget of ${asked(ALLOWED, DOLLARS)}. "
-            f"At this pace the budget runs out on {asked(_exhaustion(window.long), DATE)}."
+            f"${asked(MONTH_TO_DATE, DOLLARS)} this month of a budget of ${asked(ALLOWED, DOLLARS)}."
+            f"{_exhaustion(window.long)}"
         ),
     )
 
 
 def _exhaustion(window: str) -> str:
-    """Return when the rest of the budget is spent at the pace of ``window``, now when it is spent already."""
-    left = f"clamp_min({ALLOWED} - {MONTH_TO_DATE}, 0)"
-    return f"round(time() + {left} / {_sum(window)} * {seconds(window)}, 60)"
+    """Return a template of when the rest of the budget is spent at the pace of ``window``.
+
+    A budget that is spent runs out no more, and one that outlasts the month (UTC) begins anew before it runs out.
+    """
+    left = f"({ALLOWED} - {MONTH_TO_DATE})"
+    lasts = f"{left} / {_sum(window)} * {seconds(window)}"
+    of_month = f"((days_in_month() - day_of_month() + 1) * {DAY_SECONDS} - time() % {DAY_SECONDS})"
+    runs_out = f"round(time() + ({lasts} > 0 < on () {of_month}), 60)"
+    return (
+        said_where(runs_out, f" At this pace the budget runs out on {{{{ . | first | value | {DATE} }}}}.")
+        + said_where(f"{left} <= 0", " The budget is spent.")
+        + said_where(f"{lasts} >= on () {of_month}", " At this pace what is left of it outlasts the month.")
+    )
 
 
 def _spent_alerts(thresholds: Thresholds) -> tuple[Alert, ...]:
@@ -219,7 +231,9 @@ def _spike_alerts(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
     )
     window = thresholds.cost_spike.window
     return (
-        usual_record(f"{COST}:usual{window}", _sum(window), (), window, pick="max", thresholds=thresholds),
+        usual_record(
+            f"{COST}:usual{window}", _sum(window), (), window, pick="max", thresholds=thresholds, daily=True
+        ),
         Record(CATCHING_UP, _catching_up(thresholds)),
         *(_spike_alert(thresholds, ratio, severity) for ratio, severity in levels),
     )

@@ -47,7 +47,14 @@ class Group:
 
 
 def usual_record(
-    name: str, record: str, by: Sequence[str], window: str, *, pick: str, thresholds: Thresholds
+    name: str,
+    record: str,
+    by: Sequence[str],
+    window: str,
+    *,
+    pick: str,
+    thresholds: Thresholds,
+    daily: bool = False,
 ) -> Record:
     """Return the rule that records as ``name`` what ``record`` usually is; see ``expressions.usual``."""
     return Record(
@@ -60,6 +67,7 @@ def usual_record(
             days=thresholds.usual.days,
             rolling=thresholds.rolling_window,
             history=thresholds.usual.min_history,
+            daily=daily,
         ),
     )
 

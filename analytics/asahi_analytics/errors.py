@@ -1,7 +1,7 @@
 """What can go wrong, as one tree.
 
 AnalyticsError
-├── UserInputError                 a parameter, a file or a setting is wrong; the message says what to pass
+├── UserInputError                 a parameter, a file or a setting is wrong; also a ValueError
 │   └── UnknownName                nothing was counted under a name; the message says which names there are
 ├── NotEnoughData                  the question is fair, but there is too little history to answer it
 └── PrometheusError                Prometheus did not give a usable answer
@@ -24,7 +24,7 @@ class AnalyticsError(Exception):
     """Root of every error that the analytics service raises on purpose."""
 
 
-class UserInputError(AnalyticsError):
+class UserInputError(AnalyticsError, ValueError):
     """What the caller passed cannot be used; the message says what was got and what to pass."""
 
 

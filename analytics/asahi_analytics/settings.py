@@ -191,10 +191,7 @@ class Settings(_Strict):
     @field_validator("timezone")
     @classmethod
     def _known_time_zone(cls, name: str) -> str:
-        try:
-            return time_zone(name).key
-        except UserInputError as error:
-            raise ValueError(str(error)) from error
+        return time_zone(name).key
 
     @property
     def zone(self) -> ZoneInfo:

@@ -12,6 +12,7 @@ import pandas as pd
 from pandas.api.indexers import BaseIndexer
 
 from asahi_analytics.errors import UserInputError
+from asahi_analytics.numbers import floats_of
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -61,13 +62,8 @@ def bins_of(values: pd.Series, name: str = "values") -> Bins:
 
     Raises ``UserInputError`` unless it is a numeric series on a regular, increasing UTC ``DatetimeIndex``.
     """
-    if not isinstance(values, pd.Series):
-        raise UserInputError(f"{name} must be a pandas Series, got {type(values).__name__}")
+    floats = floats_of(values, name)
     step, start = geometry(values.index, name)
-    try:
-        floats = values.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
-    except (TypeError, ValueError) as error:
-        raise UserInputError(f"{name} must hold numbers, got dtype {values.dtype}") from error
     floats[~np.isfinite(floats)] = np.nan
     return Bins(floats, step, start)
 

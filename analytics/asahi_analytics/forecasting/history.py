@@ -2,7 +2,7 @@
 
 AnalyticsError
 ├── NotEnoughData ── TooShort      fewer finite values than the method needs; also a ValueError
-└── UserInputError ── BadInput     a wrong index, values or parameters; also a ValueError
+└── UserInputError ── BadInput     a wrong index, values or parameters
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from asahi_analytics.errors import NotEnoughData, UserInputError
 from asahi_analytics.forecasting.kernels import Array
+from asahi_analytics.numbers import floats_of
 
 DAY: Final = pd.Timedelta(days=1)
 HOUR: Final = pd.Timedelta(hours=1)
@@ -34,7 +35,7 @@ class TooShort(NotEnoughData, ValueError):  # noqa: N818  (as its parent)
     """The history holds too few finite values; the message says how many there are and how many it takes."""
 
 
-class BadInput(UserInputError, ValueError):  # noqa: N818  (reads better where it is raised)
+class BadInput(UserInputError):  # noqa: N818  (reads better where it is raised)
     """The history, the horizon, the confidence or the method cannot be used; the message says what to pass."""
 
 
@@ -66,14 +67,13 @@ def check_history(history: pd.Series) -> History:
     Raises ``BadInput`` for anything but a numeric series of finite or missing values, none negative, on a
     regular daily or hourly UTC ``DatetimeIndex``, and ``TooShort`` for fewer than two finite values.
     """
-    if not isinstance(history, pd.Series):
-        raise BadInput(f"history must be a pandas Series, got {type(history).__name__}")
+    values = floats_of(history, "history", BadInput)
     index = history.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None or _offset(index):
         raise BadInput(
             f"history needs a DatetimeIndex in UTC, got {_describe(index)}; tz_localize or tz_convert it"
         )
-    values = _numbers(history)
+    _check_dollars(values)
     finite = int(np.isfinite(values).sum())
     if finite < FEWEST:
         raise TooShort(f"a forecast needs at least {FEWEST} finite values, the history has {finite}")
@@ -91,10 +91,7 @@ def _describe(index: pd.Index) -> str:
     return type(index).__name__
 
 
-def _numbers(history: pd.Series) -> Array:
-    if not pd.api.types.is_numeric_dtype(history.dtype):
-        raise BadInput(f"history must hold numbers, got dtype {history.dtype}")
-    values = history.to_numpy(dtype=float, na_value=np.nan, copy=True)
+def _check_dollars(values: Array) -> None:
     if np.isinf(values).any():
         raise BadInput(
             f"history holds {int(np.isinf(values).sum())} infinite values; pass NaN for missing ones"
@@ -103,7 +100,6 @@ def _numbers(history: pd.Series) -> Array:
         raise BadInput(
             f"history holds negative values, the first {values[values < 0][0]:g}; spend is never below zero"
         )
-    return values
 
 
 def _step(index: pd.DatetimeIndex) -> pd.Timedelta:

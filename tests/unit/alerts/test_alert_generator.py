@@ -233,3 +233,12 @@ def test_every_name_in_a_runbook_exists(page: Path) -> None:
         )
     )
     assert names - known == set()
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda page: page.stem
+)
+def test_a_runbook_counts_from_zero_what_was_born_within_its_window(page: Path) -> None:
+    """A new model is often the cause; what had no total then must not fall out of the difference."""
+    asked = re.findall(r"(asahi:\w+:running) - (.*)", page.read_text())
+    assert [rest for total, rest in asked if f" or {total} * 0)" not in rest] == []

@@ -204,12 +204,17 @@ def test_severity_turns_critical_at_the_factor():
         ),
         (pd.Series([1.0, 2.0], index=times(1)[:2][::-1]), "increasing"),
         (pd.Series(["a", "b"], index=times(1)[:2]), "numbers"),
+        (pd.Series([1.0, None], index=times(1)[:2], dtype=object), "got dtype object"),
+        (pd.Series([1.0, 2j], index=times(1)[:2]), "got dtype complex128"),
+        (pd.Series(times(1)[:2], index=times(1)[:2]), "got dtype datetime64"),
+        (pd.Series([1.0, 1e300], index=times(1)[:2]), r"within 1e\+150, got 1e\+300"),
         (pd.Series([1.0, -2.0], index=times(1)[:2]), "0 or more"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_words(values, words):
-    with pytest.raises(UserInputError, match=words):
+    with pytest.raises(UserInputError, match=words) as caught:
         score_series(values, CONFIG)
+    assert isinstance(caught.value, ValueError)
 
 
 def test_wrong_kinds_ratios_and_volumes_are_refused():
