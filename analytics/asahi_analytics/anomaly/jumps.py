@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, each_row, nanquantile, past
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, counted, each_row, nanquantile, past
 
 LOCAL_BINS: Final = 3
 """The level right before a jump: the median of so many bins."""
@@ -90,7 +90,7 @@ def rare_steps(bins: Bins, local: Floats) -> Bools:
     padded = np.concatenate([calm, np.where(np.isfinite(step), step, 0.0)], axis=-1)
     rare: Bools = np.isfinite(step) & (step > np.log(JUMP_FACTOR))
     large, before_each = step[rare], sliding_window_view(padded, week, axis=-1)[..., :-1, :][rare]
-    as_large = np.sum(before_each >= large[:, None], axis=-1)
+    as_large = counted(before_each >= large[:, None])
     above_quantile = week - 1 - int(JUMP_QUANTILE * (week - 1))
     exceeds, between = as_large < above_quantile, as_large == above_quantile
     exceeds[between] = large[between] > nanquantile(before_each[between], JUMP_QUANTILE)
