@@ -166,7 +166,7 @@ def nanquantile(values: Floats, quantile: float) -> Floats:
 
     Sorting puts NaN last, so that those of the known ones are found without a loop; linear between two of them.
     """
-    return of_sorted(np.sort(values, axis=-1), np.sum(~np.isnan(values), axis=-1), quantile)
+    return of_sorted(np.sort(values, axis=-1), counted(~np.isnan(values)), quantile)
 
 
 def of_sorted(ordered: Floats, known: Counts, quantile: float) -> Floats:
@@ -192,6 +192,12 @@ def summed(values: npt.NDArray[Number], bins: int) -> npt.NDArray[Number]:
     total = np.cumsum(values, axis=-1)
     total[..., bins:] -= total[..., :-bins].copy()
     return total
+
+
+def counted(flags: Bools) -> Counts:
+    """Return how many of ``flags`` hold along the last axis: what numpy's sum does, several times as quick."""
+    count: Counts = np.einsum("...i->...", flags.view(np.int8), dtype=np.int32).astype(np.int64)
+    return count
 
 
 def before(values: Floats) -> Floats:

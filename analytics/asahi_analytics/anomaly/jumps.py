@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from asahi_analytics.anomaly.bins import Bins, Bools, Floats, each_row, nanquantile, past
+from asahi_analytics.anomaly.bins import Bins, Bools, Floats, counted, each_row, nanquantile, past
 
 LOCAL_BINS: Final = 3
 """The level right before a jump: the median of so many bins."""
@@ -80,7 +81,7 @@ def rare_steps(bins: Bins, local: Floats) -> Bools:
     """Return where a bin exceeds the level right before it by more than the series does once or twice a week.
 
     What was before the series counts as calm. Few bins exceed it by enough at all, so the week is looked at before
-    those alone.
+    those alone; how many of its steps are as large mostly tells on which side of the quantile one lies.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.log(bins.values / local)
@@ -88,9 +89,12 @@ def rare_steps(bins: Bins, local: Floats) -> Bools:
     calm = np.zeros((*step.shape[:-1], week))
     padded = np.concatenate([calm, np.where(np.isfinite(step), step, 0.0)], axis=-1)
     rare: Bools = np.isfinite(step) & (step > np.log(JUMP_FACTOR))
-    large = np.nonzero(rare)
-    before_each = np.lib.stride_tricks.sliding_window_view(padded, week, axis=-1)[large]
-    rare[large] = step[large] > nanquantile(before_each, JUMP_QUANTILE)
+    large, before_each = step[rare], sliding_window_view(padded, week, axis=-1)[..., :-1, :][rare]
+    as_large = counted(before_each >= large[:, None])
+    above_quantile = week - 1 - int(JUMP_QUANTILE * (week - 1))
+    exceeds, between = as_large < above_quantile, as_large == above_quantile
+    exceeds[between] = large[between] > nanquantile(before_each[between], JUMP_QUANTILE)
+    rare[rare] = exceeds
     return rare
 
 

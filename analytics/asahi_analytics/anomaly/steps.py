@@ -51,13 +51,13 @@ def kept(
         for start in starts:
             if start < end:
                 continue
-            level = likely[start] * moved(usually[start:])
-            keep = KEEP_FACTOR * level[:hold]
+            keep = KEEP_FACTOR * (likely[start] * moved(usually[start : start + hold]))
             end = start + length_until(values[start : start + hold] <= keep)
             lower[start + 1 : end] = np.fmin(limit[start + 1 : end], keep[1 : end - start])
             if end < start + hold or not is_calm[start]:
                 continue
             if _mostly(values[start:end] > OVER_FACTOR * usually[start:end]):
+                level = likely[start] * moved(usually[start:])
                 factors = _factors(values[start:], level, hold, bins.within(LEVEL_HOURS, 3))
                 steps.append(Step(int(number[0]), start, end, factors))
     return lowered, steps

@@ -13,6 +13,7 @@ from asahi_analytics.anomaly.bins import (
     Bools,
     Counts,
     Floats,
+    counted,
     lagged,
     nanquantile,
     of_sorted,
@@ -58,14 +59,15 @@ def smoothed(values: Floats, bins: Bins, how: Middle) -> Floats:
 
 def _hourly(values: Floats, bins: Bins) -> Floats:
     """Return the mean of the clock hour of each bin, of what is known."""
-    hour = ((bins.start + bins.step * np.arange(values.shape[-1])) // 3600).astype(np.int64)
+    count = values.shape[-1]
+    hour = ((bins.start + bins.step * np.arange(count)) // 3600).astype(np.int64)
     first = np.flatnonzero(np.diff(hour, prepend=hour[0] - 1))
     known = ~np.isnan(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.add.reduceat(np.where(known, values, 0.0), first, axis=-1) / np.add.reduceat(
             known.astype(np.float64), first, axis=-1
         )
-    hourly: Floats = mean[..., np.searchsorted(first, np.arange(len(hour)), side="right") - 1]
+    hourly: Floats = np.repeat(mean, np.diff(first, append=count), axis=-1)
     return hourly
 
 
@@ -97,8 +99,9 @@ def without(left_out: Bools, everything: Floats, values: Floats, bins: Bins, how
         return everything
     rest = smoothed(np.where(left_out, np.nan, values), bins, how)
     kept = previous_days(rest, bins, everything.shape[-1])
-    missing = np.sum(np.isnan(kept) & ~np.isnan(everything), axis=-1)
-    habit = (missing >= HABIT_DAYS) & (2 * missing > np.sum(~np.isnan(everything), axis=-1))
+    known = ~np.isnan(everything)
+    missing = counted(np.isnan(kept) & known)
+    habit = (missing >= HABIT_DAYS) & (2 * missing > counted(known))
     return np.where(habit[..., None], everything, kept)
 
 
@@ -115,8 +118,7 @@ class Days:
     @classmethod
     def of(cls, known: Floats, bins: Bins) -> Days:
         """Return ``previous_days`` in order."""
-        working = _of_working_days(known, bins)
-        count: Counts = np.sum(~np.isnan(working), axis=-1)
+        working, count = _of_working_days(known, bins)
         working.sort(axis=-1)
         return cls(working, count)
 
@@ -168,20 +170,21 @@ def followed(bins: Bins) -> Floats:
     return np.where(bins.weekdays == FIRST_WEEKEND_DAY, SATURDAY_FOLLOWED, FOLLOWED)
 
 
-def _of_working_days(days: Floats, bins: Bins) -> Floats:
-    """Return ``previous_days`` without weekends where a bin is of a working day and another is known.
+def _of_working_days(days: Floats, bins: Bins) -> tuple[Floats, Counts]:
+    """Return ``previous_days`` without weekends where a bin is of a working day and another is known, and how many.
 
     A weekend that alone is known before a working day counts ``FIRST_WORKING`` times.
     """
-    weekdays = bins.weekdays[:, None]
+    weekdays = np.arange(7)[:, None]
     ago = (weekdays - np.arange(1, days.shape[-1] + 1)) % 7
-    unlike = (ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY)
-    other = days.copy()
-    np.copyto(other, np.nan, where=unlike)
-    unknown = np.isnan(other).all(axis=-1)
+    unlike = ((ago >= FIRST_WEEKEND_DAY) & (weekdays < FIRST_WEEKEND_DAY))[bins.weekdays]
+    other = np.where(unlike, np.nan, days)
+    count = counted(~np.isnan(other))
+    unknown = count == 0
     weekend, alone = np.broadcast_to(unlike, days.shape)[unknown], days[unknown]
     other[unknown] = np.where(weekend, FIRST_WORKING * alone, alone)
-    return other
+    count[unknown] = counted(~np.isnan(alone))
+    return other, count
 
 
 def weekly_factor(bins: Bins, profile: Floats) -> Floats:
