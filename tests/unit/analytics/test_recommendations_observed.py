@@ -124,7 +124,9 @@ def test_users_are_not_asked_for_where_the_largest_shares_that_were_recorded_are
     assert observed.frames[USERS.family].shape == (DAYS - 1, 0)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.id.startswith("share-jump")], ids=str)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.id.startswith("share-jump")], ids=lambda case: case.id
+)
 def test_a_share_that_jumped_is_found_though_users_are_asked_for_in_two_steps(case: Case) -> None:
     found = {item.id for item in RecommendationEngine(engine_over(case.make(2)), case.list_prices).generate()}
     assert case.id in found
