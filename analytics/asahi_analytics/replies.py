@@ -221,6 +221,15 @@ def weight_of(answer: Vector) -> int:
     return 100 * (1 + len(answer.samples))
 
 
+def label_of(labels: Mapping[str, str], name: str) -> str:
+    """Return the label ``name``, without which an answer cannot be read; raise ``PrometheusAnswerInvalid``."""
+    if name not in labels:
+        raise PrometheusAnswerInvalid(
+            f"a series was to be told by its label {name}, and has the labels {shown(labels)}"
+        )
+    return labels[name]
+
+
 def _text(body: bytes) -> str:
     return " ".join(body[:300].decode(errors="replace").split())[:200] or "an empty body"
 

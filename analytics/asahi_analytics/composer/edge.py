@@ -18,7 +18,7 @@ from asahi_analytics.composer.ledger import Amounts, amounts_of
 from asahi_analytics.composer.rounds import Asking, At, Named, is_wide, summed, together, value
 from asahi_analytics.composer.runs import Run
 from asahi_analytics.promql import by_clause, duration, matchers
-from asahi_analytics.replies import Vector
+from asahi_analytics.replies import Vector, label_of
 from asahi_analytics.tiles import (
     PART,
     RUNNING,
@@ -65,7 +65,7 @@ class Edge:
             Named(signs.of_counters, self.family.source, at),
             At(base.several, at),
         )
-        told = {sample.labels[PART]: sample.value for sample in (*shared.samples, *known.samples)}
+        told = {label_of(sample.labels, PART): sample.value for sample in (*shared.samples, *known.samples)}
         alone = not stray.samples and all(sample.value <= 1 for sample in several.samples)
         return signs.since(told, at.timestamp()) if alone else None
 

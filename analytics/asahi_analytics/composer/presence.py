@@ -12,7 +12,7 @@ import numpy.typing as npt
 from asahi_analytics.composer.rounds import Asking, together, values
 from asahi_analytics.composer.runs import moment
 from asahi_analytics.promql import duration
-from asahi_analytics.replies import Floats
+from asahi_analytics.replies import Floats, label_of
 from asahi_analytics.tiles import PART, SCRAPE_SIGNS, SCRAPED, SCRAPES_STATE, SNAPSHOT, RuleParameters
 
 Bools = npt.NDArray[np.bool_]
@@ -47,7 +47,7 @@ def scraped_seconds(rules: RuleParameters, ends: Floats, step: float) -> Asking[
     found = {part: np.full(edges.size, np.nan) for part in (SCRAPED, SNAPSHOT)}
     for series in answer.series:
         places = np.rint((series.times - edges[0] - after) / step).astype(np.intp)
-        of_part = found[series.labels[PART]]
+        of_part = found[label_of(series.labels, PART)]
         of_part[places] = np.fmax(of_part[places], series.values)
     counted = found[SNAPSHOT] > edges - interval
     grown = np.diff(found[SCRAPED])

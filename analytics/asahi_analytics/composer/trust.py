@@ -13,6 +13,7 @@ from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece, look_in, moment, pieces
 from asahi_analytics.composer.values import Gap, joined
 from asahi_analytics.promql import duration
+from asahi_analytics.replies import label_of
 from asahi_analytics.tiles import PART, RESTARTS, SCRAPED, SCRAPES_STATE, RuleParameters
 from asahi_analytics.windows import Window
 
@@ -67,7 +68,7 @@ def _recorded(at: float, interval: float) -> Asking[dict[str, float]]:
     back = duration(timedelta(seconds=LOOKBACK * interval))
     selector = f'{SCRAPES_STATE}{{{PART}=~"{SCRAPED}|{RESTARTS}"}}[{back}]'
     answer = yield from value(f"max by ({PART}) (last_over_time({selector}))", moment(at))
-    return {sample.labels[PART]: sample.value for sample in answer.samples}
+    return {label_of(sample.labels, PART): sample.value for sample in answer.samples}
 
 
 def _recorded_gaps(piece: Piece, rules: RuleParameters) -> Asking[tuple[Gap, ...]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from asahi_analytics.composer.presence import scraped_bins, spans_of
 from asahi_analytics.composer.rounds import run
 from asahi_analytics.composer.runs import Piece, moment
 from asahi_analytics.composer.trust import _from_bins
+from asahi_analytics.errors import PrometheusAnswerInvalid
 from asahi_analytics.replies import Matrix, Series
 from asahi_analytics.tiles import RuleParameters
 
@@ -84,3 +86,13 @@ def test_a_gap_at_the_start_of_a_window_begins_with_the_window_whatever_the_bins
     piece = Piece(MINUTE * 2999.5, MINUTE * 6009, None)
     coverage = run(_from_bins(piece, RuleParameters()), backend)
     assert coverage.gaps[0].start == moment(piece.start)
+
+
+def test_series_without_the_label_that_tells_them_apart_are_refused():
+    class Stripped(Backend):
+        def query_range(self, promql, start, end, step):
+            told = super().query_range(promql, start, end, step)
+            return Matrix(tuple(each._replace(labels={"job": "a"}) for each in told.series))
+
+    with pytest.raises(PrometheusAnswerInvalid, match=r"its label part, and has the labels \{'job': 'a'\}"):
+        bins(Stripped(lambda minute: MINUTE * minute))
