@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import inf
+from math import isfinite
 from typing import Final
 
 from asahi_analytics.composer.rounds import Asking, of_name
@@ -63,11 +63,12 @@ def look_in(metric: str) -> Look:
         found = {sample.labels.get(PART): sample.value for sample in answer.samples}
         if SINCE not in found or SNAPSHOT not in found:
             return None
-        if not found[SINCE] <= found[SNAPSHOT] < inf:
+        if not (isfinite(found[SINCE]) and isfinite(found[SNAPSHOT])):
             told = f"{metric} tells of a run from {found[SINCE]:g} to {found[SNAPSHOT]:g}"
             raise PrometheusAnswerInvalid(
                 f"{told}, which are no two moments; are these the rules' own samples?"
             )
+        # A run that follows an interruption begins only some time after its first snapshots.
         return Run(metric, found[SINCE], found[SNAPSHOT], found.get(BACKFILLED) == found[SNAPSHOT])
 
     return look

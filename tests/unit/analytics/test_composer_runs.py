@@ -120,12 +120,23 @@ def test_a_run_that_is_said_to_begin_after_it_was_going_on_certifies_nothing():
     assert spans(pieces(0.0, 50_000.0, late, BACK, REJOIN)) == [(0.0, 50_000.0, False)]
 
 
-@pytest.mark.parametrize(
-    ("since", "snapshot"), [(math.nan, math.nan), (0.0, math.nan), (0.0, math.inf), (90.0, 30.0)]
-)
-def test_moments_that_are_none_are_refused(since, snapshot):
+def told(since, snapshot):
+    """What is found where a run is said to begin and be counted to these moments."""
     asking = certified.look_in("asahi:cost_dollars:state")(1_000.0, 600.0)
     next(asking)
     answer = Vector((Sample({"part": "since"}, since), Sample({"part": "snapshot"}, snapshot)), ())
-    with pytest.raises(PrometheusAnswerInvalid, match="which are no two moments"):
+    with pytest.raises(StopIteration) as ended:
         asking.send((answer,))
+    return ended.value.value
+
+
+@pytest.mark.parametrize(
+    ("since", "snapshot"), [(math.nan, math.nan), (0.0, math.nan), (0.0, math.inf), (-math.inf, 30.0)]
+)
+def test_moments_that_are_none_are_refused(since, snapshot):
+    with pytest.raises(PrometheusAnswerInvalid, match="which are no two moments"):
+        told(since, snapshot)
+
+
+def test_a_run_that_has_been_counted_but_begins_only_after_an_interruption_is_found():
+    assert told(90.0, 30.0) == Run("asahi:cost_dollars:state", 90.0, 30.0, False)
