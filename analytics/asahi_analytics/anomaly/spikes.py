@@ -125,7 +125,7 @@ class _Past:
 
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
-    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
+    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent`` at most.
     """
 
     recent: Floats
