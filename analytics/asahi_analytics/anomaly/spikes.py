@@ -63,6 +63,10 @@ SURE_EXCESS_SHARE: Final = 0.4
 """What doubles the usual value and the last hours, and adds this share of the last day's mean, is one beyond doubt."""
 JUMP_EXCESS_SHARE: Final = 0.4
 """What has jumped must exceed what is usually low, and add this share of the last day's mean."""
+JUMP_SIGMA: Final = 0.2
+"""Of a series with less noise (of the logarithm) than this, a jump from a lull is held against the lull..."""
+BACK_FACTOR: Final = 1.5
+"""...and must reach so many times what it would be held against without one: coming back is no spike."""
 ROUNDING: Final = 1e-9
 """So much, relative, the least threshold is held lower, for what two ways of rounding differ by."""
 YOUNG_JUMP_TRUST: Final = 0.25
@@ -121,7 +125,7 @@ class _Past:
 
     ``today`` is ``recent`` where it may stand for one more day. ``yesterday`` is the hour around the bin a day before.
     ``habit`` is what most days have had, incident or not: NaN until it is known from several. ``jumped`` is where
-    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent``.
+    the series has jumped and stays; there it is held against ``low_profile`` and ``low_recent`` at most.
     """
 
     recent: Floats
@@ -249,7 +253,9 @@ def _limits(
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
     low = reference.sure(known.low_profile, known.low_recent)
-    from_low = np.maximum(rule.ratio * low, low + JUMP_EXCESS_SHARE * reference.day_mean)
+    back = BACK_FACTOR * low
+    low = np.where(sigma < JUMP_SIGMA, np.fmin(low, likely), low)
+    from_low = np.maximum(np.maximum(rule.ratio * low, back), low + JUMP_EXCESS_SHARE * reference.day_mean)
     lower = known.jumped & (from_low < threshold)
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)

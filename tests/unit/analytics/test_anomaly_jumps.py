@@ -131,6 +131,16 @@ def test_coming_back_from_a_lull_stays_no_spike():
     assert not flags(values).any()
 
 
+@pytest.mark.parametrize(("reached", "told"), [(1.6, True), (1.3, False)])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rare_jump_from_a_lull_is_held_against_the_lull_but_coming_back_is_none(reached, told, seed):
+    noise = np.random.default_rng(seed).normal(0, 0.18, 14 * PER_DAY)
+    values = level().mul(np.exp(noise))
+    values.iloc[START - 40 :] *= 0.6
+    values.iloc[START : START + 6] = reached * 100.0
+    assert flags(values).iloc[START : START + 6].any() == told
+
+
 def test_a_client_that_comes_and_goes_at_no_set_time_must_beat_its_peaks():
     rng = np.random.default_rng(8)
     active = np.repeat(rng.random(14 * 36) < 0.5, 4)
