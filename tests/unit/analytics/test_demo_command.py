@@ -122,16 +122,19 @@ def test_what_is_not_well_is_told_and_ends_with_code_1(
     assert "1 of the answers are not what they must be." in said
 
 
-def test_a_signal_ends_a_demo_that_is_up(
-    tmp_path: Path,
-    fake_programs: Callable[[dict[str, object]], None],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def written(tmp_path: Path, fake_programs: Callable[[dict[str, object]], None]) -> Folder:
+    """A folder whose history is there, and programs that are well."""
     fake_programs(HEALTHY)
     folder = Folder(tmp_path / "demo")
     folder.make()
     folder.complete(datetime.now(UTC))
+    return folder
+
+
+def test_a_signal_ends_a_demo_that_is_up(
+    written: Folder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended: list[str | None] = []
 
     def told(up: Stack, stop: threading.Event) -> None:
@@ -140,21 +143,14 @@ def test_a_signal_ends_a_demo_that_is_up(
         ended.append(up.ended())
 
     monkeypatch.setattr(command, "watch", told)
-    assert main(options(folder.path, "--keep")) == 0
+    assert main(options(written.path, "--keep")) == 0
     assert ended == [None]
     assert "Stopping the servers" in capsys.readouterr().out
 
 
 def test_a_signal_while_the_servers_start_ends_those_that_are_up(
-    tmp_path: Path,
-    fake_programs: Callable[[dict[str, object]], None],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    written: Folder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_programs(HEALTHY)
-    folder = Folder(tmp_path / "demo")
-    folder.make()
-    folder.complete(datetime.now(UTC))
     started: list[Server] = []
 
     def start(server: Server, timeout_seconds: float) -> None:
@@ -164,7 +160,7 @@ def test_a_signal_while_the_servers_start_ends_those_that_are_up(
 
     really = Server.start
     monkeypatch.setattr(Server, "start", start)
-    assert main(options(folder.path, "--keep")) == 130
+    assert main(options(written.path, "--keep")) == 130
     assert [server.name for server in started] == ["Alertmanager"]
     assert started[0].process is None
     said = capsys.readouterr().out
