@@ -67,9 +67,8 @@ class Direct:
         with suppress(IndexError):  # none is idle
             while True:
                 connection = self._idle.pop()
-                if not wait_for_read(
-                    connection.sock, timeout=0.0
-                ):  # else it is the end, or words nobody asked for
+                # What can be read is its end, or words that nobody asked for.
+                if not wait_for_read(connection.sock, timeout=0.0):
                     connection.sock.settimeout(timeout[1])
                     return connection
                 connection.close()

@@ -47,6 +47,7 @@ _ESCAPES: Final = [(each, quote_plus(each)) for each in ("%", *_SPECIAL, " ")]
 _CHUNK_BYTES: Final = 1 << 16
 _MEGABYTE: Final = 1 << 20
 _SHORTEST_WAIT_SECONDS: Final = 0.05
+_UNREACHED: Final = "start it, or correct prometheus.url"
 _TIMED_OUT: Final = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _TOO_SLOW_TO_CONNECT: Final = (requests.ConnectTimeout, ConnectTimeoutError)
 _BROKEN_OFF: Final = (
@@ -234,9 +235,8 @@ class Wire:
         self._send_options: dict[str, Any] = dict(environment)
         self._direct: Direct | None = None
         packed = self._bare.headers["Accept-Encoding"] != _HEADERS["Accept-Encoding"]
-        if not (
-            settings.url.startswith("https:") or select_proxy(settings.url, environment["proxies"]) or packed
-        ):
+        proxy = select_proxy(settings.url, environment["proxies"])
+        if not (settings.url.startswith("https:") or proxy or packed):
             self._direct = Direct(str(self._bare.url), self._bare.headers, settings.pool_size)
 
     @property
@@ -288,9 +288,6 @@ def make_session(settings: PrometheusSettings) -> requests.Session:
     session.verify = str(settings.ca_file) if settings.verify and settings.ca_file else settings.verify
     session.cert = _certificate(settings)
     return session
-
-
-_UNREACHED: Final = "start it, or correct prometheus.url"
 
 
 def translate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -108,13 +108,13 @@ def scored_levels(asked: Sequence[Rated], config: AnomalyConfig) -> list[Scores]
         _check_range(each.bins.values, each.kind)
     counts = [None if each.volume is None else _counts(each.volume) for each in asked]
     seen = [_with_traffic(each.bins, count) for each, count in zip(asked, counts, strict=True)]
-    alike: dict[tuple[object, ...], list[int]] = {}
+    alike: dict[tuple[Scale, float, float, int], list[int]] = {}
     for place, bins in enumerate(seen):
-        geometry = (SCALES[asked[place].kind], bins.step, bins.start, len(bins))
-        alike.setdefault(geometry, []).append(place)
+        shared = (SCALES[asked[place].kind], bins.step, bins.start, len(bins))
+        alike.setdefault(shared, []).append(place)
     found: dict[int, Scores] = {}
     for (scale, *_), places in alike.items():
-        levels = _levels([seen[place] for place in places], config, cast(Scale, scale))
+        levels = _levels([seen[place] for place in places], config, scale)
         for place, level in zip(places, levels, strict=True):
             found[place] = _SCORERS[asked[place].kind](seen[place], counts[place], level, config)
     return [found[place] for place in range(len(asked))]
