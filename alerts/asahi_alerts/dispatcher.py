@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,8 @@ HOLD_INTERVALS: Final = 4
 """An alert sent holds for this many resend intervals."""
 RESOLVED_FOR: Final = timedelta(minutes=15)
 """An alert that is over is repeated for so long, in case Alertmanager was restarted meanwhile."""
+TURN_SECONDS: Final = 1.0
+"""Alertmanager has taken an alert before all its parts have heard of it; what that alert inhibits waits so long."""
 _SEVERITIES: Final = ("critical", "warning", "info")
 
 Source = Callable[[datetime], Sequence[Alert]]
@@ -83,7 +86,7 @@ class Dispatcher:
 
     ``source`` takes the time now and returns the alerts that last and those that ended lately; an error of the types
     ``source_errors`` means that nothing is known just now, and what lasted is kept up for ``keep_seconds`` at most.
-    At most ``max_alerts`` are held, the gravest and newest.
+    At most ``max_alerts`` are held, the gravest and newest. ``pause`` waits for so many seconds.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Dispatcher:
         client: Client,
         *,
         clock: Callable[[], datetime] = utc_now,
+        pause: Callable[[float], object] = time.sleep,
         resend_seconds: float = 60.0,
         max_backoff_seconds: float = 120.0,
         keep_seconds: float = 3_600.0,
@@ -100,7 +104,8 @@ class Dispatcher:
     ) -> None:
         """Hold the collaborators; nothing is asked or sent yet."""
         self.counts = Counts()
-        self._source, self._client, self._clock = source, client, clock
+        self._source, self._client = source, client
+        self._clock, self._pause = clock, pause
         self._resend = timedelta(seconds=resend_seconds)
         self._max_backoff = max_backoff_seconds
         self._keep = timedelta(seconds=keep_seconds)
@@ -120,7 +125,7 @@ class Dispatcher:
         now = self._clock()
         self._ask(now)
         due = [held for held in self._held.values() if self._is_due(held, now)]
-        if not all(self._send(turn, now) for turn in self._turns(due, now)):
+        if not self._send_all(due, now):
             return min(self._max_backoff, 2.0 ** (self._failures - 1))
         self._forget(now)
         return self._resend.total_seconds() / 2
@@ -195,6 +200,15 @@ class Dispatcher:
         if held.over_since is None or held.delivered_at is None:
             return None
         return max(held.over_since, held.delivered_at + 2 * self._resend)
+
+    def _send_all(self, due: Sequence[_Held], now: datetime) -> bool:
+        """Send ``due`` turn by turn, and tell whether Alertmanager took it all."""
+        for number, turn in enumerate(self._turns(due, now)):
+            if number:
+                self._pause(TURN_SECONDS)
+            if not self._send(turn, now):
+                return False
+        return True
 
     def _turns(self, due: Sequence[_Held], now: datetime) -> Iterator[list[_Held]]:
         """Yield what is due as posts, one after the other, so that a cause inhibits its symptoms all the while.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asahi_alerts.alertmanager import Alert
-from asahi_alerts.dispatcher import RESOLVED_FOR, Dispatcher, utc_now
+from asahi_alerts.dispatcher import RESOLVED_FOR, TURN_SECONDS, Dispatcher, utc_now
 from asahi_alerts.errors import AlertmanagerError, AlertmanagerRefused, AlertmanagerUnreachable
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,6 +34,7 @@ class Stage:
     source_error: Exception | None = None
     refusal: AlertmanagerError | None = None
     posts: list[list[dict[str, Any]]] = field(default_factory=list)
+    pauses: list[tuple[int, float]] = field(default_factory=list)
 
     def source(self, now: datetime) -> Sequence[Alert]:
         assert now == self.now
@@ -47,7 +48,11 @@ class Stage:
         self.posts.append([dict(payload) for payload in payloads])
 
     def dispatcher(self, **options: Any) -> Dispatcher:
-        return Dispatcher(self.source, self, clock=lambda: self.now, **options)
+        return Dispatcher(self.source, self, clock=lambda: self.now, pause=self.pause, **options)
+
+    def pause(self, seconds: float) -> None:
+        """Keep how many posts had gone when how long a pause was made."""
+        self.pauses.append((len(self.posts), seconds))
 
     def pass_time(self, span: timedelta) -> None:
         self.now += span
@@ -90,6 +95,7 @@ def test_causes_go_in_a_post_of_their_own_before_what_they_may_inhibit() -> None
     stage = Stage(found=[SYMPTOM, NOTE, CAUSE, alert("B")])
     stage.dispatcher().step()
     assert severities(stage.posts) == [["critical"], ["warning", "info", "none"]]
+    assert stage.pauses == [(1, TURN_SECONDS)]
 
 
 @pytest.mark.parametrize(("found", "severity"), [([CAUSE], "critical"), ([SYMPTOM], "warning")])
@@ -97,6 +103,7 @@ def test_where_all_are_of_one_kind_there_is_one_post(found: list[Alert], severit
     stage = Stage(found=found)
     stage.dispatcher().step()
     assert severities(stage.posts) == [[severity]]
+    assert stage.pauses == []
 
 
 def test_the_end_of_a_cause_is_told_after_that_of_its_symptoms() -> None:
@@ -112,6 +119,7 @@ def test_the_end_of_a_cause_is_told_after_that_of_its_symptoms() -> None:
         [["critical"], ["warning"], ["critical"]],
     )
     assert all(one["endsAt"] <= stage.now.isoformat() for post in stage.posts[3:] for one in post)
+    assert stage.pauses[1:] == [(3, TURN_SECONDS), (4, TURN_SECONDS)]
 
 
 def test_a_symptom_is_not_told_while_its_cause_could_not_be() -> None:
