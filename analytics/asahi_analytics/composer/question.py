@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
@@ -13,12 +13,12 @@ from asahi_analytics.composer.ledger import Amounts, add, amounts_of, subtract
 from asahi_analytics.composer.listener import Client
 from asahi_analytics.composer.raw import RawSums
 from asahi_analytics.composer.raw_questions import DAY, RawQuestions, cut
-from asahi_analytics.composer.rounds import Answered, Asking, Request, together, value, work
+from asahi_analytics.composer.rounds import Answered, Asking, Request, is_wide, of_name, together, value, work
 from asahi_analytics.composer.runs import Piece, Run, look_in, moment, pieces
 from asahi_analytics.composer.values import Ask
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.levels import levels_of
-from asahi_analytics.promql import by_clause, duration, matchers
+from asahi_analytics.promql import NAMES, by_clause, duration, matchers
 from asahi_analytics.replies import Vector
 from asahi_analytics.tiles import PART, RUNNING, SNAPSHOT, RuleParameters, state_metric
 from asahi_exporter.conventions import FAMILIES, Family
@@ -142,10 +142,17 @@ class Question:
 
     def _at_snapshot(self, metric: str, at: float) -> Asking[tuple[Run | None, Vector]]:
         """Find the total that ``metric`` recorded of the snapshot at ``at``, and what it says of itself."""
-        recorded = value(self.recorded(metric, self.after), moment(at + self.after), self.ask.by)
+        recorded = self._recorded_by(metric, moment(at + self.after))
         askings: tuple[Asking[Any], ...] = (look_in(metric)(at + self.after, self.after), recorded)
         found, total = yield from together(askings)
         return found, total
+
+    def _recorded_by(self, metric: str, at: datetime) -> Asking[Vector]:
+        """Find the running total that ``metric`` recorded last before ``at``, together with that of others."""
+        if self._as_recorded(metric) and not is_wide(self.ask.by):
+            looked = duration(timedelta(seconds=self.after))
+            return (yield from of_name(f"last_over_time({{{NAMES},{self._running}}}[{looked}])", metric, at))
+        return (yield from value(self.recorded(metric, self.after), at, self.ask.by))
 
     @property
     def _edge(self) -> Edge:
@@ -163,10 +170,13 @@ class Question:
 
     def recorded(self, metric: str, back: float) -> str:
         """Return in PromQL the running total that ``metric`` recorded last in ``back`` seconds."""
-        where = matchers(self.ask.where)[1:-1]
-        matching = ",".join(filter(None, (f'{PART}="{RUNNING}"', where)))
         looked = duration(timedelta(seconds=back))
-        return self._summed((), f"last_over_time({metric}{{{matching}}}[{looked}])", metric)
+        return self._summed((), f"last_over_time({metric}{{{self._running}}}[{looked}])", metric)
+
+    @property
+    def _running(self) -> str:
+        """What matches running totals of the label sets asked for."""
+        return ",".join(filter(None, (f'{PART}="{RUNNING}"', matchers(self.ask.where)[1:-1])))
 
     def totals(self, metric: str, back: float, more: str = "") -> str:
         """Return the same with the snapshot that it is of beside it, told apart by the label ``part``.
@@ -181,12 +191,14 @@ class Question:
         return self._summed((PART,), f"last_over_time({metric}{{{matching}}}[{looked}])", metric)
 
     def _summed(self, more: Sequence[str], read: str, metric: str) -> str:
-        """Return the sum of what is ``read`` of ``metric``, by the labels asked for and ``more``.
+        """Return the sum of what is ``read`` of ``metric``, by the labels asked for and ``more``."""
+        return read if self._as_recorded(metric) else f"sum {by_clause((*more, *self.ask.by))} ({read})"
 
-        What no other label tells apart is not summed: over thousands of points that costs more than reading them.
+    def _as_recorded(self, metric: str) -> bool:
+        """Tell whether no label of ``metric`` but those asked for tells series apart.
+
+        They are not summed: over thousands of points that costs more than reading them.
         """
         copies = {level.metric: level.labels for level in levels_of(self.family, self.rules)}
         alike = {label for label, values in (self.ask.where or {}).items() if len(values) == 1}
-        if {*self.ask.by, *alike} >= set(copies.get(metric, self.family.labels)):
-            return read
-        return f"sum {by_clause((*more, *self.ask.by))} ({read})"
+        return {*self.ask.by, *alike} >= set(copies.get(metric, self.family.labels))

@@ -10,11 +10,12 @@ from asahi_analytics.composer import Ask
 from asahi_analytics.composer.context import looks_at_prices
 from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.raw_questions import cut
-from asahi_analytics.composer.rounds import Over, run
+from asahi_analytics.composer.rounds import Named, Over, run, together
 from asahi_analytics.recommendations.observed import ASKED
 from asahi_analytics.replies import Matrix, Vector
-from asahi_analytics.tiles import RuleParameters
+from asahi_analytics.tiles import RUNNING, RuleParameters, state_metric
 from asahi_analytics.windows import Window
+from asahi_exporter.conventions import FAMILIES
 
 DAY = Window(datetime(2026, 3, 10, tzinfo=UTC), datetime(2026, 3, 11, tzinfo=UTC))
 LEAF = ("model", "task_type", "cache_tier")
@@ -97,3 +98,14 @@ def test_what_raw_samples_of_many_days_are_summed_from_is_asked_in_one_round_and
     assert [type(each) for each in requests[-later_bins:]] == [Over] * later_bins
     assert run(question.from_samples(edges), more) == [{}] * 11
     assert len(more.asked) == len(requests)
+
+
+def test_what_is_read_as_it_stands_of_several_families_at_a_snapshot_is_asked_for_at_once():
+    families = ("cache_hits", "cache_misses", "batches")
+    questions = [
+        Question.of(Ask(family, FAMILIES[family].labels, DAY), RuleParameters()) for family in families
+    ]
+    asked = next(together([each.edge_ahead(DAY.end.timestamp()) for each in questions]))
+    read = [each for each in asked if isinstance(each, Named) and RUNNING in each.template]
+    assert {each.name for each in read} == {state_metric(FAMILIES[family]) for family in families}
+    assert len({(each.template, each.moment) for each in read}) == 1
