@@ -34,6 +34,8 @@ from asahi_analytics.settings import PrometheusSettings
 
 Fields = Sequence[tuple[str, str]]
 RETRIED_STATUS: Final = frozenset({502, 503, 504})
+COMPACTED: Final = b"cannot populate chunk"
+"""Words of a Prometheus that moved samples to a block while a query read them: they are there, for the next query."""
 _HEADERS: Final = {
     "User-Agent": "asahi-observability",
     "Accept": "application/json",
@@ -122,9 +124,9 @@ class HttpTransport:
     def send(self, method: str, path: str, fields: Fields) -> Reply:
         """Send the request; see ``Transport``.
 
-        A connection that cannot be made or is lost, and status 502, 503 and 504, are tried again with a
-        doubling wait while the deadline, of the query or of the whole answer, allows it; the last outcome is
-        what counts.
+        A connection that cannot be made or is lost, status 502, 503 and 504, and a query that ran into a compaction
+        are tried again with a doubling wait while the deadline, of the query or of the whole answer, allows it; the
+        last outcome is what counts.
         """
         deadline = self._clock() + bounded(self._settings.deadline_seconds)
         for attempt in range(self._settings.retries + 1):
@@ -337,7 +339,7 @@ def _deeper(error: BaseException) -> object:
 def _worth_retrying(reply: Reply) -> bool:
     """Whether another attempt may help; a query that ran into the server's own limit would only run again."""
     if reply.status not in RETRIED_STATUS:
-        return False
+        return COMPACTED in reply.body and reply.status // 100 != 2
     return b'"errorType":"timeout"' not in reply.body and b'"errorType":"canceled"' not in reply.body
 
 

@@ -29,9 +29,9 @@ OF_THE_STATE = 'sum by ({label}) (asahi:{family}:state{{part="running"}})'
 BASES = "count(asahi:cost_dollars:whole) > 0"
 QUICK = RuleParameters(
     interval=timedelta(seconds=4),
-    state_interval=timedelta(seconds=8),
+    state_interval=timedelta(seconds=12),
     settle=timedelta(seconds=3),
-    lookback=timedelta(seconds=8),
+    lookback=timedelta(seconds=12),
     state_lookback=timedelta(seconds=300),
     scrape_interval=timedelta(seconds=1),
 )
@@ -121,4 +121,4 @@ def test_totals_of_the_state_equal_the_ledger(outcome: Outcome, label: str) -> N
 
 def test_a_base_stands_so_that_totals_need_no_steps(outcome: Outcome) -> None:
     assert outcome.asked(BASES, "")
-    assert not outcome.asked("last_over_time(asahi:cost_dollars:steps[8s])", "")
+    assert not outcome.asked("last_over_time(asahi:cost_dollars:steps[12s])", "")

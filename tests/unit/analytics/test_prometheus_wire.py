@@ -163,6 +163,15 @@ def test_a_query_that_ran_into_the_servers_limit_is_not_run_again() -> None:
 
 
 @responses.activate
+def test_a_query_that_ran_into_a_compaction_is_tried_again() -> None:
+    words = "cannot populate chunk 1962934272 from block 00000000000000000000000000: not found"
+    responses.post(QUERY, status=422, json={"status": "error", "errorType": "execution", "error": words})
+    responses.post(QUERY, json=EMPTY)
+    assert send(transport()).status == 200
+    assert len(responses.calls) == 2
+
+
+@responses.activate
 def test_retries_end_with_the_deadline() -> None:
     responses.post(QUERY, status=503)
     clock = Clock(tick=1.0)
