@@ -102,8 +102,9 @@ def usual(
     rolling: str,
     history: str,
     daily: bool = False,
+    weekly: bool = False,
 ) -> str:
-    """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of two expectations.
+    """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of its expectations.
 
     One is its mean over the ``rolling`` window before this one, the other the median of the same time on each of
     the ``days`` before. Nothing is expected where ``record`` was not there ``history`` ago or earlier.
@@ -111,6 +112,10 @@ def usual(
     ``daily``: ``record`` rises and falls with the hour of the day. Until a day of it is known, the mean of a night says
     nothing about the morning; then its maximum up to two windows ago is a third expectation, so that a rise must be
     steeper than a morning's.
+
+    ``weekly``: ``record`` rises and falls with the day of the week. Where it is known of a week ago, what it was at this
+    time one and two weeks ago takes the place of the mean, which says nothing on the day after one that was off: of the
+    two ``min`` takes the higher and ``max`` the lower, so that one odd day is no custom.
     """
     same_time = either([f"{record} offset {day}d" for day in range(1, days + 1)], "day")
     expected = [
@@ -121,6 +126,10 @@ def usual(
     if daily:
         highest = f"max_over_time({record}[{rolling}] offset {2 * seconds(window)}s)"
         expected.append(f"{highest} unless {on} last_over_time({record}[{rolling}] offset 1d)")
+    if weekly:
+        weeks = either([f"{record} offset {week * 7}d" for week in (1, 2)], "week")
+        expected[0] = f"{expected[0]} unless {on} {record} offset 7d"
+        expected.append(aggregated("max" if pick == "min" else "min", by, weeks))
     known = f"last_over_time({record}[{rolling}] offset {history})"
     return f"{aggregated(pick, by, either(expected, 'expectation'))}\nand {on} {known}"
 
