@@ -11,6 +11,7 @@ from typing import Final
 
 from asahi_alerts.thresholds import Thresholds, seconds
 from asahi_exporter.conventions import FAMILIES
+from asahi_exporter.promtext import quoted, regex_escaped
 
 SHORT_BRIDGE: Final = "6m"
 """How far before the start of a window of up to an hour its total is looked for, if Prometheus was down then."""
@@ -113,9 +114,9 @@ def usual(
     nothing about the morning; then its maximum up to two windows ago is a third expectation, so that a rise must be
     steeper than a morning's.
 
-    ``weekly``: ``record`` rises and falls with the day of the week. Where it is known of a week ago, what it was at this
-    time one and two weeks ago takes the place of the mean, which says nothing on the day after one that was off: of the
-    two ``min`` takes the higher and ``max`` the lower, so that one odd day is no custom.
+    ``weekly``: ``record`` rises and falls with the day of the week. Where it is known of a week ago, what it was at
+    this time one and two weeks ago takes the place of the mean, which says nothing on the day after one that was off:
+    of the two ``min`` takes the higher and ``max`` the lower, so that one odd day is no custom.
     """
     same_time = either([f"{record} offset {day}d" for day in range(1, days + 1)], "day")
     expected = [
@@ -141,9 +142,14 @@ def both(*conditions: str) -> str:
 
 def exporters(thresholds: Thresholds) -> str:
     """Return the selector of the scrape targets that are exporters."""
-    jobs = thresholds.exporter_jobs
-    names = "|".join(job.replace(".", "[.]") for job in jobs)
-    return f'up{{job="{jobs[0]}"}}' if len(jobs) == 1 else f'up{{job=~"{names}"}}'
+    return up_of(thresholds.exporter_jobs)
+
+
+def up_of(jobs: Sequence[str]) -> str:
+    """Return the selector of the scrape targets of ``jobs``, each matched as it stands."""
+    if len(jobs) == 1:
+        return f"up{{job={quoted(jobs[0])}}}"
+    return f"up{{job=~{quoted('|'.join(map(regex_escaped, jobs)))}}}"
 
 
 # Templates of descriptions ------------------------------------------------------------------------------------
@@ -177,6 +183,11 @@ def asked_about(query: str, names: Sequence[str], shown: str) -> str:
 def asked_label(query: str, name: str) -> str:
     """Return a template that asks ``query`` and shows the label ``name`` of its first answer."""
     return said_where(query, "{{ . | first | label `" + name + "` }}")
+
+
+def plain(text: str) -> str:
+    """Return a template that shows ``text`` as it stands."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def one_line(expr: str) -> str:

@@ -23,7 +23,10 @@ FIRED = 'group by (window) (max_over_time(ALERTS{alertname="AsahiBudgetBurn",ale
 
 
 def month(landing: float, first_weekday: int, night: float, weekend: float) -> str:
-    """The running total of a month that lands at so much of the budget; Monday is 0, nights and week-ends are shares."""
+    """The running total of a month that lands at so much of the budget.
+
+    Monday is 0; the pace of nights and week-ends is a share of that of a working hour.
+    """
     hours = np.arange(31 * 48) / 2
     days_off = (hours // 24 + first_weekday) % 7 >= 5
     at_work = (hours % 24 >= 9) & (hours % 24 < 19)
@@ -53,7 +56,9 @@ def case(totals: str, windows: list[str]) -> dict[str, Any]:
     [
         # On a Saturday begins the month with the fewest working days: 21 of 31.
         pytest.param(month(1.0, 5, 0.05, 0.0), [], id="it lands on the budget, with nothing on week-ends"),
-        pytest.param(month(1.0, 0, 0.3, 0.3), [], id="it lands on the budget, with quiet nights and week-ends"),
+        pytest.param(
+            month(1.0, 0, 0.3, 0.3), [], id="it lands on the budget, with quiet nights and week-ends"
+        ),
         pytest.param(month(1.25, 5, 0.05, 0.0), ["7d"], id="it lands a quarter above the budget"),
         pytest.param(month(2.2, 0, 0.3, 0.0), ["3d", "7d"], id="it lands at twice the budget"),
     ],
