@@ -241,11 +241,6 @@ class Wire:
         if not (settings.url.startswith("https:") or proxy or packed):
             self._direct = Direct(str(self._bare.url), self._bare.headers, settings.pool_size)
 
-    @property
-    def is_direct(self) -> bool:
-        """Whether plain HTTP will do."""
-        return self._direct is not None
-
     def send(
         self, method: str, path: str, form: str, timeout: tuple[float, float]
     ) -> AbstractContextManager[Answer]:

@@ -197,7 +197,12 @@ def dispatching(found: list[Alert], url: str) -> Iterator[Dispatcher]:
     """Run a dispatcher of whatever ``found`` holds."""
     dispatcher = Dispatcher(lambda _: list(found), AlertmanagerClient(url), resend_seconds=1.0)
     stop = threading.Event()
-    thread = threading.Thread(target=dispatcher.run_forever, args=(stop,))
+
+    def step() -> None:
+        while not stop.is_set():
+            stop.wait(dispatcher.step())
+
+    thread = threading.Thread(target=step)
     thread.start()
     try:
         yield dispatcher

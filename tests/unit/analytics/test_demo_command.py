@@ -300,8 +300,7 @@ def test_progress_of_the_demo_goes_to_the_output() -> None:
     assert said.getvalue() == "hello\n"
 
 
-def test_servers_are_reloaded_by_a_signal(tmp_path: Path) -> None:
+def test_a_configuration_names_targets_and_alertmanagers() -> None:
     config = servers.prometheus_config(alertmanagers=["a:1"], out_of_order="1d", targets={"j": ["h:1"]})
     assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["a:1"]
     assert config["storage"]["tsdb"]["out_of_order_time_window"] == "1d"
-    Server("x", [], 1, "/", tmp_path / "log").reload()
