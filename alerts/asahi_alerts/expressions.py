@@ -40,10 +40,10 @@ def aggregated(operator: str, by: Sequence[str], *arguments: str) -> str:
 def growth(family: str, by: Sequence[str], window: str) -> str:
     """Return what was added to ``family`` within the trailing ``window``, by the labels ``by``.
 
-    Each label set is taken on its own: its total now less its total a window ago. One that had no total then,
-    though others had, was born since and counts from zero. Where nothing was recorded a window ago (Prometheus was
-    down, the rules were just installed), counting starts with the first total after that: too little rather than
-    too much. A total that fell was begun anew, because Prometheus was down for hours, and counts in full.
+    Each label set is taken on its own: its total now less its total a window ago. One that had no total then or for
+    some time before, though others had, was born since and counts from zero. Where nothing was recorded a window ago
+    (Prometheus was down, the rules were just installed), counting starts with the first total after that: too little
+    rather than too much. A total that fell was begun anew, because Prometheus was down for hours, and counts in full.
     """
     return aggregated("sum", by, _grown(running(family), window))
 
@@ -62,7 +62,7 @@ def _grown(total: str, window: str) -> str:
     now, before = f"last_over_time({total}[{RECENT}])", _before(total, window)
     return (
         f"(\n  {now}\n  - (\n    {before}\n"
-        f"    or {now} * 0 and on () {_before(total_running('requests'), window)}\n"
+        f"    or {now} * 0 {_born(total, window)}\n"
         f"    or {_first(total, window)}\n  )\n) >= 0\n"
         f"or {now} < {before}"
     )
@@ -70,7 +70,24 @@ def _grown(total: str, window: str) -> str:
 
 def _before(total: str, window: str) -> str:
     """Return ``total`` as it was a window ago; the longer the window, the further back it may have been recorded."""
-    return f"last_over_time({total}[{SHORT_BRIDGE if _is_short(window) else LONG_BRIDGE}] offset {window})"
+    return f"last_over_time({total}[{_bridge(window)}] offset {window})"
+
+
+def _born(total: str, window: str) -> str:
+    """Return what keeps of totals those that are new since a window ago.
+
+    Some totals are recorded minutes after others, so that where Prometheus stopped or came back, one may be there and
+    another not yet, or no more. So a new one had no total for three bridges before the window, and that of requests was
+    there a bridge before it: after an interruption longer than that, nothing is new until a bridge has passed.
+    """
+    bridge = seconds(_bridge(window))
+    earlier = f"last_over_time({total}[{3 * bridge}s] offset {window})"
+    recorded = f"last_over_time({total_running('requests')}[{bridge}s] offset {seconds(window) + bridge}s)"
+    return f"unless {earlier} and on () {recorded}"
+
+
+def _bridge(window: str) -> str:
+    return SHORT_BRIDGE if _is_short(window) else LONG_BRIDGE
 
 
 def _first(total: str, window: str) -> str:
