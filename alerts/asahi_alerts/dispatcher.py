@@ -8,7 +8,6 @@ again; each is therefore repeated every ``resend_seconds`` and made to hold for 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,13 +114,11 @@ class Dispatcher:
         self._asked_at: datetime | None = None
         self._failures = 0
 
-    def run_forever(self, stop_event: threading.Event) -> None:
-        """Step until ``stop_event`` is set. Alerts are left standing: whoever comes next goes on with them."""
-        while not stop_event.is_set():
-            stop_event.wait(self.step())
-
     def step(self) -> float:
-        """Ask the source, send what is due, and return the seconds to wait until the next step."""
+        """Ask the source, send what is due, and return the seconds to wait until the next step.
+
+        After the last one alerts are left standing: whoever comes next goes on with them.
+        """
         now = self._clock()
         self._ask(now)
         due = [held for held in self._held.values() if self._is_due(held, now)]

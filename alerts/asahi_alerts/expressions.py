@@ -11,6 +11,7 @@ from typing import Final
 
 from asahi_alerts.thresholds import Thresholds, seconds
 from asahi_exporter.conventions import FAMILIES
+from asahi_exporter.promtext import quoted, regex_escaped
 
 SHORT_BRIDGE: Final = "6m"
 """How far before the start of a window of up to an hour its total is looked for, if Prometheus was down then."""
@@ -39,10 +40,10 @@ def aggregated(operator: str, by: Sequence[str], *arguments: str) -> str:
 def growth(family: str, by: Sequence[str], window: str) -> str:
     """Return what was added to ``family`` within the trailing ``window``, by the labels ``by``.
 
-    Each label set is taken on its own: its total now less its total a window ago. One that had no total then,
-    though others had, was born since and counts from zero. Where nothing was recorded a window ago (Prometheus was
-    down, the rules were just installed), counting starts with the first total after that: too little rather than
-    too much. A total that fell was begun anew, because Prometheus was down for hours, and counts in full.
+    Each label set is taken on its own: its total now less its total a window ago. One that had no total then or for
+    some time before, though others had, was born since and counts from zero. Where nothing was recorded a window ago
+    (Prometheus was down, the rules were just installed), counting starts with the first total after that: too little
+    rather than too much. A total that fell was begun anew, because Prometheus was down for hours, and counts in full.
     """
     return aggregated("sum", by, _grown(running(family), window))
 
@@ -61,7 +62,7 @@ def _grown(total: str, window: str) -> str:
     now, before = f"last_over_time({total}[{RECENT}])", _before(total, window)
     return (
         f"(\n  {now}\n  - (\n    {before}\n"
-        f"    or {now} * 0 and on () {_before(total_running('requests'), window)}\n"
+        f"    or {now} * 0 {_born(total, window)}\n"
         f"    or {_first(total, window)}\n  )\n) >= 0\n"
         f"or {now} < {before}"
     )
@@ -69,7 +70,24 @@ def _grown(total: str, window: str) -> str:
 
 def _before(total: str, window: str) -> str:
     """Return ``total`` as it was a window ago; the longer the window, the further back it may have been recorded."""
-    return f"last_over_time({total}[{SHORT_BRIDGE if _is_short(window) else LONG_BRIDGE}] offset {window})"
+    return f"last_over_time({total}[{_bridge(window)}] offset {window})"
+
+
+def _born(total: str, window: str) -> str:
+    """Return what keeps of totals those that are new since a window ago.
+
+    Some totals are recorded minutes after others, so that where Prometheus stopped or came back, one may be there and
+    another not yet, or no more. So a new one had no total for three bridges before the window, and that of requests was
+    there a bridge before it: after an interruption longer than that, nothing is new until a bridge has passed.
+    """
+    bridge = seconds(_bridge(window))
+    earlier = f"last_over_time({total}[{3 * bridge}s] offset {window})"
+    recorded = f"last_over_time({total_running('requests')}[{bridge}s] offset {seconds(window) + bridge}s)"
+    return f"unless {earlier} and on () {recorded}"
+
+
+def _bridge(window: str) -> str:
+    return SHORT_BRIDGE if _is_short(window) else LONG_BRIDGE
 
 
 def _first(total: str, window: str) -> str:
@@ -102,8 +120,9 @@ def usual(
     rolling: str,
     history: str,
     daily: bool = False,
+    weekly: bool = False,
 ) -> str:
-    """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of two expectations.
+    """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of its expectations.
 
     One is its mean over the ``rolling`` window before this one, the other the median of the same time on each of
     the ``days`` before. Nothing is expected where ``record`` was not there ``history`` ago or earlier.
@@ -111,6 +130,10 @@ def usual(
     ``daily``: ``record`` rises and falls with the hour of the day. Until a day of it is known, the mean of a night says
     nothing about the morning; then its maximum up to two windows ago is a third expectation, so that a rise must be
     steeper than a morning's.
+
+    ``weekly``: ``record`` rises and falls with the day of the week. Where it is known of a week ago, what it was at
+    this time one and two weeks ago takes the place of the mean, which says nothing on the day after one that was off:
+    of the two ``min`` takes the higher and ``max`` the lower, so that one odd day is no custom.
     """
     same_time = either([f"{record} offset {day}d" for day in range(1, days + 1)], "day")
     expected = [
@@ -121,6 +144,10 @@ def usual(
     if daily:
         highest = f"max_over_time({record}[{rolling}] offset {2 * seconds(window)}s)"
         expected.append(f"{highest} unless {on} last_over_time({record}[{rolling}] offset 1d)")
+    if weekly:
+        weeks = either([f"{record} offset {week * 7}d" for week in (1, 2)], "week")
+        expected[0] = f"{expected[0]} unless {on} {record} offset 7d"
+        expected.append(aggregated("max" if pick == "min" else "min", by, weeks))
     known = f"last_over_time({record}[{rolling}] offset {history})"
     return f"{aggregated(pick, by, either(expected, 'expectation'))}\nand {on} {known}"
 
@@ -132,9 +159,14 @@ def both(*conditions: str) -> str:
 
 def exporters(thresholds: Thresholds) -> str:
     """Return the selector of the scrape targets that are exporters."""
-    jobs = thresholds.exporter_jobs
-    names = "|".join(job.replace(".", "[.]") for job in jobs)
-    return f'up{{job="{jobs[0]}"}}' if len(jobs) == 1 else f'up{{job=~"{names}"}}'
+    return up_of(thresholds.exporter_jobs)
+
+
+def up_of(jobs: Sequence[str]) -> str:
+    """Return the selector of the scrape targets of ``jobs``, each matched as it stands."""
+    if len(jobs) == 1:
+        return f"up{{job={quoted(jobs[0])}}}"
+    return f"up{{job=~{quoted('|'.join(map(regex_escaped, jobs)))}}}"
 
 
 # Templates of descriptions ------------------------------------------------------------------------------------
@@ -168,6 +200,11 @@ def asked_about(query: str, names: Sequence[str], shown: str) -> str:
 def asked_label(query: str, name: str) -> str:
     """Return a template that asks ``query`` and shows the label ``name`` of its first answer."""
     return said_where(query, "{{ . | first | label `" + name + "` }}")
+
+
+def plain(text: str) -> str:
+    """Return a template that shows ``text`` as it stands."""
+    return text.replace("{{", '{{ "{{" }}')
 
 
 def one_line(expr: str) -> str:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from asahi_alerts.expressions import NUMBER, PERCENT, exporters, growth, label, running, value
+from asahi_alerts.expressions import (
+    NUMBER,
+    PERCENT,
+    exporters,
+    growth,
+    label,
+    plain,
+    running,
+    up_of,
+    value,
+)
 from asahi_alerts.rule import Alert, Group
 from asahi_alerts.thresholds import Thresholds, seconds
 from asahi_exporter.conventions import LABEL, REASON, REQUESTS
@@ -70,7 +80,8 @@ def _absent_alert(thresholds: Thresholds) -> Alert:
         summary="Prometheus scrapes no exporter at all.",
         description=(
             f"For {thresholds.exporter_absent.hold} there has been no scrape target of the job "
-            f"{' or '.join(thresholds.exporter_jobs)}, and no {REQUESTS.name} from anywhere ({value(NUMBER)} = absent)."
+            f"{plain(' or '.join(thresholds.exporter_jobs))}, and no {REQUESTS.name} from anywhere "
+            f"({value(NUMBER)} = absent)."
         ),
     )
 
@@ -108,7 +119,7 @@ def _service_alert(thresholds: Thresholds) -> Alert:
     return Alert(
         name="AsahiServiceDown",
         incident="service",
-        expr=f'up{{job="{thresholds.service_job}"}} == 0',
+        expr=f"{up_of([thresholds.service_job])} == 0",
         hold=thresholds.service_down.hold,
         severity="warning",
         summary="The analytics service does not answer scrapes.",

@@ -103,16 +103,17 @@ def _allowed(monthly_dollars: float | None) -> str:
 
 
 def _month_to_date() -> str:
-    """Return the spend of this calendar month (UTC): the running total less what it was as the month began.
+    """Return the spend of this calendar month (UTC): the running total less the first of it that the month has.
 
-    The total only grows, so the greatest of its values at midnight on a first of the month within 31 days is that
-    of this month. Where nothing was recorded around that time, the count starts with the first record; where the
-    total fell it was begun anew, and the count starts there.
+    Each hour of the last 31 days has its least total, which is its first, and the label of its month; that of this
+    month is taken. So where Prometheus was down as the month began, counting begins with the first total after that:
+    too little rather than too much. Where the total fell it was begun anew, and the count starts there.
     """
     total = total_running("cost_dollars")
-    midnight = "on () (day_of_month() == 1) and on () (hour() == 0)"
-    month_start = f"max_over_time((last_over_time({total}[6h]) and {midnight})[31d:1h])"
-    return f"({total} - ({month_start} or min_over_time({total}[31d]))) >= 0\nor {total}"
+    month = 'count_values("month", month())'
+    first_of_hour = f"min_over_time({total}[1h] offset -1h)"
+    first_of_months = f"min_over_time(({first_of_hour} * on () group_left (month) {month})[31d:1h])"
+    return f"{total}\n- min without (month) (\n  {first_of_months}\n  and on (month) {month}\n)"
 
 
 def _burn_rate(window: str) -> str:

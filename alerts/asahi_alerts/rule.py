@@ -55,6 +55,7 @@ def usual_record(
     pick: str,
     thresholds: Thresholds,
     daily: bool = False,
+    weekly: bool = False,
 ) -> Record:
     """Return the rule that records as ``name`` what ``record`` usually is; see ``expressions.usual``."""
     return Record(
@@ -68,6 +69,7 @@ def usual_record(
             rolling=thresholds.rolling_window,
             history=thresholds.usual.min_history,
             daily=daily,
+            weekly=weekly,
         ),
     )
 

@@ -48,7 +48,7 @@ def _checked_duration(value: str) -> str:
 
 
 Duration = Annotated[str, AfterValidator(_checked_duration)]
-JobName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")]
+JobName = Annotated[str, Field(min_length=1)]
 Ratio = Annotated[FiniteFloat, Field(gt=0, le=1)]
 Spike = Annotated[FiniteFloat, Field(gt=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]

@@ -227,7 +227,7 @@ def _silence_rules(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
     return (
         total_record("requests"),
         Record(now, grown_total("requests", silent.window)),
-        usual_record(usually, now, (), silent.window, pick="min", thresholds=thresholds),
+        usual_record(usually, now, (), silent.window, pick="min", thresholds=thresholds, weekly=True),
         Alert(
             name="AsahiExporterSilent",
             incident="traffic",

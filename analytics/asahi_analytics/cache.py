@@ -10,7 +10,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from asahi_analytics import deadline
@@ -18,16 +17,6 @@ from asahi_analytics.errors import AnalyticsError, AnswerTooLate, NotEnoughData
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class CacheInfo:
-    """What a cache has done so far: answers found, answers not found, entries and their weight now."""
-
-    hits: int
-    misses: int
-    entries: int
-    weight: int
 
 
 class TtlCache(Generic[Key, Value]):
@@ -43,8 +32,6 @@ class TtlCache(Generic[Key, Value]):
         self._clock = clock
         self._entries: OrderedDict[Key, tuple[float, int, Value]] = OrderedDict()
         self._weight = 0
-        self._hits = 0
-        self._misses = 0
         self._lock = threading.Lock()
 
     def get(self, key: Key) -> Value | None:
@@ -53,10 +40,8 @@ class TtlCache(Generic[Key, Value]):
             entry = self._entries.get(key)
             if entry is None or entry[0] <= self._clock():
                 self._drop(key)
-                self._misses += 1
                 return None
             self._entries.move_to_end(key)
-            self._hits += 1
             return entry[2]
 
     def put(self, key: Key, value: Value, ttl_seconds: float, weight: int = 1) -> None:
@@ -71,15 +56,10 @@ class TtlCache(Generic[Key, Value]):
                 self._drop(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """Forget every entry; what was counted so far stays."""
+        """Forget every entry."""
         with self._lock:
             self._entries.clear()
             self._weight = 0
-
-    def info(self) -> CacheInfo:
-        """Return the counts so far."""
-        with self._lock:
-            return CacheInfo(self._hits, self._misses, len(self._entries), self._weight)
 
     def _drop(self, key: Key) -> None:
         entry = self._entries.pop(key, None)

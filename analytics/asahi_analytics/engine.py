@@ -154,11 +154,11 @@ class AnalyticsEngine:
     ) -> Trend:
         """Return ``metric`` in ``intervals`` bins of one ``period`` each; the last one ends at ``end``, or now."""
         if metric not in METRICS:
-            raise UserInputError(f"metric must be one of {', '.join(METRICS)}; got {metric[:80]!r}")
+            raise UserInputError(f"metric must be one of {', '.join(METRICS)}; got {metric[:80]!r}", "metric")
         last = trailing(period, end or self.clock())
         most = min(MAX_INTERVALS, MAX_WINDOW // last.length)
         if not 1 <= intervals <= most:
-            raise UserInputError(f"intervals must be 1 to {most} of a {period}; got {intervals}")
+            raise UserInputError(f"intervals must be 1 to {most} of a {period}; got {intervals}", "intervals")
         span = Window(last.end - intervals * last.length, last.end)
         definition = METRICS[metric]
         asks = [SeriesAsk(family, by, span, step=last.length) for family, by in definition.sources]
@@ -230,7 +230,7 @@ class AnalyticsEngine:
     ) -> CostDrivers:
         """Return the ``limit`` dearest label sets and users, with their change against the window before."""
         if not 1 <= limit <= MAX_DRIVERS:
-            raise UserInputError(f"limit must be 1 to {MAX_DRIVERS}; got {limit}")
+            raise UserInputError(f"limit must be 1 to {MAX_DRIVERS}; got {limit}", "limit")
         span = self.window(period, window)
         return self.composer.answer(lambda client: self._find_drivers(limit, span, client))
 
@@ -302,7 +302,7 @@ def _grouping(group_by: str) -> Grouping:
     for name, grouping in GROUPS.items():
         if name == group_by:
             return grouping
-    raise UserInputError(f"group_by must be one of {', '.join(GROUPINGS)}; got {group_by[:80]!r}")
+    raise UserInputError(f"group_by must be one of {', '.join(GROUPINGS)}; got {group_by[:80]!r}", "group_by")
 
 
 def _ranked(sums: Sums) -> dict[str, float]:

@@ -25,7 +25,15 @@ class AnalyticsError(Exception):
 
 
 class UserInputError(AnalyticsError, ValueError):
-    """What the caller passed cannot be used; the message says what was got and what to pass."""
+    """What the caller passed cannot be used; the message says what was got and what to pass.
+
+    ``parameter`` names what was passed where it is one parameter of a question.
+    """
+
+    def __init__(self, message: str, parameter: str | None = None) -> None:
+        """Say what is wrong, and of which parameter."""
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class UnknownName(UserInputError):  # noqa: N818  (reads better where it is raised)
@@ -33,11 +41,10 @@ class UnknownName(UserInputError):  # noqa: N818  (reads better where it is rais
 
     def __init__(self, parameter: str, got: str, known: Sequence[str], where: str) -> None:
         """Say which names there are ``where``, the first ``NAMES_SHOWN`` of them."""
-        self.parameter = parameter
         self.known = tuple(known[:NAMES_SHOWN])
         more = f" and {len(known) - NAMES_SHOWN} more" if len(known) > NAMES_SHOWN else ""
         super().__init__(
-            f"{parameter} must be one of {', '.join(self.known)}{more} ({where}); got {got[:80]!r}"
+            f"{parameter} must be one of {', '.join(self.known)}{more} ({where}); got {got[:80]!r}", parameter
         )
 
 

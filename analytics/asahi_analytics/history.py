@@ -222,10 +222,3 @@ def _by_block(series: HistorySeries, block_ms: int) -> Iterator[tuple[int, Milli
 
 def _is_label_name(name: str) -> bool:
     return _LABEL_NAME.fullmatch(name) is not None and name != "__name__"
-
-
-def as_history(name: str, labels: Mapping[str, str], times: Any, values: Any) -> HistorySeries:
-    """Return a ``HistorySeries`` from sequences of milliseconds and numbers."""
-    return HistorySeries(
-        name, labels, np.asarray(times, dtype=np.int64), np.asarray(values, dtype=np.float64)
-    )

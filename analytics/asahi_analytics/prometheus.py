@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import quote as quote_path
 
 from asahi_analytics import deadline
-from asahi_analytics.cache import CacheInfo, SingleFlight, TtlCache
+from asahi_analytics.cache import SingleFlight, TtlCache
 from asahi_analytics.errors import (
     PrometheusAnswerInvalid,
     PrometheusError,
@@ -104,20 +103,6 @@ class PrometheusClient:
         """
         return self._ask_all(promql, at)
 
-    def label_values(self, label: str, match: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return the values that ``label`` has on the series that ``match`` selects (without it: on any)."""
-        path = f"/api/v1/label/{quote_path(label, safe='')}/values"
-        return tuple(self._list(self._call("GET", path, [("match[]", selector) for selector in match]).data))
-
-    def series(self, match: Sequence[str], start: datetime, end: datetime) -> tuple[dict[str, str], ...]:
-        """Return the label sets that ``match`` selects that have samples from ``start`` to ``end``."""
-        fields = [
-            *(("match[]", selector) for selector in match),
-            ("start", _seconds(start)),
-            ("end", _seconds(end)),
-        ]
-        return tuple(self._list(self._call(self.settings.method, "/api/v1/series", fields).data))
-
     def status(self, page: str) -> dict[str, Any]:
         """Return the object that ``GET /api/v1/<page>`` answers; pages: ``status/buildinfo``, ``rules`` …"""
         data = self._call("GET", f"/api/v1/{page}", []).data
@@ -126,15 +111,6 @@ class PrometheusClient:
                 f"/api/v1/{page} answered {shown(data)} where an object was expected"
             )
         return data
-
-    def format(self, promql: str) -> str:
-        """Return ``promql`` as Prometheus writes it; raises ``PrometheusRefused`` when it does not parse."""
-        data = self._call(self.settings.method, "/api/v1/format_query", [("query", promql)]).data
-        return str(data)
-
-    def cache_info(self) -> CacheInfo:
-        """Return what the cache of answers did so far."""
-        return self._kept.info()
 
     def clear_cache(self) -> None:
         """Forget every answer."""
@@ -247,12 +223,6 @@ class PrometheusClient:
     def _tell(self, path: str, seconds: float, outcome: str) -> None:
         if self._observe is not None:
             self._observe(path, seconds, outcome)
-
-    @staticmethod
-    def _list(data: Any) -> list[Any]:
-        if not isinstance(data, list):
-            raise PrometheusAnswerInvalid(f"expected a list, got {shown(data)}")
-        return data
 
 
 def answers_at_once(settings: PrometheusSettings) -> None:

@@ -14,14 +14,13 @@ from typing import Final
 
 from asahi_analytics.errors import UserInputError
 from asahi_exporter import conventions
+from asahi_exporter.promtext import quoted, regex_escaped
 
 MILLISECOND: Final = timedelta(milliseconds=1)
 NAME: Final = "__name__"
 """The label that holds the name of a metric."""
 NAMES: Final = "$names"
 """Stands in a template for the matcher on the names of metrics, see ``of_names``."""
-_ESCAPES: Final = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\0": r"\x00"}
-_REGEX_SPECIAL: Final = re.compile(r"([\\.+*?()|\[\]{}^$])")
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
@@ -42,12 +41,7 @@ def quote(value: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise UserInputError(f"a label value must be valid Unicode text; got {value[:80]!r}") from error
-    return '"' + "".join(_ESCAPES.get(character, character) for character in value) + '"'
-
-
-def regex_escape(value: str) -> str:
-    """Return a regular expression (RE2) that matches ``value`` and nothing else."""
-    return _REGEX_SPECIAL.sub(r"\\\1", value)
+    return quoted(value)
 
 
 def label_name(name: str) -> str:
@@ -76,7 +70,7 @@ def matcher(label: str, values: Sequence[str]) -> str:
         return f'{name}=~".^"'
     if len(values) == 1:
         return f"{name}={quote(values[0])}"
-    return f"{name}=~{quote('|'.join(regex_escape(value) for value in values))}"
+    return f"{name}=~{quote('|'.join(regex_escaped(value) for value in values))}"
 
 
 def matchers(where: Mapping[str, Sequence[str]] | None) -> str:

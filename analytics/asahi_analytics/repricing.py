@@ -87,7 +87,8 @@ def reprice(composer: Composer, book: PriceBook, model: str, window: Window, lab
     if all(stretch.rate is None for stretch in found):
         raise UserInputError(
             f"no price is known for baseline model {model!r} in this window; name a model of the price file, "
-            "or add it there"
+            "or add it there",
+            "baseline_model",
         )
     by_user = label == names.USER
     keys = tuple(dict.fromkeys((names.MODEL, names.CACHE_TIER if by_user else label, names.CACHE_TIER)))

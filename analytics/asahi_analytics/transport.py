@@ -49,7 +49,7 @@ _ESCAPES: Final = [(each, quote_plus(each)) for each in ("%", *_SPECIAL, " ")]
 _CHUNK_BYTES: Final = 1 << 16
 _MEGABYTE: Final = 1 << 20
 _SHORTEST_WAIT_SECONDS: Final = 0.05
-_UNREACHED: Final = "start it, or correct prometheus.url"
+_UNREACHED: Final = "start it, or correct prometheus.url (--prometheus-url)"
 _TIMED_OUT: Final = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _TOO_SLOW_TO_CONNECT: Final = (requests.ConnectTimeout, ConnectTimeoutError)
 _BROKEN_OFF: Final = (
@@ -240,11 +240,6 @@ class Wire:
         proxy = select_proxy(settings.url, environment["proxies"])
         if not (settings.url.startswith("https:") or proxy or packed):
             self._direct = Direct(str(self._bare.url), self._bare.headers, settings.pool_size)
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether plain HTTP will do."""
-        return self._direct is not None
 
     def send(
         self, method: str, path: str, form: str, timeout: tuple[float, float]

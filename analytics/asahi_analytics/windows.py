@@ -67,7 +67,7 @@ class Window:
 def trailing(period: Period, now: datetime) -> Window:
     """Return the last hour, day, week (7 days) or month (30 days) up to ``now``."""
     if period not in PERIOD_LENGTHS:
-        raise UserInputError(f"period must be one of {', '.join(PERIODS)}; got {period!r}")
+        raise UserInputError(f"period must be one of {', '.join(PERIODS)}; got {period!r}", "period")
     return Window(now - PERIOD_LENGTHS[period], now)
 
 

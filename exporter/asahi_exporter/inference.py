@@ -23,7 +23,6 @@ TIER_TEXT: Final[Mapping[int | None, str]] = {None: names.NO_CACHE, 1: "1", 2: "
 _STORE_REQUEST: Final = Struct(f"@{schema.REQUEST.size}d").pack_into
 _STORE_USER: Final = Struct(f"@{schema.USER.size}d").pack_into
 _CELL_BYTES: Final = 8
-_MAX_RAW_LENGTH: Final = 200
 
 
 class _Bound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import yaml
 from asahi_alerts import generator, thresholds
 from asahi_alerts.alertmanager import Alert, AlertmanagerClient
 from asahi_alerts.dispatcher import Dispatcher
-from asahi_alerts.incidents import INCIDENTS, anomaly_alert
+from asahi_alerts.incidents import INCIDENTS, SERVICE_ALERTS, anomaly_alert
 from asahi_analytics import recording, tiles
 from asahi_analytics.demo import servers
 from support.webhook import Webhook, listening
@@ -196,7 +197,12 @@ def dispatching(found: list[Alert], url: str) -> Iterator[Dispatcher]:
     """Run a dispatcher of whatever ``found`` holds."""
     dispatcher = Dispatcher(lambda _: list(found), AlertmanagerClient(url), resend_seconds=1.0)
     stop = threading.Event()
-    thread = threading.Thread(target=dispatcher.run_forever, args=(stop,))
+
+    def step() -> None:
+        while not stop.is_set():
+            stop.wait(dispatcher.step())
+
+    thread = threading.Thread(target=step)
     thread.start()
     try:
         yield dispatcher
@@ -237,6 +243,41 @@ def test_a_symptom_found_together_with_its_cause_is_told_to_nobody(
             webhook.of("AsahiAnomaly", "resolved", anomaly_type=kind)
     assert dispatcher.counts.failed == 0
     assert {one.labels["severity"] for one in webhook.received} == {"critical"}
+
+
+def everything_that_can_fire() -> dict[str, str]:
+    """The expressions of every alert by name; those of the service, and of a cause of other alerts, have none."""
+    causes = {"AsahiExporterDown", "AsahiExporterAbsent", "AsahiTotalsMissing"}
+    found = dict.fromkeys(SERVICE_ALERTS, "")
+    for alert in generator.alerts():
+        if alert.name not in causes:
+            found[alert.name] = found.get(alert.name, "") + alert.expr
+    return found
+
+
+def test_only_what_rules_compute_from_totals_waits_for_them(alertmanager: servers.Server) -> None:
+    """The service reads the samples where there are no totals: its anomalies and budgets are told."""
+    expressions = everything_that_can_fire()
+    # info, so that none is the critical alert or the cause of another one
+    severities = {"AsahiTotalsMissing": "critical", **dict.fromkeys(expressions, "info")}
+    alerts = [{"labels": {"alertname": name, "severity": severity}} for name, severity in severities.items()]
+    AlertmanagerClient(alertmanager.url).post(alerts)
+    from_totals = {name for name, expr in expressions.items() if re.search(r"\basahi\w*:", expr)}
+    deadline = time.monotonic() + 30
+    while True:
+        alerts = requests.get(f"{alertmanager.url}/api/v2/alerts", timeout=5).json()
+        fingerprints = {one["labels"]["alertname"]: one["fingerprint"] for one in alerts}
+        waiting = {
+            one["labels"]["alertname"]
+            for one in alerts
+            if fingerprints.get("AsahiTotalsMissing") in one["status"]["inhibitedBy"]
+        }
+        if waiting == from_totals and len(alerts) == len(expressions) + 1:
+            break
+        assert time.monotonic() < deadline, waiting ^ from_totals
+        time.sleep(0.1)
+    assert "AsahiBudgetBurn" in from_totals
+    assert not from_totals & {"AsahiBudgetSpent", "AsahiForecastOverBudget", *SERVICE_ALERTS}
 
 
 def test_what_the_service_finds_reaches_the_webhook_through_a_restart(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from asahi_alerts import generator, thresholds
 from asahi_analytics.demo.servers import find_program
+from asahi_exporter.promtext import quoted
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -33,6 +37,38 @@ def test_promtool_has_nothing_to_say_about_the_rules() -> None:
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_alerts_fire_and_stay_silent_as_written_down(path: Path) -> None:
+    assert "SUCCESS" in said("promtool", "test", "rules", str(path))
+
+
+HOSTILE_JOBS = ("a+b (c)|[d]", 'says "no" \\ {{ $value }}', "x.y")
+
+
+@pytest.mark.parametrize(
+    "jobs", [HOSTILE_JOBS[:1], HOSTILE_JOBS[1:2], HOSTILE_JOBS], ids=["regex", "text", "all"]
+)
+def test_jobs_are_matched_as_they_are_called(tmp_path: Path, jobs: tuple[str, ...]) -> None:
+    limits = thresholds.parse({"exporter_jobs": list(jobs)})
+    rules = tmp_path / "asahi_alerts_health.yml"
+    rules.write_text(generator.rule_files(limits)[rules.name])
+    down = 'count by (job) (ALERTS{alertname="AsahiExporterDown",alertstate="firing"})'
+    absent = 'group(ALERTS{alertname="AsahiExporterAbsent",alertstate="firing"})'
+
+    def case(scraped: Sequence[str], alerts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        asked = [
+            {
+                "expr": query,
+                "eval_time": "20m",
+                "exp_samples": [{"labels": labels, "value": 1} for labels in found],
+            }
+            for query, found in alerts.items()
+        ]
+        series = [{"series": f"up{{job={quoted(job)}}}", "values": "0x20"} for job in scraped]
+        return {"interval": "1m", "input_series": series, "promql_expr_test": asked}
+
+    there = case(jobs, {down: [f"{{job={quoted(job)}}}" for job in jobs], absent: []})
+    alike = case(("aab c", "d", "xzy", "x"), {down: [], absent: ["{}"]})
+    path = tmp_path / "jobs_test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(rules)], "tests": [there, alike]}))
     assert "SUCCESS" in said("promtool", "test", "rules", str(path))
 
 

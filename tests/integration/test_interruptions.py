@@ -49,6 +49,17 @@ def test_bins_around_an_outage_add_up_to_the_total(tmp_path, stopped, step):
         assert made.bins(600, 3600, step)["x"].sum() == pytest.approx(made.total(600, 3600)["x"])
 
 
+def test_while_the_rules_do_not_run_bins_are_those_of_the_samples(tmp_path):
+    """So the detector goes on, and Alertmanager need not hold back what it finds (AsahiTotalsMissing)."""
+    with simulation(tmp_path, family="cost_dollars") as made:
+        for at in range(5, 7200, 15):
+            made.scrape(at, "a", {"x": at if at < 5400 else 5400 + 9 * (at - 5400)}, store="memory")
+        made.run(7200, down=(1800, 7200))
+        found = made.bins(600, 6600, 600)["x"].to_list()
+        assert found == pytest.approx([600.0] * 8 + [9 * 600] * 2, rel=0.02)
+        assert sum(found) == pytest.approx(made.raw(600, 6600)["x"])
+
+
 @pytest.mark.parametrize("step", [300, 3600])
 def test_totals_that_were_filled_in_lead_on_where_a_memory_has_moved(tmp_path, step):
     with simulation(tmp_path) as made:

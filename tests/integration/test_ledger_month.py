@@ -12,7 +12,7 @@ import requests
 
 from asahi_analytics.backfill import snapshot_grid, totals_before
 from asahi_analytics.composer import Composer
-from asahi_analytics.demo.servers import prometheus, prometheus_config, running, victoria_metrics
+from asahi_analytics.demo.servers import prometheus, prometheus_config, running
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.hours import Tiles
 from asahi_analytics.prometheus import PrometheusClient
@@ -20,6 +20,7 @@ from asahi_analytics.tiles import PART, RUNNING, RuleParameters, state_metric
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import FAMILIES
 from support.month_of_samples import END, START, Month, spans
+from support.victoria import victoria_metrics
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 SAVINGS = FAMILIES["savings_dollars"]

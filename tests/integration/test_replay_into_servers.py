@@ -11,10 +11,11 @@ import pytest
 
 from asahi_analytics.cli import main
 from asahi_analytics.composer import Composer
-from asahi_analytics.demo.servers import Server, prometheus, prometheus_config, running, victoria_metrics
+from asahi_analytics.demo.servers import Server, prometheus, prometheus_config, running
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import PrometheusSettings
 from asahi_analytics.windows import Window
+from support.victoria import victoria_metrics
 
 pytestmark = pytest.mark.integration
 PRICES = {"m-large": (1.60, 6.40), "m-small": (0.05, 0.20)}

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from asahi_analytics import recording
-from asahi_analytics.demo.servers import LOOPBACK, Server, free_port, running, victoria_metrics
+from asahi_analytics.demo.servers import LOOPBACK, Server, free_port, running
 from asahi_analytics.tiles import RuleParameters
 from asahi_analytics.windows import Window
 from support.ledger_run import LABELS, Exporter, Outcome, Plan, family_of, worst
+from support.victoria import victoria_metrics
 
 COUNTED_SECONDS = 70
 """Long enough for a base to stand, so that totals by the minute are made of it."""

@@ -301,7 +301,7 @@ def _faults(plan: Plan, server: Server, exporters: list[Exporter], rules: Path) 
         if up and now > plan.reload and not renamed:
             for each in rules.iterdir():
                 each.write_text(each.read_text().replace("name: asahi_", "name: renamed_"))
-            server.reload()
+            server.process.send_signal(signal.SIGHUP)
             renamed = True
         if up and now > next_stall:
             _stall(server, rng.random() * 2 * plan.jitter)

@@ -107,16 +107,19 @@ def windowed(values: Floats, bins: int, how: How, at_least: int = 1, ahead: int 
     """Return ``how`` of the ``bins`` values that end ``ahead`` bins after each one, as ``past`` does."""
     if not values.size:
         return np.empty_like(values)
+    if ahead:
+        unknown = np.full((*values.shape[:-1], ahead), np.nan)
+        return windowed(np.concatenate([values, unknown], axis=-1), bins, how, at_least)[..., ahead:]
     at_least = min(at_least, bins)
     if bins <= NARROW and how != "max":
-        return _narrow(values, bins, how, at_least, ahead)
+        return _narrow(values, bins, how, at_least)
     return _wide(values, bins, how, at_least)
 
 
-def _narrow(values: Floats, bins: int, how: How, at_least: int, ahead: int) -> Floats:
+def _narrow(values: Floats, bins: int, how: How, at_least: int) -> Floats:
     count, known = values.shape[-1], np.isfinite(values)
-    rest = [np.full((*values.shape[:-1], width), np.nan) for width in (bins - 1 - ahead, ahead)]
-    padded = np.concatenate([rest[0], np.where(known, values, np.nan), rest[1]], axis=-1)
+    rest = np.full((*values.shape[:-1], bins - 1), np.nan)
+    padded = np.concatenate([rest, np.where(known, values, np.nan)], axis=-1)
     seen = summed(np.isfinite(padded).astype(np.int64), bins)[..., bins - 1 :]
     found: Floats
     if how == "mean":

@@ -103,8 +103,9 @@ def _known(error: AnalyticsError) -> Response:
 def _parameters(error: AnalyticsError) -> list[ParameterProblem] | None:
     if isinstance(error, InvalidParameters):
         return error.problems
-    if isinstance(error, UnknownName):
-        return [ParameterProblem(name=error.parameter, detail=str(error), allowed=list(error.known))]
+    if isinstance(error, UserInputError) and error.parameter is not None:
+        allowed = list(error.known) if isinstance(error, UnknownName) else None
+        return [ParameterProblem(name=error.parameter, detail=str(error), allowed=allowed)]
     return None
 
 

@@ -16,7 +16,7 @@ from asahi_analytics import deadline
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.cli.printing import Printing
 from asahi_analytics.engine import AnalyticsEngine
-from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused
+from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused, PrometheusUnreachable
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.promql import duration
 from asahi_analytics.tiles import RuleParameters, state_metric
@@ -100,8 +100,10 @@ def reachable(engine: AnalyticsEngine) -> Finding:
     url, title = engine.settings.prometheus.url, "Prometheus"
     try:
         engine.client.query("vector(1)", engine.clock())
+    except PrometheusUnreachable as error:  # which says what to do
+        return Finding("fail", title, str(error))
     except PrometheusError as error:
-        return Finding("fail", title, str(error), "start Prometheus, or pass --prometheus-url")
+        return Finding("fail", title, str(error), "if another one is meant, pass --prometheus-url")
     version = _version(engine.client)
     if version is None:
         return Finding("ok", title, f"{url} answers (its version is not told)")

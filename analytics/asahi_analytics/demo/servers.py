@@ -146,11 +146,6 @@ class Server:
             return None
         return f"{self.name} has ended with code {self.process.returncode}; its log ends:\n{self._log_end()}"
 
-    def reload(self) -> None:
-        """Ask the process to read its configuration again (SIGHUP)."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGHUP)
-
     def _log_end(self) -> str:
         return self.log_path.read_text(errors="replace")[-1500:]
 
@@ -237,15 +232,3 @@ def alertmanager(folder: Path, config: Mapping[str, Any], *, port: int | None = 
         "--log.level=warn",
     ]
     return Server("Alertmanager", command, port, "/-/ready", folder / "alertmanager.log")
-
-
-def victoria_metrics(folder: Path, *, port: int | None = None, retention_months: int = 14) -> Server:
-    """Return a single-node VictoriaMetrics that lives below ``folder`` (not yet started)."""
-    port = port or free_port()
-    command = [
-        find_program("victoria-metrics"),
-        f"-storageDataPath={folder / 'victoria'}",
-        f"-httpListenAddr={LOOPBACK}:{port}",
-        f"-retentionPeriod={retention_months}",
-    ]
-    return Server("VictoriaMetrics", command, port, "/health", folder / "victoria.log")

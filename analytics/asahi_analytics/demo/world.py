@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
 
-import numpy as np
-
-from asahi_exporter.conventions import CACHE_TIERS
-
 BASELINE_MODEL: Final = "gpt-4"
 """What every request would have gone to without optimisation."""
 REQUESTS_PER_SECOND: Final = 6.0
@@ -210,22 +206,3 @@ OUTAGES: Final = (
     Outage(timedelta(hours=31), timedelta(minutes=3)),
 )
 """The exporter was restarted (a few minutes), Prometheus was down (longer)."""
-
-
-def check_world() -> None:
-    """Raise ``ValueError`` for shares that do not add up or names that do not exist."""
-    models = {model.name for model in MODELS}
-    sums = [sum(task.share for task in TASKS), sum(ROUTING_MODES.values()), sum(BATCH_SIZES.values())]
-    sums += [sum(task.models.values()) for task in TASKS]
-    if not np.allclose(sums, 1.0):
-        raise ValueError(f"shares must add up to 1: {sums}")
-    if any(name not in models for task in TASKS for name in task.models):
-        raise ValueError("a task names a model that does not exist")
-    targets = {
-        "user": set(USERS),
-        "latency": models,
-        "cache": set(CACHE_TIERS),
-        "errors": {e for e, _ in ERROR_RATES},
-    }
-    if wrong := [incident for incident in INCIDENTS if incident.target not in targets[incident.kind]]:
-        raise ValueError(f"an incident hits what does not exist: {wrong}")

@@ -65,10 +65,12 @@ class Question:
         if self.method not in METHODS:
             raise BadInput(f"method must be one of {', '.join(METHODS)}, got {self.method!r:.80}")
         if self.group_by is not None and self.group_by not in GROUPS:
-            raise UserInputError(f"group_by must be one of {', '.join(GROUPS)}; got {self.group_by!r:.80}")
+            raise UserInputError(
+                f"group_by must be one of {', '.join(GROUPS)}; got {self.group_by!r:.80}", "group_by"
+            )
         if self.name is not None and self.group_by is None:
             raise UserInputError(
-                f"name needs group_by, one of {', '.join(GROUPS)}, to say what {self.name!r:.80} is"
+                f"name needs group_by, one of {', '.join(GROUPS)}, to say what {self.name!r:.80} is", "name"
             )
 
     def of(self, series: pd.Series) -> SeriesForecast:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from asahi_alerts.alertmanager import Alert
-from asahi_alerts.dispatcher import RESOLVED_FOR, TURN_SECONDS, Dispatcher, utc_now
+from asahi_alerts.dispatcher import RESOLVED_FOR, TURN_SECONDS, Dispatcher
 from asahi_alerts.errors import AlertmanagerError, AlertmanagerRefused, AlertmanagerUnreachable
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -366,20 +365,3 @@ def test_counts_become_samples_of_the_service() -> None:
         ("asahi_notifier_attempts_total", "no_data"): 0.0,
         ("asahi_notifier_last_success_timestamp_seconds",): NOON.timestamp(),
     }
-
-
-def test_the_loop_ends_when_it_is_told_to() -> None:
-    stop, posted = threading.Event(), threading.Event()
-
-    class Client:
-        def post(self, payloads: Sequence[Mapping[str, Any]]) -> None:
-            assert len(payloads) == 1
-            posted.set()
-
-    dispatcher = Dispatcher(lambda now: [alert(starts_at=now)], Client(), clock=utc_now)
-    thread = threading.Thread(target=dispatcher.run_forever, args=(stop,))
-    thread.start()
-    assert posted.wait(5.0)
-    stop.set()
-    thread.join(5.0)
-    assert not thread.is_alive()

@@ -147,7 +147,7 @@ def test_every_metric_in_a_rule_exists() -> None:
 
 def test_every_label_in_a_rule_exists() -> None:
     known = {label for metric in (*METRICS, *SERVICE_METRICS) for label in metric.labels}
-    known |= {"le", "job", "rule_group"}
+    known |= {"le", "job", "rule_group", "month"}
     text = "\n".join(expressions())
     used = {label for labels in re.findall(r"\b(?:by|on) \(([^)]*)\)", text) for label in labels.split(", ")}
     used |= set(re.findall(r"[{,](\w+)=[~]?[\"%]", text))
@@ -194,7 +194,7 @@ def test_thresholds_reach_the_expressions() -> None:
     assert "sum15m > 3.5 * asahi_total:cost_dollars:usual15m" in text
     assert "sum15m > 10.5 * asahi_total:cost_dollars:usual15m" in text
     assert "or vector(1234)" in text
-    assert 'up{job=~"gateway|a[.]b"}' in text
+    assert r'up{job=~"gateway|a\\.b"}' in text
     assert "runbook_url: https://wiki.example/asahi/AsahiCostSpike.md" in text
 
 

@@ -25,7 +25,7 @@ def test_shipped_thresholds_are_read_once() -> None:
     assert thresholds.load() is thresholds.load()
 
 
-def test_burn_windows_are_the_four_of_the_multiwindow_rule() -> None:
+def test_burn_windows_page_as_the_multiwindow_rule_does_and_file_tickets_over_whole_days() -> None:
     windows = [
         (window.burn_rate, window.short, window.long, window.severity)
         for window in thresholds.load().budget.burn_windows
@@ -34,7 +34,8 @@ def test_burn_windows_are_the_four_of_the_multiwindow_rule() -> None:
         (14.4, "5m", "1h", "critical"),
         (6.0, "30m", "6h", "critical"),
         (3.0, "2h", "1d", "warning"),
-        (1.0, "6h", "3d", "warning"),
+        (2.0, "1d", "3d", "warning"),
+        (1.1, "1d", "7d", "warning"),
     ]
 
 
@@ -74,7 +75,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("cost_spike: 3", "cost_spike"),
         ("error_rate: {short_window: 30m}", "short_window 30m must be shorter than window 30m"),
         ("exporter_jobs: []", "exporter_jobs"),
-        ("exporter_jobs: ['a\"}']", "exporter_jobs"),
+        ("exporter_jobs: ['']", "exporter_jobs"),
         ("runbook_base_url: docs/runbooks", "runbook_base_url"),
         ("budget: {monthly_dollars: 0}", "monthly_dollars"),
         ("budget: {burn_windows: []}", "burn_windows"),

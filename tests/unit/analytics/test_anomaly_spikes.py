@@ -239,6 +239,16 @@ def test_a_window_may_reach_ahead():
     assert list(windowed(np.array([1.0, 2.0, np.nan, 8.0]), 3, "mean", ahead=1)) == [1.5, 1.5, 5.0, 8.0]
 
 
+@pytest.mark.parametrize("how", ["mean", "median", "max", ("quantile", 0.88)])
+@pytest.mark.parametrize("bins", [3, NARROW - 1, NARROW + 1, 61])
+def test_a_window_reaches_as_far_ahead_however_wide_it_is(bins, how):
+    rows = np.random.default_rng(0).normal(0, 1, (2, 90))
+    rows[0, 20:60] = np.nan
+    for row, values in zip(rows, windowed(rows, bins, how, ahead=bins // 2), strict=True):
+        windows = [row[max(0, t - bins // 2) : t + bins // 2 + 1] for t in range(90)]
+        np.testing.assert_allclose(values, [_of(window[~np.isnan(window)], how, 1) for window in windows])
+
+
 def test_the_quantiles_of_what_is_known_are_numpys():
     rows = np.random.default_rng(1).normal(0, 1, (200, 6))
     rows[np.random.default_rng(2).random((200, 6)) < 0.4] = np.nan

@@ -141,6 +141,20 @@ def test_a_window_that_cannot_be_used_is_named_as_the_parameter(client, window) 
     assert document["parameters"] == [{"name": "window", "detail": document["detail"]}]
 
 
+@pytest.mark.parametrize(
+    ("question", "parameter"),
+    [
+        ("trends?period=month&intervals=123", "intervals"),
+        ("forecast?name=ann", "name"),
+        ("baseline?baseline_model=unheard-of", "baseline_model"),
+    ],
+)
+def test_a_parameter_that_only_the_engine_refuses_is_named_as_well(client, question, parameter) -> None:
+    document = problem(client.get(f"/analytics/{question}"))
+    assert document["status"] == 400
+    assert document["parameters"] == [{"name": parameter, "detail": document["detail"]}]
+
+
 def test_a_problem_lists_each_parameter_with_what_is_allowed(client) -> None:
     document = problem(client.get("/analytics/trends?metric=up&intervals=many"))
     metric, intervals = document["parameters"]

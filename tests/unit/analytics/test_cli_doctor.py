@@ -12,9 +12,10 @@ import responses
 from asahi_analytics import deadline
 from asahi_analytics.cli import doctor
 from asahi_analytics.composer import Gap, Trust
+from asahi_analytics.demo.servers import free_port
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.settings import Settings
+from asahi_analytics.settings import PrometheusSettings, Settings
 from asahi_analytics.transport import Reply
 from support.fake_transport import FakeTransport, success
 from support.ledger_composer import NOON, Entry, LedgerComposer, request
@@ -231,4 +232,16 @@ def test_the_command_prints_each_finding_and_fails_when_one_does(monkeypatch, ca
     given = parser.parse_args(["doctor"])
     assert given.run(given) == code
     printed = capsys.readouterr().out
-    assert "Prometheus: http://127.0.0.1:9090" in printed if code == 0 else "→ start Prometheus" in printed
+    assert (
+        "Prometheus: http://127.0.0.1:9090" in printed
+        if code == 0
+        else "→ if another one is meant" in printed
+    )
+
+
+def test_what_to_do_about_a_prometheus_that_is_down_is_said_once() -> None:
+    settings = PrometheusSettings(url=f"http://127.0.0.1:{free_port()}", retries=0)
+    found = list(doctor.examine(AnalyticsEngine(PrometheusClient(settings), settings=Settings())))
+    assert [finding.level for finding in found] == ["fail"]
+    words = f"{found[0].detail} {found[0].advice}"
+    assert words.lower().count("start") == words.count("--prometheus-url") == 1

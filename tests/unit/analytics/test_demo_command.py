@@ -176,15 +176,16 @@ def test_keep_without_a_history_makes_one(
     assert "Making 0.1 days of history" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["--port", "--prometheus-port", "--alertmanager-port", "--exporter-port"])
 def test_a_port_in_use_ends_in_one_line_before_anything_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert main(["demo", "--port", str(port), "--dir", str(tmp_path / "demo")]) == 2
-    assert f"port {port} is in use by another program; pass another --port" in capsys.readouterr().err
+        assert main(options(tmp_path / "demo", option, str(port))) == 2
+    assert f"port {port} is in use by another program; pass another {option}\n" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
 
 
@@ -299,8 +300,7 @@ def test_progress_of_the_demo_goes_to_the_output() -> None:
     assert said.getvalue() == "hello\n"
 
 
-def test_servers_are_reloaded_by_a_signal(tmp_path: Path) -> None:
+def test_a_configuration_names_targets_and_alertmanagers() -> None:
     config = servers.prometheus_config(alertmanagers=["a:1"], out_of_order="1d", targets={"j": ["h:1"]})
     assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["a:1"]
     assert config["storage"]["tsdb"]["out_of_order_time_window"] == "1d"
-    Server("x", [], 1, "/", tmp_path / "log").reload()

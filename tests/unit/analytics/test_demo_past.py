@@ -48,14 +48,26 @@ def gained(
     return float(at[1] - at[0])
 
 
-def test_the_world_is_consistent() -> None:
-    world.check_world()
+def test_the_shares_of_the_world_add_up() -> None:
+    sums = [
+        sum(task.share for task in world.TASKS),
+        sum(world.ROUTING_MODES.values()),
+        sum(world.BATCH_SIZES.values()),
+    ]
+    sums += [sum(task.models.values()) for task in world.TASKS]
+    assert sums == pytest.approx([1.0] * len(sums))
 
 
-def test_a_broken_world_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "ROUTING_MODES", {"cost": 0.5})
-    with pytest.raises(ValueError, match="add up to 1"):
-        world.check_world()
+def test_what_tasks_and_incidents_name_exists() -> None:
+    models = {model.name for model in world.MODELS}
+    targets = {
+        "user": set(world.USERS),
+        "latency": models,
+        "cache": set(names.CACHE_TIERS),
+        "errors": {error for error, _ in world.ERROR_RATES},
+    }
+    assert {name for task in world.TASKS for name in task.models} <= models
+    assert [each for each in world.INCIDENTS if each.target not in targets[each.kind]] == []
 
 
 def test_scrapes_are_finer_in_the_last_day_and_as_live_at_its_end() -> None:

@@ -283,4 +283,4 @@ def test_tls_proxies_and_packed_answers_are_left_to_requests(
         monkeypatch.delenv(name, raising=False)
     for name, setting in environment.items():
         monkeypatch.setenv(name, setting)
-    assert transport(url, headers=headers).wire.is_direct is direct_wire
+    assert (transport(url, headers=headers).wire._direct is not None) is direct_wire

@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 
 from asahi_analytics.demo.servers import find_program
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.history import as_history, write_blocks
+from asahi_analytics.history import write_blocks
+from support.histories import as_history
 
 TWO_HOURS_MS = 7_200_000
 ALIGNED = 1_700_006_400_000  # a multiple of two hours

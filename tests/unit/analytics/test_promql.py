@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asahi_analytics import promql
 from asahi_analytics.errors import UserInputError
 from asahi_exporter import conventions
+from asahi_exporter.promtext import regex_escaped
 
 _UNESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n", r"\r": "\r", r"\t": "\t", r"\x00": "\0"}
 
@@ -32,7 +33,7 @@ def test_a_quoted_value_reads_back_as_itself(value) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs",)), min_size=1))
 def test_an_escaped_value_matches_itself_only(value) -> None:
-    pattern = re.compile(promql.regex_escape(value), re.DOTALL)
+    pattern = re.compile(regex_escaped(value), re.DOTALL)
     assert pattern.fullmatch(value)
     assert not pattern.fullmatch(value + "x")
 

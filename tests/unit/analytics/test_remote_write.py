@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asahi_analytics.errors import PrometheusRefused, PrometheusTimeout, PrometheusUnreachable, UserInputError
-from asahi_analytics.history import HistorySeries, as_history
+from asahi_analytics.history import HistorySeries
 from asahi_analytics.remote_write import RemoteWriter, snappy_literal, write_request
 from asahi_analytics.varint import uvarint
+from support.histories import as_history
 
 URL = "http://127.0.0.1:9/api/v1/write"
 

@@ -17,11 +17,12 @@ from asahi_analytics.cli import main, replay
 from asahi_analytics.cli.progress import Narrator
 from asahi_analytics.cli.replay import commands, headers
 from asahi_analytics.demo.servers import free_port
-from asahi_analytics.history import as_history, write_blocks
+from asahi_analytics.history import write_blocks
 from asahi_analytics.prices import PriceBook, given_prices
 from asahi_analytics.traffic import live
 from asahi_analytics.traffic.live import LivePlay, play_live, stopping
 from asahi_analytics.traffic.traces import read_trace
+from support.histories import as_history
 
 BINNED = "model,client,t_s,requests,input_tokens_mean,output_tokens_mean\nm,1,0,60,100,10\nx,2,600,5,1,1\n"
 

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asahi_analytics.demo.servers import find_program
-from asahi_analytics.history import as_history, write_blocks
+from asahi_analytics.history import write_blocks
 from asahi_analytics.tsdb import block
 from asahi_analytics.tsdb.block import new_ulid
 from asahi_analytics.tsdb.chunks import encode
 from asahi_analytics.tsdb.crc import crc32c, crc32c_rows
 from asahi_analytics.varint import uvarint
+from support.histories import as_history
 
 START = 1_700_006_400_000
 
