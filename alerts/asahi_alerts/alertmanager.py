@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -61,10 +62,17 @@ class AlertmanagerClient:
     def __init__(
         self, url: str, *, timeout_seconds: float = 10.0, session: requests.Session | None = None
     ) -> None:
-        """Take the base address, such as ``http://127.0.0.1:9093``; nothing is sent yet."""
-        self.url = f"{url.rstrip('/')}/api/v2/alerts"
+        """Take the base address, such as ``http://127.0.0.1:9093``; nothing is sent yet.
+
+        A user and password in it sign in; ``url``, which messages show, is without them.
+        """
+        parts = urlsplit(url)
+        base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self.url = f"{base.rstrip('/')}/api/v2/alerts"
         self.timeout_seconds = timeout_seconds
         self.session = session or requests.Session()
+        if parts.username is not None:
+            self.session.auth = (unquote(parts.username), unquote(parts.password or ""))
 
     def post(self, payloads: Sequence[Mapping[str, Any]]) -> None:
         """Hand over ``payloads``, in posts of bounded size.

@@ -81,6 +81,7 @@ def dispatcher(service: Service, alertmanager_url: str) -> Dispatcher:
             return current_alerts(service, service.thresholds)
 
     client = AlertmanagerClient(alertmanager_url)
+    LOG.info("anomalies and budget risks are sent to %s", client.url)
     return Dispatcher(source, client, clock=service.engine.clock, source_errors=(AnalyticsError, OSError))
 
 
@@ -106,5 +107,4 @@ def start(service: Service, stop_event: threading.Event) -> threading.Thread | N
         target=run_elected, args=(lead, lock_path(), stop_event), name="asahi-notifier", daemon=True
     )
     thread.start()
-    LOG.info("anomalies and budget risks are sent to %s", url)
     return thread
