@@ -170,7 +170,7 @@ class Dispatcher:
     def _take_one(self, identity: Identity, alert: Alert, now: datetime) -> None:
         held = self._held.get(identity)
         if held is None:
-            if alert.ended(now - RESOLVED_FOR):
+            if alert.known_to_have_ended(now - RESOLVED_FOR):
                 return
             held = self._held[identity] = _Held(alert)
             if alert.ended(now):  # a predecessor's: it was delivered, and is over
@@ -265,12 +265,9 @@ class Dispatcher:
         """Drop what is over and was told for long enough."""
         for identity, held in list(self._held.items()):
             end = self._end(held)
-            if (
-                end is not None
-                and held.sent_at is not None
-                and held.sent_at >= end
-                and now - end >= RESOLVED_FOR
-            ):
+            if end is None or held.sent_at is None or held.sent_at < end:
+                continue
+            if now - max(end, held.alert.over_at or end) >= RESOLVED_FOR:
                 del self._held[identity]
 
 

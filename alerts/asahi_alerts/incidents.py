@@ -31,6 +31,7 @@ def anomaly_alert(
     message: str,
     starts_at: datetime,
     ends_at: datetime | None = None,
+    over_at: datetime | None = None,
     subject: Mapping[str, str] | None = None,
     runbook_base_url: str,
     generator_url: str = "",
@@ -55,6 +56,7 @@ def anomaly_alert(
         },
         starts_at=starts_at,
         ends_at=ends_at,
+        over_at=over_at,
         generator_url=generator_url,
     )
 

@@ -126,12 +126,16 @@ class PriceTable:
         self,
         rates: Mapping[str, Sequence[tuple[datetime, Rate]]],
         providers: Mapping[str, str] | None = None,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         """Take ``rates``: for each model (valid from, rate), the times aware and ascending.
 
-        ``providers`` names who sells a model, aliases left out: what ``offered`` tells.
+        ``providers`` names who sells a model, and ``aliases`` the models that other names stand for: what ``offered``
+        tells.
         """
         self._providers = dict(providers or {})
+        named = {**{model: model for model in self._providers}, **(aliases or {})}
+        self._named = {name.casefold(): model for name, model in named.items()}
         self._rates = {
             model.casefold(): ([start for start, _ in dated], [rate for _, rate in dated])
             for model, dated in rates.items()
@@ -148,7 +152,8 @@ class PriceTable:
             ]
             rates.update(dict.fromkeys((model, *entry.aliases), dated))
         sold = {model: entry.provider for model, entry in price_file.models.items() if entry.provider}
-        return cls(rates, sold)
+        aliases = {alias: model for model, entry in price_file.models.items() for alias in entry.aliases}
+        return cls(rates, sold, aliases)
 
     def rate(self, model: str, at: datetime) -> Rate | None:
         """Return the rate of ``model`` that is valid at ``at``; None for an unknown model or before its first price."""
@@ -157,11 +162,13 @@ class PriceTable:
         return rates[position - 1] if position else None
 
     def offered(self, models: Iterable[str], at: datetime) -> dict[str, Rate]:
-        """Return what those who sell ``models`` ask for all their models at ``at``."""
-        sold = {name.casefold(): provider for name, provider in self._providers.items()}
-        providers = {sold[name.casefold()] for name in models if name.casefold() in sold}
+        """Return what those who sell ``models`` ask for their other models at ``at``."""
+        known = {self._named.get(name.casefold()) for name in models}
+        sellers = {provider for model, provider in self._providers.items() if model in known}
         rates = {
-            name: self.rate(name, at) for name, provider in self._providers.items() if provider in providers
+            model: self.rate(model, at)
+            for model, provider in self._providers.items()
+            if provider in sellers and model not in known
         }
         return {name: rate for name, rate in rates.items() if rate is not None}
 
@@ -234,7 +241,7 @@ class PriceBook:
         return next((rate for source in self._sources if (rate := source.rate(model, at)) is not None), None)
 
     def offered(self, models: Iterable[str], at: datetime) -> dict[str, Rate]:
-        """Return what those who sell ``models`` ask for all their models at ``at``, as far as files tell."""
+        """Return what those who sell ``models`` ask for their other models at ``at``, as far as files tell."""
         tables = [source for source in self._sources if isinstance(source, PriceTable)]
         found: dict[str, Rate] = {}
         for table in reversed(tables):

@@ -80,8 +80,8 @@ def reprice(composer: Composer, book: PriceBook, model: str, window: Window, lab
     ``label`` is the model, the task type, the cache tier or the user. Where a model (for users: anything) was asked
     both with and without a known cost, the tokens without are taken from each name in proportion to its tokens.
 
-    Raises ``UserInputError`` where the book has no price of ``model`` at any time of the window, and a
-    ``PrometheusError`` where Prometheus gives no answer.
+    Raises ``UserInputError`` where the book has no price of ``model`` at any time of the window, or one that changes
+    with the time of day, and a ``PrometheusError`` where Prometheus gives no answer.
     """
     found = stretches(book, model, window)
     if all(stretch.rate is None for stretch in found):
@@ -89,6 +89,11 @@ def reprice(composer: Composer, book: PriceBook, model: str, window: Window, lab
             f"no price is known for baseline model {model!r} in this window; name a model of the price file, "
             "or add it there",
             "baseline_model",
+        )
+    if not all(_all_day(book, model, stretch) for stretch in found):
+        raise UserInputError(
+            f"the price of baseline model {model!r} changes with the time of day, and a baseline has one price a day; "
+            "put a price for it into the price file, or name another model"
         )
     by_user = label == names.USER
     keys = tuple(dict.fromkeys((names.MODEL, names.CACHE_TIER if by_user else label, names.CACHE_TIER)))
@@ -131,6 +136,12 @@ def dollars(rate: Rate, direction: str, tokens: float) -> float:
 
 def _changes(book: PriceBook, model: str, midnight: datetime) -> bool:
     return book.rate(model, midnight) != book.rate(model, midnight - timedelta(seconds=1))
+
+
+def _all_day(book: PriceBook, model: str, stretch: Stretch) -> bool:
+    """Tell whether the price is the same at every hour of the day, in UTC, on which ``stretch`` begins."""
+    midnight = stretch.window.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    return all(book.rate(model, midnight + timedelta(hours=hour)) == stretch.rate for hour in range(24))
 
 
 def _asks(window: Window, keys: Key, by_user: bool) -> list[Ask]:

@@ -7,9 +7,11 @@ environment: ``ASAHI_OBS_PROMETHEUS_URL``. Unknown keys are refused by name. Not
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_origin
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -34,6 +36,24 @@ SECTION: Final = "analytics"
 """Key of the file under which the settings stand."""
 _SECTIONS: Final = {SECTION, "metrics"}
 """Sections that a file may have; ``metrics`` is the exporter's own."""
+_SIGN_IN: Final = re.compile(r"//[^/]*@")
+
+
+def http_address(url: str, example: str) -> str:
+    """Return ``url`` without slashes at its end; raise ``ValueError``, which shows no password, where it is no base."""
+    try:
+        parts = urlsplit(url)
+        usable = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        usable = False
+    if not usable or url != url.strip():
+        shown = _SIGN_IN.sub("//...@", url)
+        raise ValueError(f"must be an address such as {example}; got {shown[:120]!r}")
+    return url.rstrip("/")
 
 
 class _Strict(BaseModel):
@@ -92,9 +112,12 @@ class PrometheusSettings(_Strict):
     @field_validator("url")
     @classmethod
     def _http_address(cls, url: str) -> str:
-        if not url.startswith(("http://", "https://")) or len(url.split("://", 1)[1]) == 0:
-            raise ValueError(f"must be an address such as http://127.0.0.1:9090; got {url[:120]!r}")
-        return url.rstrip("/")
+        address = http_address(url, "http://127.0.0.1:9090")
+        if "@" in urlsplit(address).netloc:  # it stands in every message about Prometheus
+            raise ValueError(
+                "must hold no user and password; give them as prometheus.username and prometheus.password"
+            )
+        return address
 
     @model_validator(mode="after")
     def _one_way_to_sign_in(self) -> Self:
@@ -185,8 +208,15 @@ class Settings(_Strict):
     )
     budgets_file: Path | None = Field(None, description="YAML file of budgets; see docs/budgets.md.")
     alertmanager_url: str | None = Field(
-        None, description="Base address of the Alertmanager that anomalies and budget risks are sent to."
+        None,
+        description="Base address of the Alertmanager that anomalies and budget risks are sent to; "
+        "`https://USER:PASSWORD@HOST` signs in.",
     )
+
+    @field_validator("alertmanager_url")
+    @classmethod
+    def _http_address(cls, url: str | None) -> str | None:
+        return None if url is None else http_address(url, "http://127.0.0.1:9093")
 
     @field_validator("timezone")
     @classmethod

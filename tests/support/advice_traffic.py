@@ -87,6 +87,9 @@ class Traffic:
             "cache_lookup_latency_ms_sum": constant(
                 {tier: count * self.lookup_ms[tier] for tier, (count, _) in self.lookups.items()}
             ),
+            "cache_lookup_latency_ms_count": constant(
+                {tier: count for tier, (count, _) in self.lookups.items()}
+            ),
         }
 
     def _batching(self, days: pd.Index) -> dict[str, pd.DataFrame]:

@@ -21,6 +21,7 @@ from asahi_alerts.election import run_elected
 from asahi_alerts.incidents import anomaly_alert, budget_alert
 from asahi_alerts.thresholds import Severity, Thresholds
 from asahi_analytics.anomaly import Anomaly
+from asahi_analytics.anomaly.incidents import MERGE_GAP
 from asahi_analytics.api.service import Service
 from asahi_analytics.cli.server import MULTIPROCESS_VARIABLE
 from asahi_analytics.errors import AnalyticsError
@@ -52,6 +53,7 @@ def _of_anomaly(anomaly: Anomaly, runbook_base_url: str) -> Alert:
         message=anomaly.message,
         starts_at=anomaly.start,
         ends_at=None if anomaly.ongoing else anomaly.end,
+        over_at=None if anomaly.ongoing else anomaly.end + MERGE_GAP,
         subject=anomaly.labels,
         runbook_base_url=runbook_base_url,
     )
@@ -81,6 +83,7 @@ def dispatcher(service: Service, alertmanager_url: str) -> Dispatcher:
             return current_alerts(service, service.thresholds)
 
     client = AlertmanagerClient(alertmanager_url)
+    LOG.info("anomalies and budget risks are sent to %s", client.url)
     return Dispatcher(source, client, clock=service.engine.clock, source_errors=(AnalyticsError, OSError))
 
 
@@ -106,5 +109,4 @@ def start(service: Service, stop_event: threading.Event) -> threading.Thread | N
         target=run_elected, args=(lead, lock_path(), stop_event), name="asahi-notifier", daemon=True
     )
     thread.start()
-    LOG.info("anomalies and budget risks are sent to %s", url)
     return thread

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from rich.console import Console
+from rich.text import Text
+
+JOINER: Final = "\u200d"
+"""Holds an emoji of several together; shows nothing itself."""
 
 
 class Printing(Console):
@@ -17,3 +21,12 @@ class Printing(Console):
     def on_broken_pipe(self) -> NoReturn:
         """Raise a ``BrokenPipeError``; rich would end the process with exit code 1."""
         raise BrokenPipeError
+
+
+def name_text(name: str) -> Text:
+    """Return a label value as text of one line; what is no visible character is written as its escape.
+
+    Label values come from whoever sends requests: a terminal would obey their control characters.
+    """
+    visible = (each if each.isprintable() or each == JOINER else ascii(each)[1:-1] for each in name)
+    return Text("".join(visible))

@@ -18,7 +18,7 @@ from rich.text import Text
 from asahi_analytics import deadline, windows
 from asahi_analytics.cli.files import check_files
 from asahi_analytics.cli.options import add_connection_options, settings_of
-from asahi_analytics.cli.printing import Printing
+from asahi_analytics.cli.printing import Printing, name_text
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine, utc_now
 from asahi_analytics.models import GROUPINGS, BaselineComparison, CostBreakdown, Point, Trend
@@ -167,9 +167,9 @@ def _breakdown(cost: CostBreakdown) -> Table:
     unpriced = cost.unpriced_requests or {}
     for name, value in rows[:MAX_ROWS]:
         if value == 0 and unpriced.get(name):  # not known is not zero
-            table.add_row(Text(name), "no price", "-")
+            table.add_row(name_text(name), "no price", "-")
         else:
-            table.add_row(Text(name), dollars(value), _share(value, cost.total_cost))
+            table.add_row(name_text(name), dollars(value), _share(value, cost.total_cost))
     if len(rows) > MAX_ROWS:
         rest = sum(value for _, value in rows[MAX_ROWS:])
         table.add_row(f"({len(rows) - MAX_ROWS} more)", dollars(rest), _share(rest, cost.total_cost))
@@ -188,7 +188,7 @@ def _savings(baseline: BaselineComparison) -> Table:
     table.add_column("dollars", justify="right")
     table.add_column("share", justify="right")
     for phase, value in baseline.savings_by_phase.items():
-        table.add_row(Text(phase), dollars(value), _share(value, baseline.savings))
+        table.add_row(name_text(phase), dollars(value), _share(value, baseline.savings))
     if not baseline.savings_by_phase:
         table.add_row("(nothing was saved)", dollars(0.0), "-")
     return table

@@ -142,25 +142,27 @@ def slow_tiers(observed: Observed) -> list[Finding]:
 
 
 def _cache_traffic(observed: Observed) -> CacheTraffic:
-    """Return the whole window's traffic as the value of a tier is worked out from; every look-up counts as timed."""
+    """Return the whole window's traffic as the value of a tier is worked out from."""
     sums = observed.sums
-    hits, misses = sums("cache_hits"), sums("cache_misses")
     return CacheTraffic(
         requests=sums("requests"),
         cost=sums("cost_dollars"),
         unpriced_requests=sums("unpriced_requests"),
         latency_ms=sums("latency_ms_sum"),
         timed=sums("latency_ms_count"),
-        hits=hits,
-        misses=misses,
+        hits=sums("cache_hits"),
+        misses=sums("cache_misses"),
         lookup_ms=sums("cache_lookup_latency_ms_sum"),
-        timed_lookups={key: hits.get(key, 0.0) + misses.get(key, 0.0) for key in {**hits, **misses}},
+        timed_lookups=sums("cache_lookup_latency_ms_count"),
     )
 
 
 def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) -> Finding:
     lookups, where = observed.lookups[tier].sum(), {names.TIER: tier}
     hits = float(observed.frames["cache_hits"].sum().get(tier, 0.0))
+    lookup_ms, timed = (
+        observed.sums(f"cache_lookup_latency_ms_{part}")[(tier,)] for part in ("sum", "count")
+    )
     monthly = (value.marginal_dollars or 0.0) / observed.days * MONTH_DAYS
     return Finding(
         id=f"cache-tier-{tier}-latency",
@@ -175,11 +177,11 @@ def _slow_tier(observed: Observed, tier: str, lost_ms: float, value: TierValue) 
         daily_dollars=observed.total("cost_dollars") * 0.0,
         evidence=(
             Evidence(
-                statement=f"Mean time of a look-up of tier {tier}, in milliseconds.",
-                value=float(observed.frames["cache_lookup_latency_ms_sum"][tier].sum()) / float(lookups),
+                statement=f"Mean time of the look-ups of tier {tier} that were timed, in milliseconds.",
+                value=lookup_ms / timed,
                 promql=(
                     f"{window_sum('cache_lookup_latency_ms_sum', where)} / "
-                    f"({window_sum('cache_hits', where)} + {window_sum('cache_misses', where)})"
+                    f"{window_sum('cache_lookup_latency_ms_count', where)}"
                 ),
             ),
             _hit_share(f"tier {tier}", hits / float(lookups), where),

@@ -29,8 +29,8 @@ class RecommendationEngine:
     """Advice on what to change.
 
     ``list_prices`` are unit prices of models that may be proposed although they are not in use; without them they are
-    what the price file says of all models of those who sell the models in use. What a model in use was really paid is
-    read from the traffic and goes before it.
+    what the price file says of the other models of those who sell the models in use. What a model in use was really
+    paid is read from the traffic and goes before it.
     """
 
     def __init__(self, engine: AnalyticsEngine, list_prices: Mapping[str, UnitPrice] | None = None) -> None:
@@ -88,7 +88,7 @@ def recommend(observed: Observed, list_prices: Mapping[str, UnitPrice]) -> list[
         *cache_rules(observed),
         *routing_rules(observed, prices, list_prices),
         *token_rules(observed, prices),
-        *spend_rules(observed),
+        *spend_rules(observed, prices),
     ]
     monthly_cost = observed.cost_dollars / observed.days * MONTH_DAYS
     advised = [advice(finding, monthly_cost) for finding in findings]

@@ -36,10 +36,10 @@ def window_sum(family: str, where: Mapping[str, str] | None = None, days: int = 
     """Return PromQL for the exact sum of ``family`` over the last ``days``, of the label values in ``where``.
 
     The total at the last full hour that was copied, less the one at the window's start, where a label set born since
-    then counts from zero.
+    then counts from zero. A copy that was missed is stood in for by the one before.
     """
     chosen = matchers({PART: [RUNNING], **{label: [value] for label, value in (where or {}).items()}})
-    copied = f"{copy_metric(FAMILIES[family], BY_HOUR)}{chosen}[1h]"
+    copied = f"{copy_metric(FAMILIES[family], BY_HOUR)}{chosen}[3h]"
     now, then = f"last_over_time({copied})", f"last_over_time({copied} offset {days}d)"
     return f"sum({now} - ({then} or {now} * 0))"
 

@@ -81,6 +81,7 @@ ASKED: Final[Mapping[str, Asked]] = {
     "quality_points": _whole("quality_points", names.MODEL, names.TASK_TYPE),
     "quality_samples": _whole("quality_samples", names.MODEL, names.TASK_TYPE),
     "cache_lookup_latency_ms_sum": _whole("cache_lookup_latency_ms_sum", names.TIER),
+    "cache_lookup_latency_ms_count": _whole("cache_lookup_latency_ms_count", names.TIER),
     "latency_ms_sum": _whole("latency_ms_sum", names.MODEL, names.CACHE_TIER),
     "latency_ms_count": _whole("latency_ms_count", names.MODEL, names.CACHE_TIER),
     "batches": _whole("batches", names.SIZE_CLASS),
@@ -103,6 +104,8 @@ class Observed:
 
     frames: dict[str, pd.DataFrame]
     trust: Trust = field(default_factory=Trust)
+    end: datetime | None = None
+    """When the window ends; without it, at the end of the last day."""
 
     @cached_property
     def uncached(self) -> Uncached:
@@ -157,6 +160,27 @@ class Observed:
         """Days that were scraped."""
         return len(self.frames["requests"])
 
+    @cached_property
+    def recent(self) -> slice:
+        """The rows of the last seven days of the window; fewer than seven where some were not scraped."""
+        return slice(self._days_before, None)
+
+    @cached_property
+    def before(self) -> slice:
+        """The rows of the days before those."""
+        return slice(None, self._days_before)
+
+    @cached_property
+    def _days_before(self) -> int:
+        days = self.frames["requests"].index
+        end = self.end or days[-1] + DAY
+        return int(days.searchsorted(pd.Timestamp(end - RECENT_DAYS * DAY)))
+
+    def unpriced_share(self, model: str) -> float:
+        """Return the share, 0-1, of the uncached requests of ``model`` whose cost was not known."""
+        requests = self.uncached.requests_by_model().get(model, 0.0)
+        return min(1.0, self.sums("unpriced_requests").get((model,), 0.0) / requests) if requests > 0 else 0.0
+
     @property
     def models(self) -> list[str]:
         """Models that requests were counted under."""
@@ -187,7 +211,7 @@ def observe(composer: Composer, now: datetime) -> Observed:
         name: _known(answer.frame, days if ASKED[name].daily else None) for name, answer in answers.items()
     }
     frames[USERS.family] = _known(of_users, days)
-    return Observed(frames, merged([*(answer.trust for answer in found), *trusts]))
+    return Observed(frames, merged([*(answer.trust for answer in found), *trusts]), window.end)
 
 
 def window_before(now: datetime) -> Window:
@@ -207,7 +231,7 @@ def _users(
         return pd.DataFrame(index=days), []
     # the whole window tells what was scraped of it
     (users,) = composer.all_series([replace(USERS.over(recent), trusted=False)])
-    if not _may_have_jumped(users.frame.reindex(days[-RECENT_DAYS:])):
+    if not _may_have_jumped(users.frame.reindex(days[days >= pd.Timestamp(recent.start)])):
         return users.frame.iloc[:, :0], [users.trust]
     (users,) = composer.all_series([USERS.over(window)])
     return users.frame, [users.trust]

@@ -123,7 +123,8 @@ def alternatives(
     quality = Quality.of(observed)
     candidates = []
     for other in (name for name in prices if name != model):
-        would_pay = prices[other].cost(use.tokens)
+        _, dearest = prices[other].bounds(use.tokens)
+        would_pay = dearest.cost(use.tokens)
         if would_pay.sum() < CHEAPER * use.cost_dollars.sum():
             saved = pd.Series((use.cost_dollars - would_pay).sum(axis=0), index=observed.uncached.days)
             candidates.append(_alternative(quality, other, model, tasks, saved))

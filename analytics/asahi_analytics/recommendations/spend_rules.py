@@ -1,14 +1,15 @@
 """Advice on spend that changed: cost per request, shares, waste and prices.
 
 Each compares the last seven days with the days before them, and speaks only where Welch's t test on the daily values
-finds the difference beyond chance.
+finds the difference beyond chance. Where the cost of some requests is not known, a model's dollars and those of the
+task types that it answers change with what is known of them: they are not compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,17 @@ from asahi_analytics.recommendations.findings import Finding, earlier_sum, money
 from asahi_analytics.recommendations.models import Category, Evidence
 from asahi_analytics.recommendations.observed import RECENT_DAYS, SHARE_JUMP, WINDOW_DAYS, Observed
 from asahi_analytics.recommendations.uncached import Floats, Use
-from asahi_analytics.recommendations.unit_prices import UnitPrice, price_of
+from asahi_analytics.recommendations.unit_prices import UNPRICED, UnitPrice, price_of
 from asahi_exporter import conventions as names
 
-Days = TypeVar("Days", pd.Series, pd.DataFrame, Floats)
-
 MIN_DAYS_BEFORE: Final = 7
+MIN_RECENT_DAYS: Final = 3
 CHANCE: Final = 0.001
 """Probability under which a difference is not put down to chance; many label sets are looked at each time."""
 COST_DRIFT: Final = 1.15
 WASTE_SHARE: Final = 0.02
 PRICE_CHANGE: Final = 0.05
+MIN_DAYS_AT_PRICE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,18 @@ def beyond_others(observed: Observed, user: str) -> pd.Series:
     """Return what ``user`` spent above its earlier level, grown with the others where they grew."""
     spent = observed.by("user_cost_dollars", names.USER)
     own, others = spent[user], spent.drop(columns=user).sum(axis=1)
-    before, recent = float(_before(others).mean()), float(_recent(others).mean())
+    before, recent = float(others[observed.before].mean()), float(others[observed.recent].mean())
     growth = max(1.0, recent / before) if before > 0 else 1.0
-    return _recent(own) - float(_before(own).mean()) * growth
+    return own[observed.recent] - float(own[observed.before].mean()) * growth
 
 
 def beyond_mix(observed: Observed, _model: str) -> pd.Series:
     """Return what the requests cost above what they would have at each task type's earlier cost per request."""
     cost, requests = (observed.by(family, names.TASK_TYPE) for family in ("cost_dollars", "requests"))
-    each = _before(cost).sum() / _before(requests).sum()
+    each = cost[observed.before].sum() / requests[observed.before].sum()
     known = each.dropna().index
-    return _recent(cost)[known].sum(axis=1) - (_recent(requests)[known] * each[known]).sum(axis=1)
+    spent, asked = cost[observed.recent], requests[observed.recent]
+    return spent[known].sum(axis=1) - (asked[known] * each[known]).sum(axis=1)
 
 
 SPENDERS: Final = (
@@ -84,11 +86,12 @@ SPENDERS: Final = (
 )
 
 
-def spend_rules(observed: Observed) -> list[Finding]:
-    """Return what the rules about changed spend find."""
+def spend_rules(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
+    """Return what the rules about changed spend find; ``prices`` are of the models whose cost was always known."""
     found = [*wasted_cost(observed)]
-    if observed.days >= RECENT_DAYS + MIN_DAYS_BEFORE:
-        found += [*drifting_costs(observed), *jumping_shares(observed), *changed_prices(observed)]
+    earlier, recent = (len(observed.uncached.days[part]) for part in (observed.before, observed.recent))
+    if earlier >= MIN_DAYS_BEFORE and recent >= MIN_RECENT_DAYS:
+        found += [*drifting_costs(observed), *jumping_shares(observed), *changed_prices(observed, prices)]
     return found
 
 
@@ -129,59 +132,104 @@ def wasted_cost(observed: Observed) -> list[Finding]:
 
 
 def drifting_costs(observed: Observed) -> list[Finding]:
-    """The cost per request of a task type rose: the extra dollars on the requests of the last seven days."""
+    """The cost per request of a task type rose: the extra dollars on the requests of the last seven days.
+
+    Days count with their requests, so that a quiet day on which each was dear neither hides a rise nor makes one.
+    """
     cost, requests = (observed.by(family, names.TASK_TYPE) for family in ("cost_dollars", "requests"))
+    unpriced = _task_types_without_all_costs(observed)
     found = []
-    for task_type in cost.columns:
+    for task_type in cost.columns.difference(unpriced):
         spent, asked = cost[task_type].to_numpy(), requests[task_type].to_numpy()
-        each = np.divide(spent, asked, out=np.full(spent.shape, np.nan), where=asked > 0)
-        before, recent = _before(each), _recent(each)
-        if not _rose(_finite(before), _finite(recent), COST_DRIFT):
+        parts = [(spent[part], asked[part]) for part in (observed.before, observed.recent)]
+        before, recent = (
+            _daily(dollars[count > 0] / count[count > 0], count[count > 0]) for dollars, count in parts
+        )
+        if not _rose(before, recent, COST_DRIFT):
             continue
-        extra = (recent - _finite(before).mean()) * _recent(asked)
-        means = [float(part(spent).sum() / part(asked).sum()) for part in (_before, _recent)]
-        days = pd.Series(extra, index=_recent(cost).index).dropna()
-        found.append(_drift(str(task_type), means[0], means[1], days))
+        extra = pd.Series(parts[1][0] - before.mean * parts[1][1], index=cost.index[observed.recent])
+        found.append(_drift(str(task_type), before.mean, recent.mean, extra))
+    return found
+
+
+def _task_types_without_all_costs(observed: Observed) -> list[str]:
+    """The task types of which some share of requests went to a model whose cost was not always known."""
+    models = [model for model in observed.models if observed.unpriced_share(model) > UNPRICED]
+    found = []
+    for task_type in observed.uncached.task_types:
+        by_model = observed.uncached.requests_by_model(task_type)
+        if sum(by_model.get(model, 0.0) for model in models) > UNPRICED * sum(by_model.values()):
+            found.append(task_type)
     return found
 
 
 def jumping_shares(observed: Observed) -> list[Finding]:
-    """A user's or model's share of the cost jumped by ten points or more; ``Spender.beyond`` is the counterfactual."""
+    """A user's or model's share of the cost jumped by ten points or more; ``Spender.beyond`` is the counterfactual.
+
+    Silent where no more was spent than before: others spend less then.
+    """
     found = []
     for spender in SPENDERS:
         frame = observed.by(spender.family, spender.label)
         amounts = frame.to_numpy(np.float64)
         total = amounts.sum(axis=1)
-        shares = amounts[total > 0] / total[total > 0, np.newaxis]
-        if len(shares) <= RECENT_DAYS:
+        earlier, recent = (_shares(amounts[part], total[part]) for part in (observed.before, observed.recent))
+        if not (len(earlier) and len(recent)):
             continue
-        gained = _recent(shares).mean(axis=0) - _before(shares).mean(axis=0)
+        gained = recent.mean(axis=0) - earlier.mean(axis=0)
         for place in np.flatnonzero(gained >= SHARE_JUMP).tolist():
-            if not _rose(_before(shares[:, place]), _recent(shares[:, place]), 1.0):
-                continue
             name, own = str(frame.columns[place]), amounts[:, place]
-            spent = [float(part(own).sum() / part(total).sum()) for part in (_before, _recent)]
-            found.append(_jump(spender, name, spent[0], spent[1], spender.beyond(observed, name)))
+            if spender.label == names.MODEL and observed.unpriced_share(name) > UNPRICED:
+                continue
+            if not _rose(_daily(earlier[:, place]), _daily(recent[:, place]), 1.0):
+                continue
+            before, now = (
+                float(own[part].sum() / total[part].sum()) for part in (observed.before, observed.recent)
+            )
+            beyond = spender.beyond(observed, name)
+            if now - before >= SHARE_JUMP and beyond.sum() > 0:
+                found.append(_jump(spender, name, before, now, beyond))
     return found
 
 
-def changed_prices(observed: Observed) -> list[Finding]:
-    """A model's price per token changed by more than 5 %: what its recent tokens cost above the earlier price."""
+def _shares(amounts: Floats, total: Floats) -> Floats:
+    """Shares of the days that have a total."""
+    return amounts[total > 0] / total[total > 0, np.newaxis]
+
+
+def changed_prices(observed: Observed, prices: Mapping[str, UnitPrice]) -> list[Finding]:
+    """A model's price per token changed by more than 5 %: what its tokens have cost since, above the earlier price."""
     found = []
-    for model in observed.uncached.models:
+    for model in prices:
         use = observed.uncached.use(model)
-        before, recent = use.over(slice(None, -RECENT_DAYS)), use.over(slice(-RECENT_DAYS, None))
-        old, new = price_of(before), price_of(recent)
-        if old is None or new is None or not _steady(before, old):
+        before, recent = use.over(observed.before), use.over(observed.recent)
+        old = price_of(before)
+        if old is None or not _steady(before, old):
             continue
-        used = recent.tokens.sum(axis=0)
-        paid, would_pay = new.cost(used), old.cost(used)
-        if would_pay.sum() > 0 and abs(paid.sum() / would_pay.sum() - 1) > PRICE_CHANGE:
-            change = float(paid.sum() / would_pay.sum()) - 1
-            extra = pd.Series(paid - would_pay, index=observed.uncached.days[-RECENT_DAYS:])
+        extra, change = _since_the_change(recent, old, observed.uncached.days[observed.recent])
+        if extra.size:
             blended = [float(part.cost_dollars.sum() / part.tokens.sum()) for part in (before, recent)]
             found.append(_price_changed(model, change, extra, blended))
     return found
+
+
+def _since_the_change(recent: Use, old: UnitPrice, days: pd.Index) -> tuple[pd.Series, float]:
+    """Return what each day since the price changed cost above ``old``, and the change, 0-1; no days if it did not.
+
+    It did where every day from one on is off by more than 5 %, whatever the earlier price was in each direction. The
+    first of them may have begun at the earlier price and is left out, unless they are all there are.
+    """
+    paid, tokens = recent.cost_dollars.sum(axis=0), recent.tokens.sum(axis=0)
+    used = tokens.sum(axis=1) > 0
+    paid, tokens, days = paid[used], tokens[used], days[used]
+    for earlier, sign in zip(old.bounds(tokens), (-1, 1), strict=True):
+        would_pay = earlier.cost(tokens)
+        kept = np.flatnonzero(sign * (paid - would_pay) <= PRICE_CHANGE * would_pay)
+        first = int(kept[-1]) + 2 if kept.size else 0
+        if len(days) - first >= MIN_DAYS_AT_PRICE and would_pay[first:].sum() > 0:
+            change = float(paid[first:].sum() / would_pay[first:].sum()) - 1
+            return pd.Series((paid - would_pay)[first:], index=days[first:]), change
+    return pd.Series(dtype=np.float64), 0.0
 
 
 def _steady(before: Use, old: UnitPrice) -> bool:
@@ -190,23 +238,31 @@ def _steady(before: Use, old: UnitPrice) -> bool:
     return bool(paid.sum() > 0 and np.abs(paid - fitted).sum() <= 0.02 * paid.sum())
 
 
-def _recent(days: Days) -> Days:
-    return days[-RECENT_DAYS:]
+@dataclass(frozen=True)
+class Daily:
+    """Mean and standard deviation of values of days, and how many days of equal weight tell as much."""
+
+    mean: float
+    deviation: float
+    days: float
 
 
-def _before(days: Days) -> Days:
-    return days[:-RECENT_DAYS]
+def _daily(values: Floats, weights: Floats | None = None) -> Daily:
+    """Return the weighted mean and deviation of ``values``, with Kish's effective number of days."""
+    weights = np.ones(len(values)) if weights is None else weights
+    whole = float(weights.sum())
+    if whole <= 0:
+        return Daily(0.0, 0.0, 0.0)
+    mean, days = float(weights @ values) / whole, whole**2 / float(weights @ weights)
+    variance = float(weights @ (values - mean) ** 2) / whole
+    return Daily(mean, float(np.sqrt(variance * days / (days - 1))) if days > 1 else 0.0, days)
 
 
-def _finite(values: Floats) -> Floats:
-    return values[np.isfinite(values)]
-
-
-def _rose(before: Floats, recent: Floats, ratio: float) -> bool:
+def _rose(before: Daily, recent: Daily, ratio: float) -> bool:
     """Tell whether ``recent`` is above ``ratio`` times ``before`` on average, beyond chance (Welch's t test)."""
-    if len(before) < MIN_DAYS_BEFORE or len(recent) < 3 or recent.mean() <= ratio * before.mean():
+    if before.days < MIN_DAYS_BEFORE or recent.days < MIN_RECENT_DAYS or recent.mean <= ratio * before.mean:
         return False
-    moments = [(float(days.mean()), float(days.std(ddof=1)), len(days)) for days in (recent, before)]
+    moments = [(days.mean, days.deviation, days.days) for days in (recent, before)]
     if not any(deviation for _, deviation, _ in moments):
         return True
     test = stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False, alternative="greater")
@@ -225,6 +281,10 @@ def _then_and_now(
     )
 
 
+def _more(before: float, recent: float) -> str:
+    return f"{percent(recent / before - 1)} more than" if before > 0 else f"{money(recent)}, and nothing"
+
+
 def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Finding:
     where = {names.TASK_TYPE: task_type}
     now, earlier = (
@@ -234,7 +294,7 @@ def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Fi
     return Finding(
         id=f"cost-drift:{task_type}",
         category="token",
-        title=f"A '{task_type}' request costs {percent(recent / before - 1)} more than before",
+        title=f"A '{task_type}' request costs {_more(before, recent)} before",
         seen=f"A thousand cost {money(1000 * recent)} in the last {RECENT_DAYS} days, {money(1000 * before)} before.",
         computed="The difference on each request of those days.",
         action=f"Compare the prompts, the model mix and the cache hits of '{task_type}' with those of two weeks ago.",
@@ -282,7 +342,7 @@ def _price_changed(model: str, change: float, extra: pd.Series, blended: list[fl
         category="model",
         title=f"The price of {model} {'rose' if rose else 'fell'} by {percent(abs(change))}",
         seen=f"The same tokens of {model} cost {percent(abs(change))} {'more' if rose else 'less'} than before.",
-        computed="The recent tokens at the recent price, less the same tokens at the earlier price.",
+        computed="What its tokens cost since, less the same tokens at the earlier price.",
         action=f"Check the price list of {model}; {act}.",
         daily_dollars=extra,
         evidence=_then_and_now(

@@ -21,7 +21,12 @@ def minutes(count: float) -> timedelta:
 
 def alert(name: str = "A", ends_at: datetime | None = None, **changes: Any) -> Alert:
     labels = {"alertname": name, **changes.pop("labels", {})}
-    return Alert(labels, {"description": changes.pop("text", "t")}, changes.pop("starts_at", NOON), ends_at)
+    text, starts_at, over_at = (
+        changes.pop("text", "t"),
+        changes.pop("starts_at", NOON),
+        changes.pop("over_at", None),
+    )
+    return Alert(labels, {"description": text}, starts_at, ends_at, over_at)
 
 
 @dataclass
@@ -205,6 +210,17 @@ def test_an_end_is_repeated_for_a_while_and_then_forgotten() -> None:
     assert len(stage.posts) == sent
 
 
+def test_an_end_that_became_known_late_is_repeated_as_long() -> None:
+    stage = Stage(found=[alert(starts_at=NOON - minutes(120))])
+    dispatcher = ran_until_delivered(stage, resend_seconds=60)
+    known = stage.now
+    stage.found = [alert(starts_at=NOON - minutes(120), ends_at=known - minutes(60), over_at=known)]
+    while stage.now - known < RESOLVED_FOR + minutes(5):
+        dispatcher.step()
+        stage.pass_time(minutes(1))
+    assert 14 <= dispatcher.counts.resolved <= 16
+
+
 def test_an_alert_that_comes_back_fires_again() -> None:
     stage = Stage(found=[alert()])
     dispatcher = ran_until_delivered(stage)
@@ -222,10 +238,22 @@ def test_after_a_restart_what_ended_lately_is_resolved_and_what_ended_long_ago_i
             alert("Lately", ends_at=NOON - minutes(14), starts_at=NOON - minutes(60)),
             alert("Long", ends_at=NOON - minutes(15), starts_at=NOON - minutes(60)),
             alert("Lasts", starts_at=NOON - minutes(60)),
+            alert(
+                "Known lately",
+                ends_at=NOON - minutes(74),
+                over_at=NOON - minutes(14),
+                starts_at=NOON - minutes(90),
+            ),
+            alert(
+                "Known long",
+                ends_at=NOON - minutes(75),
+                over_at=NOON - minutes(15),
+                starts_at=NOON - minutes(90),
+            ),
         ]
     )
     stage.dispatcher().step()
-    assert stage.last() == {"Lately": ("t", False), "Lasts": ("t", True)}
+    assert stage.last() == {"Lately": ("t", False), "Lasts": ("t", True), "Known lately": ("t", False)}
 
 
 def test_what_is_lost_on_the_way_is_sent_again_with_growing_pauses() -> None:

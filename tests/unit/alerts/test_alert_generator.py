@@ -242,3 +242,8 @@ def test_a_runbook_counts_from_zero_what_was_born_within_its_window(page: Path) 
     """A new model is often the cause; what had no total then must not fall out of the difference."""
     asked = re.findall(r"(asahi:\w+:running) - (.*)", page.read_text())
     assert [rest for total, rest in asked if f" or {total} * 0)" not in rest] == []
+
+
+def test_the_runbook_of_a_service_that_is_down_looks_for_its_last_success_in_the_past() -> None:
+    page = (ROOT / "docs" / "runbooks" / "AsahiServiceDown.md").read_text()
+    assert "max_over_time(asahi_notifier_last_success_timestamp_seconds[" in page

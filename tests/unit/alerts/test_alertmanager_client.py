@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -92,3 +93,16 @@ def test_an_error_is_told_in_alertmanagers_words(status: int) -> None:
     with pytest.raises(AlertmanagerRefused, match=f"answered {status}: bad") as refused:
         AlertmanagerClient("http://127.0.0.1:9093").post([ALERT.payload(NOON)])
     assert refused.value.status == status
+
+
+@responses.activate
+def test_a_user_and_password_in_the_address_sign_in_and_stand_in_no_message() -> None:
+    sent = responses.post(URL, status=200)
+    client = AlertmanagerClient("http://ann:p%40ss@127.0.0.1:9093")
+    client.post([ALERT.payload(NOON)])
+    assert sent.calls[0].request.headers["Authorization"] == f"Basic {b64encode(b'ann:p@ss').decode()}"
+    responses.replace(responses.POST, URL, body=requests.ConnectionError("refused"))
+    with pytest.raises(AlertmanagerUnreachable) as failed:
+        client.post([ALERT.payload(NOON)])
+    assert "ss@" not in str(failed.value)
+    assert client.url == URL

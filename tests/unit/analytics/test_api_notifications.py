@@ -13,6 +13,7 @@ import responses
 
 from asahi_alerts.thresholds import load
 from asahi_analytics.anomaly import Anomaly
+from asahi_analytics.anomaly.incidents import MERGE_GAP
 from asahi_analytics.api import notifications
 from asahi_analytics.api.app import create_app
 from asahi_analytics.api.service_metrics import ServiceMetrics
@@ -84,6 +85,7 @@ def test_an_anomaly_keeps_its_labels_and_says_why() -> None:
 def test_an_anomaly_that_is_over_carries_its_end() -> None:
     (alert,) = notifications.current_alerts(service(anomalies=[anomaly(ongoing=False)]), load())
     assert alert.ends_at == NOW - timedelta(minutes=10)
+    assert alert.over_at == alert.ends_at + MERGE_GAP, "until then it might have come back"
 
 
 @pytest.mark.parametrize(

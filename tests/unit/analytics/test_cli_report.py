@@ -11,6 +11,7 @@ from rich.console import Console
 
 from asahi_analytics import engine as engine_module
 from asahi_analytics.cli import main, report
+from asahi_analytics.cli.printing import name_text
 from asahi_analytics.composer import Trust
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import UserInputError
@@ -100,6 +101,24 @@ def test_a_window_that_is_not_known_is_refused() -> None:
 
 def test_markup_in_a_name_stays_text() -> None:
     assert "[red]x" in text_of(made(request(NOON, model="[red]x[/nothing]")))
+
+
+def test_a_name_cannot_steer_the_terminal() -> None:
+    names = {
+        "\x1b[2Jgone": r"\x1b[2Jgone",
+        "two\nlines": r"two\nlines",
+        "\u202eback": r"\u202eback",
+        "\0": r"\x00",
+    }
+    entries = [entry for name in names for entry in request(NOON, model=name, phase=name, saved=1.0)]
+    text = text_of(made(entries))
+    assert all(shown in text for shown in names.values())
+    assert not [each for each in text if not each.isprintable() and each != "\n"]
+
+
+def test_letters_of_any_script_and_joined_emoji_are_written_as_they_are() -> None:
+    for name in ("\u05e9\u05dc\u05d5\u05dd", "caf\u00e9", "\U0001f468\u200d\U0001f469", " a b "):
+        assert name_text(name).plain == name
 
 
 def test_the_command_prints_json(monkeypatch, capsys) -> None:

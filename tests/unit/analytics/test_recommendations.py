@@ -339,11 +339,11 @@ def test_advice_is_stable_and_ordered_by_priority_and_dollars() -> None:
 
 
 def test_evidence_is_a_query_of_the_totals_at_full_hours() -> None:
-    hours = 'asahi:cache_hits:hour{part="running"}[1h]'
+    hours = 'asahi:cache_hits:hour{part="running"}[3h]'
     now, then = f"last_over_time({hours})", f"last_over_time({hours} offset 28d)"
     assert window_sum("cache_hits") == f"sum({now} - ({then} or {now} * 0))"
     one, week = (window_sum("cache_hits", {"tier": 'a"b'}, days) for days in (28, 7))
-    assert one.count('asahi:cache_hits:hour{part="running",tier="a\\"b"}[1h]') == 3
+    assert one.count('asahi:cache_hits:hour{part="running",tier="a\\"b"}[3h]') == 3
     assert week == one.replace("offset 28d", "offset 7d")
     assert earlier_sum("cache_hits", {"tier": 'a"b'}, 7) == f"({one} - {week})"
 

@@ -157,12 +157,19 @@ def test_the_engine_advises_on_what_the_composer_sums() -> None:
     assert "routing-dear-model:chat:gpt-4" in {item.id for item in found}
 
 
+@pytest.mark.parametrize("name", ["GPT-4o", "gpt-4o-2024-08-06"])
+def test_a_model_in_use_is_not_proposed_under_another_of_its_names(name: str) -> None:
+    offered = PriceBook.bundled().offered([name], NOW)
+    assert "gpt-4o" not in offered
+    assert "gpt-4o-mini" in offered
+
+
 def test_the_price_file_proposes_models_of_those_who_sell_the_one_in_use() -> None:
     alone = engine_over(Traffic(make_requests(model="gpt-4", per_day=900), {"1": (900.0, 0.6)}))
     found = {item.id: item for item in RecommendationEngine(alone).generate()}["model-dominant:gpt-4"]
     assert "Measure first" in found.action
     offered = PriceBook.bundled().offered(["GPT-4"], NOW)
-    assert {"gpt-4", "gpt-4o", "gpt-5"} <= offered.keys()
+    assert {"gpt-4o", "gpt-5"} <= offered.keys()
     assert not [name for name in offered if not name.startswith(("gpt", "o"))]
     assert any(f"to {name}" in found.action for name in offered)
     assert PriceBook.bundled().offered(["no-such-model"], NOW) == {}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from asahi_analytics.engine import GROUPS, AnalyticsEngine
 from asahi_analytics.errors import UserInputError
-from asahi_analytics.prices import DatedPrice, PriceBook, PricedModel, PriceFile, PriceTable, price_book
+from asahi_analytics.prices import DatedPrice, PriceBook, PricedModel, PriceFile, PriceTable, Rate, price_book
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.repricing import stretches
 from asahi_analytics.settings import Settings
@@ -220,6 +220,21 @@ def test_a_model_without_any_price_in_the_window_is_refused_by_name() -> None:
     future = book((date(2026, 3, 11), 1, 1))
     with pytest.raises(UserInputError, match="baseline model 'big'"):
         engine([], future).compare_to_baseline("day", baseline_model="big")
+
+
+class CheapNights:
+    """A source that asks half of the price from midnight to eight o'clock."""
+
+    def rate(self, model: str, at: datetime) -> Rate | None:
+        return Rate(Decimal(1 if at.hour < 8 else 2), Decimal(4)) if model == "big" else None
+
+
+def test_a_price_that_changes_with_the_time_of_day_is_refused_and_not_taken_for_that_of_the_windows_start() -> (
+    None
+):
+    for period in ("hour", "day", "month"):
+        with pytest.raises(UserInputError, match="'big' changes with the time of day"):
+            engine(requests(20), PriceBook([CheapNights()])).compare_to_baseline(period, baseline_model="big")
 
 
 def test_the_engine_reads_the_prices_that_its_settings_name(tmp_path) -> None:

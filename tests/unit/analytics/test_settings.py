@@ -73,6 +73,17 @@ def test_mappings_come_from_the_environment_as_yaml() -> None:
         ("analytics: {cache: {recent_ttl_seconds: .nan}}", "cache.recent_ttl_seconds"),
         ("analytics: {prometheus: {url: 'localhost:9090'}}", "prometheus.url: must be an address such as"),
         ("analytics: {prometheus: {url: 'http://'}}", "must be an address"),
+        ("analytics: {prometheus: {url: 'http://127.0.0.1:99999'}}", "must be an address"),
+        (
+            "analytics: {prometheus: {url: 'http://ann:secret@host'}}",
+            "prometheus.username and prometheus.password",
+        ),
+        ("analytics: {alertmanager_url: '127.0.0.1:9093'}", "alertmanager_url: must be an address such as"),
+        (
+            "analytics: {alertmanager_url: ' http://127.0.0.1:9093'}",
+            "alertmanager_url: must be an address such as",
+        ),
+        ("analytics: {alertmanager_url: ''}", "alertmanager_url: must be an address such as"),
         ("analytics: {prometheus: {username: a, bearer_token: b}}", "not several"),
         ("analytics: {prometheus: {key_file: a}}", "key_file needs cert_file"),
         ("analytics: {prometheus: 3}", "prometheus must be keys and values; got 3"),
@@ -136,3 +147,15 @@ def test_every_setting_stands_in_the_docs_with_its_variable() -> None:
         assert f"`{key}`" in text
         assert f"`{env_name(key)}`" in text
         assert field.description in text, key
+
+
+def test_a_refused_address_does_not_show_its_password(file) -> None:
+    for text in ("prometheus: {url: 'http://ann:secret@host'}", "alertmanager_url: 'htp://ann:secret@host'"):
+        with pytest.raises(UserInputError) as refused:
+            load(file(f"analytics: {{{text}}}"))
+        assert "secret" not in str(refused.value)
+
+
+def test_an_alertmanager_may_be_signed_in_to_by_its_address(file) -> None:
+    settings = load(file("analytics: {alertmanager_url: 'https://ann:secret@host/prefix/'}"))
+    assert settings.alertmanager_url == "https://ann:secret@host/prefix"
