@@ -78,7 +78,7 @@ def moved(course: Floats) -> Floats:
 
 
 def as_it_began(values: Floats, raised: Bools) -> Floats:
-    """Return ``values``, but where bins are ``raised`` no more than at the first of them; one other bin ends nothing."""
+    """Return ``values``, where bins are ``raised`` no more than at the first of them; one other bin ends nothing."""
     calm = ~raised
     calm[..., 1:] &= ~raised[..., :-1]
     first = np.maximum.accumulate(np.where(calm, np.arange(1, raised.shape[-1] + 1), 0), axis=-1)
