@@ -250,7 +250,8 @@ def _limits(
 ) -> tuple[Floats, Floats]:
     """Return what is expected and the threshold, before what bursts or a series' own peaks account for.
 
-    ``_may_spike`` rests on the latter being no lower for a higher ``regime``, ``sure_regime`` or ``sigma``.
+    ``_may_spike`` rests on the latter being no lower for a higher ``regime``, ``sure_regime`` or ``sigma``, unless a
+    spike under the lower one kept what lasts from being told.
     """
     limit = noise_aware(rule.ratio, likely, sigma, reference.ceiling)
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
