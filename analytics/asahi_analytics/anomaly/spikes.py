@@ -261,9 +261,10 @@ def _limits(
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
     threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
-    before, least = _if_lasting(bins, rule, known, reference, sigma)
+    least = _least_lasting(bins, rule, known, reference, sigma)
     lower = lasts(bins, bins.values > least, bins.values > threshold) & (least < threshold)
-    return np.where(lower, np.fmin(expected, before), expected), np.where(lower, least, threshold)
+    expected = np.where(lower, np.fmin(expected, known.low_profile), expected)
+    return expected, np.where(lower, least, threshold)
 
 
 def _from_low(rule: SpikeRule, known: _Past, reference: _Reference, sigma: Floats) -> tuple[Floats, Floats]:
@@ -276,16 +277,14 @@ def _from_low(rule: SpikeRule, known: _Past, reference: _Reference, sigma: Float
     return low, least
 
 
-def _if_lasting(
-    bins: Bins, rule: SpikeRule, known: _Past, reference: _Reference, sigma: Floats
-) -> tuple[Floats, Floats]:
-    """Return what a bin is held against if it lasts, and from where on it is an anomaly then."""
-    low, before = known.low_profile, hours_before(bins, known.recent)
+def _least_lasting(bins: Bins, rule: SpikeRule, known: _Past, reference: _Reference, sigma: Floats) -> Floats:
+    """Return from where on a bin that lasts is an anomaly, held against what is usually low."""
+    low = known.low_profile
     usual = noise_aware(rule.ratio, low, sigma, np.full((), np.inf))
+    hours = LASTING_FACTOR * hours_before(bins, known.recent)
     day = DAY_FACTOR * highest_before(bins, reference.level) * reference.profile
-    surge = np.fmax(LASTING_FACTOR * before, day)
-    least = np.maximum(np.maximum(usual, low + JUMP_EXCESS_SHARE * reference.day_mean), surge)
-    return np.maximum(low, before), least
+    least: Floats = np.maximum(usual, low + JUMP_EXCESS_SHARE * reference.day_mean)
+    return np.maximum(least, np.fmax(hours, day))
 
 
 def _course(bins: Bins, profile: Floats) -> Floats:

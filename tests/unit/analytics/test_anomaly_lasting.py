@@ -41,6 +41,14 @@ def test_a_surge_that_lasts_while_the_traffic_falls_is_told(before, seen, told, 
     assert not found.iloc[START + LENGTH :].any()
 
 
+@pytest.mark.parametrize("ratio", [2.0, 2.2])
+def test_it_is_the_configured_ratio_above_what_is_expected(ratio):
+    scores = score_series(surge(0, 1.5, 2.6), AnomalyConfig(cost_spike_threshold=ratio))
+    first = scores[scores["is_anomaly"]].iloc[0]
+    assert first["expected"] == pytest.approx(100, rel=0.1)
+    assert first["threshold"] >= 0.999 * ratio * first["expected"]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_what_does_not_last_is_not_told(seed):
     values = raised(raised(noisy(seed), START - 30, 30, 1.5), START, 5, 2.4)
