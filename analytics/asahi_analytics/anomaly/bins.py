@@ -90,7 +90,7 @@ def geometry(index: pd.Index, name: str) -> tuple[float, float]:
     return float(steps[0]) / 1e9, index[0].timestamp()
 
 
-How = Literal["mean", "median", "max"] | tuple[Literal["quantile"], float]
+How = Literal["mean", "median"] | tuple[Literal["quantile"], float]
 NARROW: Final = 40
 """Windows of so many bins are looked through one by one; a wider one is made from the one before."""
 
@@ -111,9 +111,22 @@ def windowed(values: Floats, bins: int, how: How, at_least: int = 1, ahead: int 
         unknown = np.full((*values.shape[:-1], ahead), np.nan)
         return windowed(np.concatenate([values, unknown], axis=-1), bins, how, at_least)[..., ahead:]
     at_least = min(at_least, bins)
-    if bins <= NARROW and how != "max":
+    if bins <= NARROW:
         return _narrow(values, bins, how, at_least)
     return _wide(values, bins, how, at_least)
+
+
+def highest(values: Floats, bins: int) -> Floats:
+    """Return the highest of the ``bins`` values that end with each one, NaN where none is known.
+
+    Of twice as many at a time: the highest of some bins and of as many before them is that of both.
+    """
+    found, width = values.copy(), 1
+    while width < min(bins, values.shape[-1]):
+        more = min(width, bins - width)
+        found[..., more:] = np.fmax(found[..., more:], found[..., :-more])
+        width += more
+    return found
 
 
 def _narrow(values: Floats, bins: int, how: How, at_least: int) -> Floats:

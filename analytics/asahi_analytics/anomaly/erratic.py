@@ -11,8 +11,8 @@ from asahi_analytics.anomaly.bins import (
     Bools,
     Floats,
     before,
+    highest,
     lagged,
-    past,
     persistent,
     share_of,
     summed,
@@ -80,8 +80,8 @@ def peaks(bins: Bins) -> Floats:
 
     That is of what was reached twice within three bins; 0 while nothing is known.
     """
-    highest = past(twice(bins.values), bins.within(NOISE_HOURS, 6), "max")
-    return PEAK_FACTOR * np.nan_to_num(lagged(highest, bins.within(RECENT_HOURS, 3)))
+    reached = highest(twice(bins.values), bins.within(NOISE_HOURS, 6))
+    return PEAK_FACTOR * np.nan_to_num(lagged(reached, bins.within(RECENT_HOURS, 3) + 1))
 
 
 def twice(values: Floats) -> Floats:

@@ -77,6 +77,15 @@ def moved(course: Floats) -> Floats:
     return limited
 
 
+def as_it_began(values: Floats, raised: Bools) -> Floats:
+    """Return ``values``, where bins are ``raised`` no more than at the first of them; one other bin ends nothing."""
+    calm = ~raised
+    calm[..., 1:] &= ~raised[..., :-1]
+    first = np.maximum.accumulate(np.where(calm, np.arange(1, raised.shape[-1] + 1), 0), axis=-1)
+    began = np.take_along_axis(values, np.minimum(first, raised.shape[-1] - 1), axis=-1)
+    return np.where(raised, np.fmin(values, began), values)
+
+
 def rare_steps(bins: Bins, local: Floats) -> Bools:
     """Return where a bin exceeds the level right before it by more than the series does once or twice a week.
 

@@ -29,7 +29,8 @@ from asahi_analytics.anomaly.bins import (
 from asahi_analytics.anomaly.erratic import EVERYDAY_SPIKES, doublings, peaks, spikes_of_week
 from asahi_analytics.anomaly.found import Spikes, also_together
 from asahi_analytics.anomaly.habits import habitual_bursts
-from asahi_analytics.anomaly.jumps import HOLD_HOURS, find_jumps
+from asahi_analytics.anomaly.jumps import HOLD_HOURS, as_it_began, find_jumps
+from asahi_analytics.anomaly.lasting import DAY_FACTOR, LASTING_FACTOR, highest_before, hours_before, lasts
 from asahi_analytics.anomaly.noise import hours_ago, noise_aware, upward_noise
 from asahi_analytics.anomaly.steps import Step, kept, lift
 from asahi_analytics.anomaly.usual import (
@@ -88,13 +89,15 @@ class SpikeRule:
 class _Reference:
     """What a bin can be held against: each the same length as the series.
 
-    ``base`` is the profile of this weekday, ``ratio`` each bin against it, ``regime`` how far above it the traffic
-    has run for most of ``REGIME_HOURS``, and ``sure_regime`` how far it has beyond doubt.
+    ``base`` is the profile of this weekday, ``ratio`` each bin against it, ``level`` that of most of the last
+    ``LEVEL_HOURS``, ``regime`` how far above it the traffic has run for most of ``REGIME_HOURS``, and ``sure_regime``
+    how far it has beyond doubt.
     """
 
     profile: Floats
     base: Floats
     ratio: Floats
+    level: Floats
     regime: Floats
     sure_regime: Floats
     recent: Floats
@@ -169,7 +172,7 @@ def _may_spike(bins: Bins, rule: SpikeRule, known: _Past) -> Bools:
     it is the lowest, and an anomaly that goes on, or an hour together, lowers it only after it was exceeded.
     """
     least = _unmoved(bins, known, np.zeros(bins.values.shape, dtype=bool))
-    _, threshold = _limits(rule, known, least, _expected(bins, least), np.zeros(()))
+    _, threshold = _limits(bins, rule, known, least, likely=_expected(least), sigma=np.zeros(()))
     some: Bools = np.asarray(persistent(bins.values > (1 - ROUNDING) * threshold).any(axis=-1))
     return some
 
@@ -224,9 +227,9 @@ def _past(bins: Bins, rule: SpikeRule, steps: Sequence[Step] = ()) -> _Past:
 def _judge(bins: Bins, rule: SpikeRule, known: _Past, bursts: Floats, left_out: Bools) -> Spikes:
     """Return what is a spike; ``bursts`` is what those that most days have had around this time account for."""
     reference = _moved(bins, known, _unmoved(bins, known, left_out))
-    likely = _expected(bins, reference)
+    likely = _expected(reference)
     sigma = upward_noise(bins, likely)
-    expected, threshold = _limits(rule, known, reference, likely, sigma)
+    expected, threshold = _limits(bins, rule, known, reference, likely=likely, sigma=sigma)
     threshold = np.maximum(threshold, bursts)
     exceeds = bins.values > threshold
     noise = hours_ago(bins, sigma)
@@ -243,23 +246,45 @@ def _judge(bins: Bins, rule: SpikeRule, known: _Past, bursts: Floats, left_out: 
 
 
 def _limits(
-    rule: SpikeRule, known: _Past, reference: _Reference, likely: Floats, sigma: Floats
+    bins: Bins, rule: SpikeRule, known: _Past, reference: _Reference, *, likely: Floats, sigma: Floats
 ) -> tuple[Floats, Floats]:
     """Return what is expected and the threshold, before what bursts or a series' own peaks account for.
 
-    ``_may_spike`` rests on the latter being no lower for a higher ``regime``, ``sure_regime`` or ``sigma``.
+    ``_may_spike`` rests on the latter being no lower for a higher ``regime``, ``sure_regime`` or ``sigma``, unless a
+    spike under the lower one kept what lasts from being told.
     """
     limit = noise_aware(rule.ratio, likely, sigma, reference.ceiling)
     expected = np.where(likely > reference.ceiling, reference.ceiling, likely)
     threshold = np.maximum(limit, expected + rule.excess_share * reference.day_mean)
-    low = reference.sure(known.low_profile, known.low_recent)
-    back = BACK_FACTOR * low
-    low = np.where(sigma < JUMP_SIGMA, np.fmin(low, likely), low)
-    from_low = np.maximum(np.maximum(rule.ratio * low, back), low + JUMP_EXCESS_SHARE * reference.day_mean)
+    low, from_low = _from_low(rule, known, reference, sigma)
     lower = known.jumped & (from_low < threshold)
     expected = np.where(lower, np.fmin(expected, low), expected)
     threshold = np.where(lower, from_low, threshold)
-    return expected, np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
+    threshold = np.fmin(threshold, _beyond_doubt(rule.ratio, reference))
+    least = _least_lasting(bins, rule, known, reference, sigma)
+    lower = lasts(bins, bins.values > least, bins.values > threshold) & (least < threshold)
+    expected = np.where(lower, np.fmin(expected, known.low_profile), expected)
+    return expected, np.where(lower, least, threshold)
+
+
+def _from_low(rule: SpikeRule, known: _Past, reference: _Reference, sigma: Floats) -> tuple[Floats, Floats]:
+    """Return what a bin that has jumped is held against, and from where on it is an anomaly."""
+    low = reference.sure(known.low_profile, known.low_recent)
+    back = BACK_FACTOR * low
+    likely = _expected(replace(reference, level=as_it_began(reference.level, known.jumped)))
+    low = np.where(sigma < JUMP_SIGMA, np.fmin(low, likely), low)
+    least = np.maximum(np.maximum(rule.ratio * low, back), low + JUMP_EXCESS_SHARE * reference.day_mean)
+    return low, least
+
+
+def _least_lasting(bins: Bins, rule: SpikeRule, known: _Past, reference: _Reference, sigma: Floats) -> Floats:
+    """Return from where on a bin that lasts is an anomaly, held against what is usually low."""
+    low = known.low_profile
+    usual = noise_aware(rule.ratio, low, sigma, np.full((), np.inf))
+    hours = LASTING_FACTOR * hours_before(bins, known.recent)
+    day = DAY_FACTOR * highest_before(bins, reference.level) * reference.profile
+    least: Floats = np.maximum(usual, low + JUMP_EXCESS_SHARE * reference.day_mean)
+    return np.maximum(least, np.fmax(hours, day))
 
 
 def _course(bins: Bins, profile: Floats) -> Floats:
@@ -277,11 +302,13 @@ def _unmoved(bins: Bins, known: _Past, left_out: Bools) -> _Reference:
     base = profile * weekly_factor(bins, profile)
     ratio = quotients(bins.values, base)
     ratio[ratio < OUTAGE_RATIO] = np.nan
+    width = bins.within(LEVEL_HOURS, 3)
     return _Reference(
         sure_regime=np.ones(()),
         profile=profile,
         base=base,
         ratio=ratio,
+        level=past(ratio, width, "median", max(1, width // 3)),
         regime=np.ones(()),
         recent=known.recent,
         day_mean=known.day_mean,
@@ -322,10 +349,9 @@ def _doubted(bins: Bins, profile: Floats, recent: Floats, rose: Bools) -> Floats
     return doubted
 
 
-def _expected(bins: Bins, reference: _Reference) -> Floats:
+def _expected(reference: _Reference) -> Floats:
     """Return the profile moved by the level; where there is no profile, the rolling mean or the recent median."""
-    level_bins = bins.within(LEVEL_HOURS, 3)
-    level = past(reference.ratio, level_bins, "median", max(1, level_bins // 3)) / reference.regime
+    level = reference.level / reference.regime
     moved = reference.base * reference.regime * _followed(np.where(np.isnan(level), 1.0, level))
     moved = np.minimum(moved, reference.largest)
     short = np.where(np.isnan(reference.day_mean), np.nan, np.fmax(reference.day_mean, reference.recent))

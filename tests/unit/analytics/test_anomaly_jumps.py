@@ -14,6 +14,7 @@ from asahi_analytics.anomaly.jumps import (
     STAY_BINS,
     STAY_FACTOR,
     Jumps,
+    as_it_began,
     find_jumps,
     rare_steps,
 )
@@ -161,3 +162,16 @@ def test_office_hours_and_an_outage_do_not_make_a_series_erratic():
     for each in (office, outage):
         assert not flags(each).iloc[2 * PER_DAY :].any()
         assert flags(raised(each, spike, 6, 2.6)).iloc[spike : spike + 6].any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_jumps_from_a_lull_is_held_against_the_lull_while_it_stays(seed):
+    values = raised(flat(seed, 100.0, 10.0), START - 40, 60, 0.5)
+    values.iloc[START : START + 18] = np.linspace(90, 210, 18) + np.random.default_rng(seed).normal(0, 3, 18)
+    assert flags(values).iloc[START : START + 14].any()
+
+
+def test_where_a_jump_stays_a_value_is_no_more_than_when_it_began():
+    values = np.array([[1.0, 2, 3, 4, 5, 6, 7, 8], [8.0, 7, 6, 5, 4, 3, 2, 1]])
+    stays = np.array([[0, 1, 1, 0, 1, 0, 0, 1], [1, 1, 0, 0, 0, 1, 1, 1]], dtype=bool)
+    assert as_it_began(values, stays).tolist() == [[1, 2, 2, 4, 2, 6, 7, 8], [8, 7, 6, 5, 4, 3, 2, 1]]
