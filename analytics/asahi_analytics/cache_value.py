@@ -27,11 +27,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from asahi_analytics.figures import Key
 from asahi_exporter import conventions as names
 
 Amounts = Mapping[Key, float]
+ROUNDING: Final = 1e-9
+"""Share of the dollars compared below which their difference is what sums of floating point leave, and none."""
 
 
 @dataclass(frozen=True)
@@ -160,14 +163,18 @@ class CacheTraffic:
     def _marginal_dollars(
         self, tier: str, served: Amounts, ends: Mapping[str, float]
     ) -> tuple[float | None, float]:
-        lost, unvalued = [], 0.0
+        lost: list[float] = []
+        unvalued = 0.0
         for kind, count in served.items():
             without = self._expected(self._dollars, ends, kind)
             if without is None or self._unpriced_ratio(kind[0]) >= 1.0:
                 unvalued += count
                 continue
-            lost.append(count * without - self.cost.get((*kind, tier), 0.0))
-        return (math.fsum(lost) if lost or not served else None), unvalued
+            lost += [count * without, -self.cost.get((*kind, tier), 0.0)]
+        if not lost and served:
+            return None, unvalued
+        dollars = math.fsum(lost)
+        return (dollars if abs(dollars) > ROUNDING * math.fsum(map(abs, lost)) else 0.0), unvalued
 
     # Time -------------------------------------------------------------------------------------------------------
     @cached_property

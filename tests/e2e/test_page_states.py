@@ -31,7 +31,7 @@ def test_every_card_shows_its_figures_and_nothing_complains(base, new_overview):
         assert figure in text.replace("\u00a0", " "), figure
     assert not re.search(r"NaN|undefined|null|Infinity|\[object", text)
     assert "Five days of history are missing." in text
-    assert "since Sun 1 Mar, 11:00" in text
+    assert "since Sun 1 Mar, 11:00 UTC" in text
     overview.card("anomalies").get_by_text("What moved").first.click()
     assert overview.card("anomalies").get_by_role("row").all_inner_texts()[1:3] == [
         "volume\t+$4.50",

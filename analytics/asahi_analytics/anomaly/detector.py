@@ -190,7 +190,8 @@ def _anomaly(case: Case, words: Explanation) -> Anomaly:
 
 
 def _no_history(since: datetime, now: datetime, known: float, needed: float) -> Finding:
-    message = f"There are {known:.1f} hours of history; anomalies are told from {needed:g} hours on."
+    there = f"{known:.1f} hours" if known >= 1 else f"{60 * known:.0f} minutes"
+    message = f"Of the history {there} are known; anomalies are told from {needed:g} hours on."
     return Finding(kind="short_history", message=message, start=since, end=now)
 
 

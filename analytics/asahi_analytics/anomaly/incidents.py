@@ -37,7 +37,8 @@ class Incident:
 def incidents(values: pd.Series, scores: pd.DataFrame, merge_gap: timedelta = MERGE_GAP) -> list[Incident]:
     """Return the incidents in ``scores`` (from ``score_series``), in order of time.
 
-    ``first`` is the earliest bin beyond the threshold that led to the first anomalous bin. An incident goes on
+    ``first`` is the earliest bin beyond the threshold that led to the first anomalous bin, ``peak`` the highest, of a
+    fall the lowest. An incident goes on
     while values stay nearer to its peak than to what was expected when it began, for ``HOLD_LIMIT`` at most, and
     while the series has not been normal for longer than ``merge_gap``. The index must be regular.
     """
@@ -55,7 +56,8 @@ def incidents(values: pd.Series, scores: pd.DataFrame, merge_gap: timedelta = ME
             continue
         first = _first_beyond(beyond, told)
         last = _held(numbers, expected, (first, flagged_last), HOLD_LIMIT // step)
-        found.append(_incident(scores, numbers - expected, (first, told, last), merge_gap))
+        away = numbers if numbers[told] > expected[told] else -numbers
+        found.append(_incident(scores, away, (first, told, last), merge_gap))
     return found
 
 
@@ -89,13 +91,14 @@ def _held(values: Floats, expected: Floats, span: tuple[int, int], limit: int) -
 
 
 def _incident(
-    scores: pd.DataFrame, deviation: Floats, span: tuple[int, int, int], merge_gap: timedelta
+    scores: pd.DataFrame, away: Floats, span: tuple[int, int, int], merge_gap: timedelta
 ) -> Incident:
+    """Return the incident of ``span``; ``away`` is the higher, the further a value lies where the incident led."""
     index = pd.DatetimeIndex(scores.index)
     step = (index[1] - index[0]).to_pytimedelta()
     first, told, last = span
     start, detected, end = (index[position].to_pydatetime() for position in (first, told, last))
-    peak = first + int(np.nanargmax(np.abs(deviation[first : last + 1])))
+    peak = first + int(np.nanargmax(away[first : last + 1]))
     critical = bool((scores["severity"].iloc[first : last + 1] == "critical").any())
     return Incident(
         first=first,

@@ -47,7 +47,7 @@ class Anomaly(_Value):
     message: str = Field(description="A sentence for the engineer on call.")
     detected_at: datetime = Field(description="End of the bin from which on it could be told.")
     start: datetime = Field(description="Start of the first bin above the threshold.")
-    peak: datetime = Field(description="Start of the bin furthest from what was expected.")
+    peak: datetime = Field(description="Start of the highest bin; of a fall, of the lowest.")
     peak_value: float = Field(description="The value of that bin.")
     end: datetime = Field(description="End of the last anomalous bin so far.")
     ongoing: bool = Field(description="Whether it still goes on.")

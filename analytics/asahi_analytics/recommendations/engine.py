@@ -70,7 +70,7 @@ class RecommendationEngine:
 
 def _too_little(observed: Observed) -> str | None:
     if not observed.days:
-        return f"nothing was scraped in the last {WINDOW_DAYS} days"
+        return f"nothing was scraped in the {WINDOW_DAYS} days up to the last full hour"
     if observed.requests >= MIN_REQUESTS:
         return None
     return (

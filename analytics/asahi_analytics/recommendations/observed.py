@@ -211,7 +211,14 @@ def observe(composer: Composer, now: datetime) -> Observed:
         name: _known(answer.frame, days if ASKED[name].daily else None) for name, answer in answers.items()
     }
     frames[USERS.family] = _known(of_users, days)
-    return Observed(frames, merged([*(answer.trust for answer in found), *trusts]), window.end)
+    trust = merged([*(answer.trust for answer in found), *trusts])
+    return Observed(frames, trust.model_copy(update={"unpriced_ratio": _unpriced_ratio(frames)}), window.end)
+
+
+def _unpriced_ratio(frames: Mapping[str, pd.DataFrame]) -> float | None:
+    """Return the share, 0-1, of all requests whose cost was not known; ``None`` where there were none."""
+    unpriced, requests = (float(frames[name].to_numpy().sum()) for name in ("unpriced_requests", "requests"))
+    return min(1.0, unpriced / requests) if requests > 0 else None
 
 
 def window_before(now: datetime) -> Window:

@@ -47,6 +47,13 @@ def test_start_peak_and_end_are_those_of_the_traffic():
     assert not incident.ongoing
 
 
+def test_the_peak_is_the_worst_bin_though_more_was_expected_of_it():
+    values, scores = table([1, 1, 4, 4, 4.5, 1, 1, 1, 1, 1], [2, 3, 4])
+    scores.iloc[4, scores.columns.get_loc("expected")] = 2.0
+    (incident,) = incidents(values, scores)
+    assert incident.peak == 4
+
+
 def test_flicker_is_merged_and_distance_is_not():
     values, scores = table([1, 3, 3, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 1, 1, 1, 1], [2, 6, 16])
     first, second = incidents(values, scores)

@@ -113,6 +113,12 @@ def test_the_figures_of_a_small_window_by_hand() -> None:
     assert value.marginal_milliseconds == 4 * 99.0 - 10.0
 
 
+def test_what_rounding_leaves_is_no_dollar() -> None:
+    cost = {("m", "chat", "1"): 0.4, ("m", "chat", "none"): 0.6}
+    assert 4 * (0.6 / 6) != 0.4
+    assert small(cost=cost).value("1").marginal_dollars == 0.0
+
+
 def test_a_tier_that_nobody_asked_has_no_value() -> None:
     value = small().value("3")
     assert (value.milliseconds_saved, value.marginal_dollars, value.marginal_milliseconds) == (

@@ -75,6 +75,16 @@ def test_observe_asks_for_four_weeks_and_leaves_out_days_that_were_not_scraped()
     assert {step for _, _, step in composer.asked} == {DAY, WINDOW_DAYS * DAY}
 
 
+def test_the_trust_says_how_many_of_all_requests_had_no_price() -> None:
+    traffic = healthy()
+    data = traffic.requests
+    data.loc[data["cache_tier"] == "none", "cost"] = np.nan
+    observed = observe(FakeComposer(traffic), NOW)  # type: ignore[arg-type]  # the fake has what is used
+    without = (data["cache_tier"] == "none") & (data["day"] != data["day"].min())
+    assert observed.trust.unpriced_ratio == pytest.approx(without.sum() / observed.requests, abs=0.02)
+    assert observe(FakeComposer(None), NOW).trust.unpriced_ratio is None  # type: ignore[arg-type]
+
+
 def users_asked(
     traffic: Traffic | None, largest: Sequence[float] = (np.nan,)
 ) -> tuple[Observed, list[float]]:
@@ -135,7 +145,7 @@ def test_a_share_that_jumped_is_found_though_users_are_asked_for_in_two_steps(ca
 def test_an_empty_prometheus_gives_no_advice_and_says_why() -> None:
     report = RecommendationEngine(engine_over(None)).report()
     assert report.recommendations == []
-    assert report.warning == "nothing was scraped in the last 28 days"
+    assert report.warning == "nothing was scraped in the 28 days up to the last full hour"
     assert (report.start, report.end, report.generated_at) == (WINDOW_START, END, NOW)
 
 

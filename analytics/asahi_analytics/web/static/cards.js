@@ -261,12 +261,12 @@ const anomalies = {
 
 const anomalyItem = (each) => h("li", { "data-key": each.id },
   h("p", { class: "title" }, badge(each.severity), sentence(each.anomaly_type),
-    h("time", { datetime: each.detected_at, title: moment(each.detected_at) }, ongoing(each))),
+    h("time", { datetime: each.detected_at, title: moment(each.detected_at, "zoned") }, ongoing(each))),
   h("p", {}, each.message),
   Object.keys(each.parts).length > 0 && h("details", {}, h("summary", {}, "What moved"),
     table("Parts of the change", ["Part", "Dollars"], byValue(each.parts).map(([part, value]) => [words(part), signedDollars(value)]))));
 
-const ongoing = (each) => (each.ongoing ? `since ${moment(each.start)}` : `ended ${ago(each.end)}`);
+const ongoing = (each) => (each.ongoing ? `since ${moment(each.start, "zoned")}` : `ended ${ago(each.end)}`);
 
 const recommendations = {
   id: "recommendations",

@@ -79,11 +79,13 @@ const SHAPES = {
   weekday: { weekday: "short", day: "numeric" },
   full: { weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false },
 };
+SHAPES.zoned = { ...SHAPES.full, timeZoneName: "short" };
 const FORMATS = Object.fromEntries(
   Object.entries(SHAPES).map(([name, shape]) => [name, new Intl.DateTimeFormat("en-GB", shape)]),
 );
 
-/** A moment (milliseconds or ISO text) in the reader's time zone; `shape` is one of time, clock, day, weekday, full. */
+/** A moment (milliseconds or ISO text) in the reader's time zone; `shape` is one of time, clock, day, weekday, full, zoned: beside
+ * the service's own sentences, which are in UTC. */
 export function moment(value, shape = "full") {
   const date = new Date(value);
   return Number.isNaN(date.getTime()) ? DASH : FORMATS[shape].format(date);

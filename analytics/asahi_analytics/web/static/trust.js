@@ -14,7 +14,7 @@ export const nothingScraped = ({ scraped_ratio: ratio, gaps }) => gaps.length > 
 function gapsText(gaps) {
   const longest = gaps.reduce((best, gap) => (lengthSeconds(gap) > lengthSeconds(best) ? gap : best));
   const more = gaps.length > 1 ? `, and ${gaps.length - 1} shorter` : "";
-  return `Not scraped for ${duration(lengthSeconds(longest))} from ${moment(longest.start)}${more}.`;
+  return `Not scraped for ${duration(lengthSeconds(longest))} from ${moment(longest.start, "zoned")}${more}.`;
 }
 
 /** The reasons for doubt, as sentences; none when the window was seen whole and everything had a price. */
@@ -29,7 +29,7 @@ export function doubts(trust) {
   if (trust.resets > 0) found.push(`Restarts that lost counts: ${trust.resets}.`);
   if (trust.unpriced_ratio > 0) found.push(`${percent(trust.unpriced_ratio)} of the requests had no price and count as nothing.`);
   if (trust.repaired_ratio > 0) {
-    found.push(`${percent(trust.repaired_ratio)} of the time was summed from raw samples, as recorded totals lack.`);
+    found.push(`${percent(trust.repaired_ratio)} of the time has no recorded totals and was summed from raw samples.`);
   }
   return found;
 }
