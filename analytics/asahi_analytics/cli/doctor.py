@@ -200,7 +200,7 @@ def missed_evaluations(engine: AnalyticsEngine) -> Finding:
     missed = _value(engine, expression, engine.clock())
     if missed is None:
         detail = "Prometheus has not scraped itself twice, so this is not known"
-        advice = "add a job for Prometheus itself to scrape_configs; docs/configuration.md shows how"
+        advice = "wait a minute; if it lasts, let Prometheus scrape itself, as docs/configuration.md shows"
         return Finding("skip", "missed evaluations", detail, advice)
     if missed >= 1:
         advice = "give Prometheus more CPU, or let the rules run at a longer interval (asahi-obs rules build)"
