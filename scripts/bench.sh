@@ -5,9 +5,11 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 failed=()
+bold= plain=
+[ ! -t 1 ] || { bold=$'\033[1m' plain=$'\033[0m'; }
 
 bench() {
-    printf '\n\033[1m== benchmarks/%s\033[0m\n' "$*"
+    printf '\n%s== benchmarks/%s%s\n' "$bold" "$*" "$plain"
     "$python" "benchmarks/$1" "${@:2}" || failed+=("$1")
 }
 

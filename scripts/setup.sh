@@ -14,7 +14,9 @@ case $kind in
     *) echo "setup: '$kind' is not known; say run, test or bench" >&2; exit 2 ;;
 esac
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+bold= plain=
+[ ! -t 1 ] || { bold=$'\033[1m' plain=$'\033[0m'; }
+say() { printf '%s==>%s %s\n' "$bold" "$plain" "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 # Debian calls some programs by other names than their makers do.

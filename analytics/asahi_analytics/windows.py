@@ -182,7 +182,7 @@ def time_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise UserInputError(
-            f"timezone must be a name of the IANA database, such as Europe/Berlin; got {name[:80]!r}"
+            f"there is no time zone {name[:80]!r}; pass a name of the IANA database, such as Europe/Berlin"
         ) from error
 
 

@@ -40,6 +40,17 @@ def load(text: str) -> Any:
     """Return what ``text`` holds as plain data; None for an empty text.
 
     Raises:
-        yaml.YAMLError: no YAML, a key given twice in one mapping, or a date that does not exist; says where.
+        yaml.YAMLError: no YAML, a key given twice in one mapping, or a date that does not exist; says where,
+            in one line.
     """
-    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
+    except yaml.MarkedYAMLError as error:
+        raise yaml.YAMLError(_in_one_line(error)) from error
+
+
+def _in_one_line(error: yaml.MarkedYAMLError) -> str:
+    """Return what is wrong and where; a mark's own words quote the text and name it ``<unicode string>``."""
+    words = " ".join(f"{error.context or ''} {error.problem or ''}".split())
+    mark = error.problem_mark or error.context_mark
+    return f"{words} (line {mark.line + 1}, column {mark.column + 1})" if mark else words

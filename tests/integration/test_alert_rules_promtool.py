@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from asahi_alerts import generator, thresholds
 from asahi_analytics.demo.servers import find_program
 from asahi_exporter.promtext import quoted
+from support.snippets import snippets
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -86,6 +88,18 @@ def test_every_query_of_a_runbook_can_be_pasted_whole(tmp_path: Path) -> None:
     path = tmp_path / "pasted.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "pasted", "rules": rules}]}))
     assert "SUCCESS" in said("promtool", "check", "rules", str(path))
+
+
+def test_the_prometheus_yml_to_start_from_is_whole_and_scrapes_what_the_sample_does(tmp_path: Path) -> None:
+    (block,) = (code for _, code in snippets(ROOT, "yaml") if "scrape_configs" in code)
+    (tmp_path / "prometheus.yml").write_text(block)
+    shutil.copytree(ROOT / "prometheus" / "rules", tmp_path / "rules")
+    checked = said("promtool", "check", "config", str(tmp_path / "prometheus.yml"))
+    shipped = len(list((tmp_path / "rules").glob("*.yml")))
+    assert f"{shipped} rule files found" in checked
+    sample = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    names = [[job["job_name"] for job in each["scrape_configs"]] for each in (yaml.safe_load(block), sample)]
+    assert names[0] == names[1]
 
 
 CONFIGURATION = str(ROOT / "alerts" / "alertmanager.yml")

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from asahi_analytics.demo.servers import free_port, is_free
+from support.snippets import PYTHON, snippets
 
 pytestmark = pytest.mark.integration
 PROGRAM = "import sys; from asahi_analytics.cli import main; sys.exit(main())"
 OPTIONS = ("--port", "--prometheus-port", "--alertmanager-port", "--exporter-port")
+USUAL = (8000, 9090, 9093, 9464)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(folder: Path, ports: list[int], *more: str) -> list[str]:
@@ -45,6 +48,34 @@ def test_the_demo_comes_up_and_a_signal_takes_it_down_in_order(tmp_path: Path) -
             process.send_signal(signal.SIGTERM if more else signal.SIGINT)
             assert process.wait(60) == 0
         assert all(is_free(port) for port in ports)
+
+
+def moved(code: str, ports: list[int]) -> str:
+    """Return ``code`` for a demo that listens on ``ports``."""
+    for usual, port in zip(USUAL, ports, strict=True):
+        code = code.replace(f"127.0.0.1:{usual}", f"127.0.0.1:{port}")
+    return code
+
+
+def test_what_the_pages_ask_to_paste_beside_the_demo_runs_as_it_stands(tmp_path: Path) -> None:
+    ports = [free_port() for _ in OPTIONS]
+    python = [(page, [sys.executable, "-"], tmp_path, code) for page, code in snippets(ROOT, PYTHON)]
+    shell = [(page, ["bash", "-e"], ROOT, code) for page, code in snippets(ROOT, "bash")]
+    pasted = python + [each for each in shell if each[-1].startswith("curl ")]
+    assert len(pasted) > 10
+    failed = []
+    with subprocess.Popen(command(tmp_path / "demo", ports), stdout=subprocess.PIPE, text=True) as process:
+        wait_for(process, "Ctrl-C stops it all.")
+        for page, line, folder, code in pasted:
+            here = moved(code, ports)
+            ran = subprocess.run(
+                line, input=here, cwd=folder, capture_output=True, text=True, check=False, timeout=60
+            )
+            if ran.returncode or not (ran.stdout or "start_http_server" in here):
+                failed.append((page, here, ran.stderr))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert failed == []
 
 
 def test_the_demo_ends_when_one_of_its_servers_does(tmp_path: Path) -> None:

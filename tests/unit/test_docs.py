@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from asahi_analytics.cli import COMMANDS
 from asahi_analytics.settings import Settings
 from asahi_exporter import MetricsConfig
 from asahi_exporter import conventions as names
+from support.snippets import PYTHON, snippets
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -165,3 +167,10 @@ def anchors(page: Path) -> set[str]:
 def test_every_link_to_a_heading_finds_it(page: Path) -> None:
     links = re.findall(r"\]\(([^)\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
     assert [(to, at) for to, at in links if at not in anchors(page.parent / to if to else page)] == []
+
+
+@pytest.mark.parametrize(("page", "code"), snippets(ROOT, PYTHON))
+def test_a_snippet_defines_what_it_names_and_prints_what_it_shows(page: str, code: str) -> None:
+    line = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F821,B018", "-"]
+    found = subprocess.run(line, input=code, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, f"{page}: {found.stdout}"

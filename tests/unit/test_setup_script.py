@@ -50,6 +50,8 @@ def test_servers_that_are_installed_do_not_start_at_the_next_boot(machine: Path)
     done = set_up(machine, "echo 'Created symlink'; echo 'policy-rc.d denied execution of start.' >&2")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Created symlink" not in done.stdout
+    assert done.stdout.startswith("==> ")
+    assert "\033" not in done.stdout  # colours are for terminals
     asked = (machine / "asked").read_text().splitlines()
     assert any(line.endswith("--no-install-recommends prometheus prometheus-alertmanager") for line in asked)
     assert asked[-2:] == [

@@ -101,9 +101,5 @@ def _ask(arguments: argparse.Namespace) -> list[str]:
         for build in dashboards.DASHBOARDS.values()
         for answer in check.ask(client, build(), now, since=arguments.since)
     ]
-    sys.stdout.write(check.table(answers) + "\n")
-    return [
-        f"{answer.dashboard}: panel {answer.panel!r}: nothing to show"
-        for answer in answers
-        if not answer.good
-    ]
+    sys.stdout.write(check.listing(answers) + "\n")
+    return check.problems(answers)

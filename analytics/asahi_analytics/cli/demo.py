@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from asahi_analytics.cli.progress import Narrator
 from asahi_analytics.demo import servers
-from asahi_analytics.demo.build import HistoryPlan, build_history
+from asahi_analytics.demo.build import HistoryPlan, build_history, check_days, days_text
 from asahi_analytics.demo.check import check_all
 from asahi_analytics.demo.only_live import run_only_live
 from asahi_analytics.demo.servers import LOOPBACK
@@ -95,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.alertmanager_port,
         arguments.exporter_port,
     )
+    check_days(arguments.days)
     ports.check()
     for program in _PROGRAMS:
         servers.find_program(program)
@@ -115,6 +116,7 @@ def bring_up(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrat
         narrator.say(f"Ready after {time.monotonic() - started:.0f} s. {addresses(up)}")
         if arguments.check:
             return check(up, narrator)
+        narrator.say("Ctrl-C stops it all.")
         watch(up, stop)
         narrator.say("Stopping the servers")
     return 0
@@ -135,11 +137,12 @@ def telling(narrator: Narrator, stop: threading.Event) -> Callable[[str], None]:
 def history(arguments: argparse.Namespace, folder: Folder, ports: Ports, narrator: Narrator) -> datetime:
     """Return when the demo's history ends: the one that is there with ``--keep``, else one made now."""
     if arguments.keep and (there := folder.ended):
-        narrator.say(f"Going on with the history in {folder.path}, which ends {there.isoformat()}")
+        until = datetime.fromtimestamp(folder.recorded_s or there.timestamp(), UTC)
+        narrator.say(f"Going on with the history in {folder.path}, which ends at {until:%Y-%m-%d %H:%M} UTC")
         return there
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     plan = HistoryPlan(end, arguments.days, arguments.seed, f"{LOOPBACK}:{ports.exporter}")
-    narrator.say(f"Making {arguments.days:g} days of history in {folder.path}")
+    narrator.say(f"Making {days_text(arguments.days)} of history in {folder.path}")
     folder.clear()
     written = build_history(plan, folder, narrator)
     narrator.say(f"  {written.samples:,} samples of {written.series:,} series")
@@ -162,8 +165,7 @@ Try:
   curl '{url}/analytics/forecast?horizon_days=30&confidence=0.95&monthly_budget=45000'
   curl '{url}/analytics/anomalies'
   curl '{url}/analytics/recommendations'
-
-Ctrl-C stops it all."""
+"""
 
 
 def check(up: Stack, narrator: Narrator) -> int:

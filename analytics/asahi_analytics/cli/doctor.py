@@ -12,7 +12,7 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
-from asahi_analytics import deadline
+from asahi_analytics import deadline, limits
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.cli.printing import Printing
 from asahi_analytics.engine import AnalyticsEngine
@@ -22,15 +22,20 @@ from asahi_analytics.promql import duration
 from asahi_analytics.tiles import RuleParameters, state_metric
 from asahi_analytics.windows import trailing
 from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE_CREATED
+from asahi_exporter.promtext import quoted
 
 Level = Literal["ok", "warn", "fail", "skip"]
 OLDEST_PROMETHEUS: Final = (2, 42)
 MAX_SKEW_SECONDS: Final = 5.0
 MAX_UNPRICED: Final = 0.001
+MAX_REPAIRED: Final = 0.001
+"""Of 30 days, three quarters of an hour: what the first minutes of the rules and short interruptions leave."""
+FIRST_TOTALS_MINUTES: Final = 10
 _STYLES: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 _EXPORTERS: Final = f"group by (job, instance) ({STORE_CREATED.name} or {REQUESTS.name})"
 _INTERVAL: Final = RuleParameters().state_interval
-_STATE: Final = f"last_over_time({state_metric(FAMILIES['requests'])}[{duration(2 * _INTERVAL)}])"
+_WITNESS: Final = FAMILIES["requests"]
+_STATE: Final = f"last_over_time({state_metric(_WITNESS)}[{duration(2 * _INTERVAL)}])"
 
 
 @dataclass(frozen=True)
@@ -168,12 +173,25 @@ def rules(engine: AnalyticsEngine) -> Finding:
         )
     now = engine.clock()
     if not engine.client.query(f"group({_STATE})", now).samples:
-        detail = f"they have no result in the last minutes (the first takes up to {_INTERVAL.seconds // 60})"
-        return Finding("fail", "recording rules", detail, advice)
+        if any(rule.get("name") == state_metric(_WITNESS) for rule in ours or ()):
+            detail = "they are loaded, but have no result of the last minutes"
+            wait = f"the first totals come {FIRST_TOTALS_MINUTES} minutes after exporter and rules; ask again then"
+            return Finding("warn", "recording rules", detail, wait)
+        return Finding("fail", "recording rules", "they have no result of the last minutes", advice)
     if ours == []:
         detail = "they have results of the last minutes, but this Prometheus evaluates none of them"
         return Finding("warn", "recording rules", detail, f"unless another server evaluates them: {advice}")
     return Finding("ok", "recording rules", "they are evaluated")
+
+
+def analytics_service(engine: AnalyticsEngine) -> Finding:
+    """Is the service itself scraped? Budgets and forecasts in Grafana, and the alerts on them, are its metrics."""
+    job = limits.load(engine.settings.thresholds_file).service_job
+    if engine.client.query(f"group(up{{job={quoted(job)}}})", engine.clock()).samples:
+        return Finding("ok", "analytics service", "Prometheus scrapes it")
+    detail = f"Prometheus scrapes no job {job!r}, so dashboards and alerts have no budgets and no forecast"
+    advice = "run asahi-obs serve and add it to scrape_configs; docs/configuration.md shows how"
+    return Finding("warn", "analytics service", detail, advice)
 
 
 def missed_evaluations(engine: AnalyticsEngine) -> Finding:
@@ -181,9 +199,9 @@ def missed_evaluations(engine: AnalyticsEngine) -> Finding:
     expression = "sum(increase(prometheus_rule_group_iterations_missed_total[1d]))"
     missed = _value(engine, expression, engine.clock())
     if missed is None:
-        return Finding(
-            "skip", "missed evaluations", "Prometheus has not scraped itself twice, so this is not known"
-        )
+        detail = "Prometheus has not scraped itself twice, so this is not known"
+        advice = "wait a minute; if it lasts, let Prometheus scrape itself, as docs/configuration.md shows"
+        return Finding("skip", "missed evaluations", detail, advice)
     if missed >= 1:
         advice = "give Prometheus more CPU, or let the rules run at a longer interval (asahi-obs rules build)"
         return Finding("warn", "missed evaluations", f"{missed:.0f} in the last day", advice)
@@ -196,11 +214,13 @@ def history(engine: AnalyticsEngine) -> Finding:
     trust = engine.composer.total("requests", (), window).trust
     if trust.scraped_ratio is None:
         return Finding("skip", "history", "nothing was scraped in the last 30 days")
-    if trust.repaired_ratio:
+    if trust.repaired_ratio and trust.repaired_ratio > MAX_REPAIRED:
         share = f"{100 * trust.repaired_ratio:.3g} % of the last 30 days is summed from raw samples"
-        return Finding(
-            "warn", "history", share, "asahi-obs rules backfill makes the missing totals; answers get faster"
+        advice = (
+            "asahi-obs rules backfill DATA_DIR makes the missing totals, and answers get faster; DATA_DIR is "
+            "Prometheus's own, which sees them within about a minute"
         )
+        return Finding("warn", "history", share, advice)
     if trust.gaps and trust.gaps[0].start <= window.start:
         first = trust.gaps[0].end.strftime("%-d %b %H:%M UTC")
         return Finding(
@@ -274,6 +294,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     clock,
     exporter,
     rules,
+    analytics_service,
     missed_evaluations,
     history,
     label_overflow,

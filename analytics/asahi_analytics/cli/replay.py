@@ -28,6 +28,7 @@ PROMETHEUS_PORT: Final = 9090
 PROGRAM: Final = "asahi-obs"
 KEPT_DAYS: Final = 400
 """How long beyond its own age a Prometheus is told to keep what was replayed."""
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 _EPILOG: Final = """\
 examples:
   as history, for a Prometheus to serve:
@@ -202,9 +203,8 @@ def write_history(arguments: argparse.Namespace, trace: Trace, book: PriceBook, 
         scrapes = scrape_trace(trace, book, start, interval=interval, model=arguments.model, progress=update)
     written = _write(arguments, list(_series(arguments, scrapes)), narrator)
     first, last = (datetime.fromtimestamp(scrapes.times_ms[at] / 1000, UTC) for at in (0, -1))
-    narrator.say(
-        f"  {written.samples:,} samples of {written.series:,} series, from {first.isoformat()} to {last.isoformat()}"
-    )
+    span = f"from {first:{_TIME}} to {last:{_TIME}}"
+    narrator.say(f"  {written.samples:,} samples of {written.series:,} series, {span}")
     tell_unpriced(scrapes, narrator)
     if arguments.data_dir:
         narrator.say("  To look at it, in two terminals:")
@@ -216,7 +216,7 @@ def write_history(arguments: argparse.Namespace, trace: Trace, book: PriceBook, 
 
 def refuse_twice(data_dir: Path, start: datetime, end: datetime) -> None:
     """Raise ``UserInputError`` when ``data_dir`` holds traffic of Asahi's between ``start`` and ``end`` already."""
-    held = held_between(data_dir, REQUESTS.name, start, end)
+    held = held_between(data_dir, (REQUESTS.name,), start, end)
     if held is not None:
         first, last = (moment.isoformat(timespec="seconds") for moment in held)
         raise UserInputError(
@@ -234,7 +234,7 @@ def commands(data_dir: Path, first: datetime, last: datetime, now: datetime) -> 
     days = max(KEPT_DAYS, (now - first).days + KEPT_DAYS)
     address = f"127.0.0.1:{PROMETHEUS_PORT if is_free(PROMETHEUS_PORT) else free_port()}"
     whole = (first, last + timedelta(seconds=1) if last.microsecond else last)
-    window = ",".join(moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in whole)
+    window = ",".join(f"{moment:{_TIME}}" for moment in whole)
     return (
         f"prometheus --config.file=/dev/null --storage.tsdb.path={shlex.quote(str(data_dir))} "
         f"--storage.tsdb.retention.time={days}d --web.listen-address={address}",

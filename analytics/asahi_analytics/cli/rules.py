@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +19,10 @@ from asahi_analytics.composer import rounds
 from asahi_analytics.composer.runs import look_in
 from asahi_analytics.demo.servers import find_program
 from asahi_analytics.errors import NotEnoughData, UserInputError
-from asahi_analytics.history import HistorySeries, write_blocks
+from asahi_analytics.history import Milliseconds, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
+from asahi_analytics.tiles import BACKFILLED
+from asahi_analytics.tsdb.blocks import held_between
 from asahi_analytics.windows import MAX_WINDOW
 from asahi_exporter.conventions import FAMILIES, Family
 
@@ -48,8 +49,11 @@ def add_parser(subparsers: Any, **words: str) -> None:
     backfill.add_argument(
         "output",
         type=Path,
-        metavar="OUTPUT",
-        help="a Prometheus data directory, or a folder to move blocks from",
+        metavar="DATA_DIR",
+        help="Prometheus's data directory, or a folder to move blocks from",
+    )
+    backfill.add_argument(
+        "--again", action="store_true", help="write totals that DATA_DIR seems to hold already all the same"
     )
     add_connection_options(backfill)
     backfill.add_argument(
@@ -168,12 +172,37 @@ def run_backfill(arguments: argparse.Namespace) -> int:
     families = [FAMILIES[name] for name in arguments.family or FAMILIES]
     begun = {family.name: _begun(client, family, rules, now) for family in families}
     start = now - timedelta(days=arguments.days)
-    series = (one for family in families for one in _before(client, family, rules, start, begun[family.name]))
+    grids = {family.name: _grid(family, start, begun[family.name]) for family in families}
+    missing = [family for family in families if grids[family.name].size]
+    if not missing:
+        sys.stdout.write("nothing is missing, nothing was written\n")
+        return 0
+    if not arguments.again:
+        for family in missing:
+            _refuse_twice(arguments.output, family, start, begun[family.name])
+    series = (one for family in missing for one in totals_before(client, family, grids[family.name], rules))
     written = write_blocks(series, arguments.output)
     sys.stdout.write(
-        f"wrote {written.samples} samples of {written.series} series in {written.blocks} blocks\n"
+        f"wrote {written.samples} samples of {written.series} series in {written.blocks} blocks to {arguments.output}\n"
     )
+    if written.blocks:
+        sys.stdout.write(
+            "a Prometheus with this data directory finds them within about a minute; for another one, move the blocks "
+            "into its own (--storage.tsdb.path)\n"
+        )
     return 0
+
+
+def _refuse_twice(output: Path, family: Family, start: datetime, begun: datetime) -> None:
+    """Raise ``UserInputError`` when ``output`` holds backfilled totals of ``family`` from before ``begun`` already."""
+    names = (BACKFILLED, tiles.state_metric(family))
+    held = held_between(output, names, start, begun - timedelta(milliseconds=1))
+    if held is not None:
+        first, last = (moment.isoformat(timespec="seconds") for moment in held)
+        raise UserInputError(
+            f"{output} already holds backfilled totals of {family.name}, in blocks from {first} to {last}; if that is "
+            "Prometheus's data directory, give it a minute to see them; else pass another one, or --again"
+        )
 
 
 def _begun(client: PrometheusClient, family: Family, rules: tiles.RuleParameters, now: datetime) -> datetime:
@@ -189,17 +218,15 @@ def _begun(client: PrometheusClient, family: Family, rules: tiles.RuleParameters
     return datetime.fromtimestamp(run.since, UTC)
 
 
-def _before(
-    client: PrometheusClient, family: Family, rules: tiles.RuleParameters, start: datetime, begun: datetime
-) -> Iterator[HistorySeries]:
-    """The totals of ``family`` from ``start`` until its rules began; nothing when there is nothing to fill in."""
+def _grid(family: Family, start: datetime, begun: datetime) -> Milliseconds:
+    """Return the moments at which totals of ``family`` are missing: hours from ``start`` until its rules began."""
     try:
         grid = snapshot_grid(start, begun, HOUR)
     except NotEnoughData:
         sys.stdout.write(f"{family.name}: the rules have run since {begun:%Y-%m-%d %H:%M} UTC\n")
-        return
+        return np.empty(0, dtype=np.int64)
     since_ms = round(begun.timestamp() * 1000)
     if grid[-1] < since_ms:
         grid = np.append(grid, since_ms)
     sys.stdout.write(f"{family.name}: {grid.size - 1} hours before {begun:%Y-%m-%d %H:%M} UTC\n")
-    yield from totals_before(client, family, grid, rules)
+    return grid

@@ -101,7 +101,7 @@ def _warnings(context: Context, raw_ratio: float) -> list[str]:
     if raw_ratio > 0:
         found.append(
             f"{100 * raw_ratio:.3g} % of the window has no recorded totals and was summed from raw samples; "
-            "`asahi-obs rules backfill` makes them"
+            "`asahi-obs rules backfill DATA_DIR` makes them"
         )
     if context.coverage.gaps:
         found.append(SEE_GAPS)

@@ -13,6 +13,7 @@ from asahi_analytics.dashboards.grafana import MIN_STEP_SECONDS, Json
 from asahi_analytics.dashboards.queries import substitute, unknown_names
 from asahi_analytics.errors import UserInputError
 from asahi_analytics.replies import Matrix, Vector
+from asahi_exporter.conventions import SERVICE_METRICS
 
 DATA_POINTS: Final = 1000
 """About what Grafana asks for on a panel that fills half a screen."""
@@ -21,6 +22,7 @@ _CALENDAR: Final = {"now/d": 0, "now/M": 1}
 """The day of the month that a range begins on; 0 is today."""
 SHORTEST: Final = timedelta(minutes=1)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+_RECORDED: Final = re.compile(r"\basahi:")
 _ROUND_STEPS: Final = (
     MIN_STEP_SECONDS,
     120,
@@ -119,13 +121,40 @@ def _finite_series(matrix: Matrix) -> int:
     return sum(any(map(math.isfinite, series.values)) for series in matrix.series)
 
 
-def table(answers: Sequence[Answer]) -> str:
-    """Return the answers as a Markdown table: dashboard, panel, query, number of series, what is wrong."""
-    rows = [("Dashboard", "Panel", "Query", "Series", "Verdict"), ("---", "---", "---", "---:", "---")]
-    for answer in answers:
-        verdict = (
-            "unknown " + ", ".join(answer.unknown) if answer.unknown else "ok" if answer.series else "empty"
-        )
-        query = answer.query.replace("|", "\\|")
-        rows.append((answer.dashboard, answer.panel, f"`{query}`", str(answer.series), verdict))
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def listing(answers: Sequence[Answer]) -> str:
+    """Return a line for each answer: the verdict, dashboard and panel, how many series."""
+    return "\n".join(
+        f"{'ok' if answer.good else 'FAIL':>4}  {answer.dashboard}: {answer.panel} ({answer.series} series)"
+        for answer in answers
+    )
+
+
+def problems(answers: Sequence[Answer]) -> list[str]:
+    """Return a sentence for each panel that is empty or asks for an unknown name, and one on what may be the cause."""
+    found = dict.fromkeys(
+        f"{answer.dashboard}: panel {answer.panel!r}: "
+        + (f"unknown {', '.join(answer.unknown)}" if answer.unknown else "nothing to show")
+        for answer in answers
+        if not answer.good
+    )
+    empty = [answer for answer in answers if not answer.series]
+    return [*found, *(hint for asked, hint in _HINTS if any(asked(answer.query) for answer in empty))]
+
+
+def _asks_the_service(query: str) -> bool:
+    return any(metric.name in query for metric in SERVICE_METRICS)
+
+
+def _asks_the_rules(query: str) -> bool:
+    return _RECORDED.search(query) is not None
+
+
+_HINTS: Final = (
+    (
+        _asks_the_service,
+        "budgets and forecasts are metrics of asahi-obs serve, which Prometheus must scrape (docs/configuration.md); "
+        "they need a budgets file (docs/budgets.md) and two days of history",
+    ),
+    (_asks_the_rules, "asahi-obs doctor tells whether the recording rules run"),
+)
+"""Whether a query that found nothing is such a one, and what to see to."""

@@ -37,6 +37,17 @@ MARGIN_DAYS: Final = 2 / 24
 """Drawn before the days that are asked for, so that the totals of all of them are recorded."""
 
 
+def check_days(days: float) -> None:
+    """Raise ``UserInputError`` for a length of history that makes no sense."""
+    if not 0.1 <= days <= MAX_DAYS:
+        raise UserInputError(f"--days is {days:g}; pass 0.1 to {MAX_DAYS:g}")
+
+
+def days_text(days: float) -> str:
+    """Return a number of days in words: "1 day", "0.5 days"."""
+    return f"{days:g} day{'' if days == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class HistoryPlan:
     """The history to write: ``days`` up to ``end``, of an exporter at ``instance`` (host:port)."""
@@ -48,14 +59,13 @@ class HistoryPlan:
 
     def __post_init__(self) -> None:
         """Refuse lengths that make no sense."""
-        if not 0.1 <= self.days <= MAX_DAYS:
-            raise UserInputError(f"--days is {self.days:g}; pass 0.1 to {MAX_DAYS:g}")
+        check_days(self.days)
 
 
 def build_history(plan: HistoryPlan, folder: Folder, teller: Teller) -> Written:
     """Draw the history, leave its counters with the exporter's state and write its samples for Prometheus."""
     intensity = intensity_of(plan.end, plan.seed)
-    with teller.step(f"Drawing {plan.days:g} days of traffic"):
+    with teller.step(f"Drawing {days_text(plan.days)} of traffic"):
         past = draw_past(intensity, scrape_times(plan.end, plan.days + MARGIN_DAYS))
     with exporter(folder, clock_s=float(past.times_s[0])) as collector:
         restore(collector, past.last())

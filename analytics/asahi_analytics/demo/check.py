@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from asahi_analytics.demo.stack import Stack
+from asahi_exporter.conventions import REQUESTS
 
 TIMEOUT_SECONDS: Final = 120.0
 PATIENCE_SECONDS: Final = 120.0
@@ -32,6 +34,14 @@ DATA: Final[Mapping[str, tuple[str, ...]]] = {
     "/analytics/latency-percentiles": ("p50", "p99"),
 }
 """Address below the service, and the fields of its answer that must not be empty."""
+NEEDS: Final[Mapping[str, tuple[str, str]]] = {
+    "/analytics/forecast": ("3d", "nothing yet: a forecast needs two whole days of history"),
+    "/analytics/anomalies": (
+        "12h",
+        "none: anomalies need six hours of history, and the demo's come in the last twelve",
+    ),
+}
+"""What may be empty while the demo's history does not reach so far back, and why it is."""
 PLAIN: Final = ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 
@@ -53,7 +63,7 @@ def check_all(up: Stack) -> Iterator[Finding]:
     for path in PLAIN:
         yield _finding(path, partial(_size, up.service.url + path))
     for path, fields in DATA.items():
-        yield _finding(path, partial(_wait, partial(_filled, up.service.url + path, fields)))
+        yield _finding(path, partial(_wait, partial(_filled, up, path, fields)))
 
 
 def _finding(name: str, ask: Callable[[], str]) -> Finding:
@@ -92,17 +102,27 @@ def _json(url: str) -> Any:
     return json.loads(_body(url))
 
 
-def _filled(url: str, fields: tuple[str, ...]) -> str:
-    answer = _json(url)
+def _filled(up: Stack, path: str, fields: tuple[str, ...]) -> str:
+    answer = _json(up.service.url + path)
     empty = [field for field in fields if not answer.get(field)]
     if empty:
-        raise LookupError(f"{empty[0]} is empty")
-    first = answer[fields[0]]
-    return (
-        f"{fields[0]}: {len(first)} entries"
-        if isinstance(first, list | dict)
-        else f"{fields[0]}: {first:,.4g}"
-    )
+        reach, why = NEEDS.get(path.partition("?")[0], (None, ""))
+        if reach is None or _reaches_back(up, reach):
+            raise LookupError(f"{empty[0]} is empty")
+        return why
+    return f"{fields[0]}: {_shown(fields[0], answer[fields[0]])}"
+
+
+def _shown(field: str, value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"{len(value)} entries"
+    return f"${value:,.2f}" if field.endswith("_cost") else f"{value:,.4g}"
+
+
+def _reaches_back(up: Stack, reach: str) -> bool:
+    """Tell whether Prometheus has requests from as long ago as ``reach``, a duration of PromQL."""
+    query = urllib.parse.urlencode({"query": f"count(last_over_time({REQUESTS.name}[1h] offset {reach}))"})
+    return bool(_json(f"{up.prometheus.url}/api/v1/query?{query}")["data"]["result"])
 
 
 def _targets_up(up: Stack) -> str:

@@ -50,7 +50,7 @@ class Ports:
     exporter: int = EXPORTER_PORT
 
     def check(self) -> None:
-        """Raise ``UserInputError`` that names the option, when a port is none, taken or given twice."""
+        """Raise ``UserInputError`` that names the options, when ports are none, taken or given twice."""
         named = {"--port": self.service, "--prometheus-port": self.prometheus}
         named |= {"--alertmanager-port": self.alertmanager, "--exporter-port": self.exporter}
         for option, port in named.items():
@@ -58,8 +58,13 @@ class Ports:
                 raise UserInputError(f"{option} is {port}; pass 1 to {MAX_PORT}")
             if list(named.values()).count(port) > 1:
                 raise UserInputError(f"port {port} is given twice; pass another {option}")
-            if not servers.is_free(port):
-                raise UserInputError(f"port {port} is in use by another program; pass another {option}")
+        taken = [
+            f"port {port} is in use by another program; pass another {option}"
+            for option, port in named.items()
+            if not servers.is_free(port)
+        ]
+        if taken:
+            raise UserInputError(". ".join(taken))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,13 +40,16 @@ def blocks_in(data_dir: Path) -> Iterator[Held]:
 
 
 def held_between(
-    data_dir: Path, name: str, start: datetime, end: datetime
+    data_dir: Path, names: Collection[str], start: datetime, end: datetime
 ) -> tuple[datetime, datetime] | None:
-    """Return from when to when blocks that reach into ``start``-``end`` and know ``name`` hold samples, if any do."""
+    """Return from when to when blocks that reach into ``start``-``end`` and know all ``names`` hold samples.
+
+    ``None`` where there is no such block.
+    """
     found = [
         block
         for block in blocks_in(data_dir)
-        if block.start <= end and start < block.end and block.knows(name)
+        if block.start <= end and start < block.end and all(map(block.knows, names))
     ]
     if not found:
         return None

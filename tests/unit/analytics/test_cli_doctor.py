@@ -33,6 +33,7 @@ HEALTHY = {
     "group by (job, instance)": [one(1, job="asahi", instance="a:1"), one(1, job="asahi", instance="b:1")],
     "iterations_missed": [one(0)],
     "group(last_over_time(asahi:requests:state[600s]))": [one(1)],
+    'group(up{job="asahi-analytics"})': [one(1)],
 }
 PAGES = {
     "status/buildinfo": {"version": "2.53.1"},
@@ -163,16 +164,37 @@ def test_rules_that_are_absent_or_broken_are_told() -> None:
     assert doctor.rules(engine(pages={"rules": Reply(404, b"")})).level == "ok"
 
 
+def test_rules_that_were_loaded_just_now_are_not_said_to_be_absent() -> None:
+    group = {"name": "asahi_requests", "rules": [{"name": "asahi:requests:state", "lastError": ""}]}
+    made = engine(pages={"rules": {"groups": [group]}})
+    made.client._transport.handler = _first(made.client._transport.handler, "asahi:requests:state", [])
+    young = doctor.rules(made)
+    assert (young.level, young.detail) == ("warn", "they are loaded, but have no result of the last minutes")
+    assert "rule_files" not in young.advice
+    assert "10 minutes" in young.advice
+
+
+def test_a_service_that_is_not_scraped_is_told() -> None:
+    assert doctor.analytics_service(engine()).level == "ok"
+    finding = doctor.analytics_service(engine({'group(up{job="asahi-analytics"})': []}))
+    assert finding.level == "warn"
+    assert "docs/configuration.md" in finding.advice
+
+
 @pytest.mark.parametrize(("missed", "level"), [([], "skip"), ([one(0.4)], "ok"), ([one(1)], "warn")])
 def test_missed_evaluations(missed, level) -> None:
-    assert doctor.missed_evaluations(engine({"iterations_missed": missed})).level == level
+    finding = doctor.missed_evaluations(engine({"iterations_missed": missed}))
+    assert finding.level == level
+    assert bool(finding.advice) is (level != "ok")
 
 
-@pytest.mark.parametrize(("ratio", "level"), [(None, "ok"), (0.0, "ok"), (0.25, "warn")])
+@pytest.mark.parametrize(
+    ("ratio", "level"), [(None, "ok"), (0.0, "ok"), (0.001, "ok"), (0.0011, "warn"), (0.25, "warn")]
+)
 def test_history_without_totals_asks_for_a_backfill(ratio, level) -> None:
     finding = doctor.history(engine(trust=Trust(scraped_ratio=1.0, repaired_ratio=ratio)))
     assert finding.level == level
-    assert ("rules backfill" in finding.advice) is (level == "warn")
+    assert ("rules backfill DATA_DIR" in finding.advice) is (level == "warn")
 
 
 def test_history_that_is_younger_than_the_window_says_when_it_begins() -> None:

@@ -59,7 +59,7 @@ def test_another_time_range_moves_all_panels_but_the_one_that_keeps_its_own():
 def test_a_panel_without_a_finite_value_is_empty(values):
     answers = list(check.ask(FakePrometheus(*values), overview(), NOW))
     assert not any(answer.good for answer in answers)
-    assert check.table(answers).count("| empty |") == 9
+    assert check.listing(answers).count("FAIL") == 9
 
 
 def test_an_unknown_name_is_told_even_when_there_is_data():
@@ -67,12 +67,30 @@ def test_an_unknown_name_is_told_even_when_there_is_data():
     dashboard["panels"][0]["targets"][0]["expr"] = "sum by (planet) (asahi_requests_total)"
     first = next(check.ask(FakePrometheus(1.0), dashboard, NOW))
     assert not first.good
-    assert "unknown label planet in by or on" in check.table([first])
+    assert check.problems([first]) == [
+        f"Asahi overview: panel {first.panel!r}: unknown label planet in by or on"
+    ]
 
 
-def test_the_table_is_markdown_whatever_the_query_holds():
-    answer = check.Answer("Board", "Panel", 'a{b=~"c|d"}', 3, ())
-    assert check.table([answer]).splitlines()[-1] == '| Board | Panel | `a{b=~"c\\|d"}` | 3 | ok |'
+def test_the_listing_has_a_short_line_for_each_query():
+    answers = [check.Answer("Board", "Panel", "a" * 600, series, ()) for series in (3, 0)]
+    assert check.listing(answers) == "  ok  Board: Panel (3 series)\nFAIL  Board: Panel (0 series)"
+
+
+def test_a_panel_that_fails_is_told_once_with_what_may_be_the_cause():
+    budgets = [
+        check.Answer("Asahi budgets", "Used", f"asahi_budget_{name}", 0, ())
+        for name in ("dollars", "spent_dollars")
+    ]
+    money = check.Answer("Asahi money", "Saved", "sum(asahi:savings_dollars:running)", 0, ())
+    told = check.problems([*budgets, money])
+    assert told[:2] == [
+        "Asahi budgets: panel 'Used': nothing to show",
+        "Asahi money: panel 'Saved': nothing to show",
+    ]
+    assert "asahi-obs serve, which Prometheus must scrape" in told[2]
+    assert "asahi-obs doctor" in told[3]
+    assert len(told) == 4
 
 
 @pytest.mark.parametrize(
@@ -129,13 +147,13 @@ def test_check_tells_a_missing_and_a_changed_file(tmp_path, capsys):
     assert "asahi-overview.json differs from what is built" in capsys.readouterr().err
 
 
-def test_check_with_an_address_prints_the_table_and_fails_on_an_empty_panel(tmp_path, capsys, monkeypatch):
+def test_check_with_an_address_prints_each_panel_and_fails_on_an_empty_panel(tmp_path, capsys, monkeypatch):
     run("build", tmp_path)
     asked = []
     monkeypatch.setattr(command, "PrometheusClient", lambda url: asked.append(url) or FakePrometheus(1.0))
     assert run("check", tmp_path, "--prometheus-url", "http://prometheus") == 0
     assert asked == ["http://prometheus"]
-    assert capsys.readouterr().out.count("| ok |") >= 9 * len(dashboards.DASHBOARDS)
+    assert capsys.readouterr().out.count("  ok  ") >= 9 * len(dashboards.DASHBOARDS)
     monkeypatch.setattr(command, "PrometheusClient", lambda _: FakePrometheus())
     assert run("check", tmp_path, "--prometheus-url", "http://prometheus") == 1
     assert "panel 'Error Rate': nothing to show" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,7 @@ FAKE = Path(__file__).parents[2] / "support" / "fake_server.py"
 HEALTHY = {
     "/api/v1/targets": {"data": {"activeTargets": [{"labels": {"job": "asahi"}, "health": "up"}]}},
     "/api/v1/rules": {"data": {"groups": [{"rules": [{"name": "r", "health": "ok"}]}]}},
+    "/api/v1/query": {"data": {"result": [{"metric": {}, "value": [0, "1"]}]}},
     **{path.partition("?")[0]: {field: [1, 2] for field in fields} for path, fields in DATA.items()},
 }
 HEALTHY["/analytics/cost-breakdown"] = {"total_cost": 12.5, "breakdown": {"m": 12.5}}
@@ -80,9 +81,23 @@ def test_a_check_of_a_healthy_demo_ends_well(
     assert {path.name for path in (tmp_path / "demo" / "rules").iterdir()} >= {"asahi_totals.yml"}
 
 
+def test_a_check_knows_what_a_short_history_cannot_have(
+    tmp_path: Path, fake_programs: Callable[[dict[str, object]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = {"/api/v1/query": {"data": {"result": []}}, "/analytics/forecast": {"predicted_cost": None}}
+    fake_programs({**HEALTHY, **short, "/analytics/anomalies": {"anomalies": []}})
+    assert main(options(tmp_path / "demo", "--check")) == 0
+    said = capsys.readouterr().out
+    assert "a forecast needs two whole days of history" in said
+    assert "anomalies need six hours of history" in said
+    assert "total_cost: $12.50" in said
+    assert "Ctrl-C" not in said
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        ({"/analytics/forecast": {"predicted_cost": None}}, "predicted_cost is empty"),
         ({"/analytics/anomalies": {"anomalies": []}}, "/analytics/anomalies: anomalies is empty"),
         ({"/analytics/baseline": 503}, "/analytics/baseline: status 503"),
         (
@@ -174,6 +189,35 @@ def test_keep_without_a_history_makes_one(
     fake_programs(HEALTHY)
     assert main(options(tmp_path / "demo", "--keep", "--check")) == 0
     assert "Making 0.1 days of history" in capsys.readouterr().out
+
+
+def test_all_ports_in_use_are_told_at_once_after_the_days(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+            each.listen()
+        ports = [str(each.getsockname()[1]) for each in (one, other)]
+        line = options(tmp_path / "demo", "--port", ports[0], "--prometheus-port", ports[1])
+        assert main([*line, "--days", "1000"]) == 2
+        assert main(line) == 2
+    days, taken = capsys.readouterr().err.splitlines()
+    assert days.endswith("--days is 1000; pass 0.1 to 366")
+    assert all(f"port {port} is in use" in taken for port in ports)
+
+
+def test_a_demo_that_goes_on_says_up_to_when_it_recorded(
+    tmp_path: Path, fake_programs: Callable[[dict[str, object]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_programs(HEALTHY)
+    folder = Folder(tmp_path / "demo")
+    folder.make()
+    now = datetime.now(UTC)
+    folder.complete(now - timedelta(minutes=12))
+    folder.note_recorded(now.timestamp())
+    assert main(options(folder.path, "--check", "--keep")) == 0
+    assert f"which ends at {now:%Y-%m-%d %H:%M} UTC" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--port", "--prometheus-port", "--alertmanager-port", "--exporter-port"])

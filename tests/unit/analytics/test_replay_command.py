@@ -298,7 +298,7 @@ def test_history_ends_when_it_is_told_to(
 ) -> None:
     end = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3)
     main(["replay", str(trace), "--data-dir", str(tmp_path / "d"), "--end", end.isoformat()])
-    assert f"to {end.isoformat()}" in capsys.readouterr().err
+    assert f"to {end:%Y-%m-%dT%H:%M:%SZ}\n" in capsys.readouterr().err
 
 
 def test_genai_prices_are_asked_when_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
