@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asahi_analytics.demo.servers import free_port, is_free
+from asahi_analytics.demo.servers import free_port, free_ports, is_free
 from support.snippets import PYTHON, snippets
 
 pytestmark = pytest.mark.integration
@@ -38,7 +38,7 @@ def wait_for(process: subprocess.Popen[str], words: str) -> str:
 
 
 def test_the_demo_comes_up_and_a_signal_takes_it_down_in_order(tmp_path: Path) -> None:
-    ports = [free_port() for _ in OPTIONS]
+    ports = free_ports(len(OPTIONS))
     folder = tmp_path / "demo"
     for more in ([], ["--keep"]):
         with subprocess.Popen(command(folder, ports, *more), stdout=subprocess.PIPE, text=True) as process:
@@ -58,7 +58,7 @@ def moved(code: str, ports: list[int]) -> str:
 
 
 def test_what_the_pages_ask_to_paste_beside_the_demo_runs_as_it_stands(tmp_path: Path) -> None:
-    ports = [free_port() for _ in OPTIONS]
+    ports = free_ports(len(OPTIONS))
     python = [(page, [sys.executable, "-"], tmp_path, code) for page, code in snippets(ROOT, PYTHON)]
     shell = [(page, ["bash", "-e"], ROOT, code) for page, code in snippets(ROOT, "bash")]
     pasted = python + [each for each in shell if each[-1].startswith("curl ")]
@@ -79,7 +79,7 @@ def test_what_the_pages_ask_to_paste_beside_the_demo_runs_as_it_stands(tmp_path:
 
 
 def test_the_demo_ends_when_one_of_its_servers_does(tmp_path: Path) -> None:
-    ports = [free_port() for _ in OPTIONS]
+    ports = free_ports(len(OPTIONS))
     with subprocess.Popen(
         command(tmp_path / "demo", ports), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

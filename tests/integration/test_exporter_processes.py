@@ -9,7 +9,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from asahi_analytics.demo.servers import free_ports
 from asahi_exporter import MetricsCollector, MetricsConfig
 from asahi_exporter import conventions as names
 from support.exporting import inference, total
@@ -134,17 +134,12 @@ def when_ready(server):
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 class Gunicorn:
     """gunicorn with two workers on a free port; the master serves the metrics on another."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "gunicorn_app.py").write_text(APP)
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port = free_ports(2)
         (folder / "gunicorn.conf.py").write_text(CONFIG.format(port=self.metrics_port))
         command = [
             sys.executable,

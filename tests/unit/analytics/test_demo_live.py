@@ -15,7 +15,7 @@ from asahi_analytics.demo import store
 from asahi_analytics.demo.build import MARGIN_DAYS, HistoryPlan, build_history
 from asahi_analytics.demo.intensity import Intensity
 from asahi_analytics.demo.present import LONGEST_GAP_SECONDS, LiveTraffic, run_traffic
-from asahi_analytics.demo.servers import free_port, is_free
+from asahi_analytics.demo.servers import free_port, free_ports, is_free
 from asahi_analytics.demo.stack import Ports, traffic, write_rules, write_thresholds
 from asahi_analytics.demo.store import Folder, exporter
 from asahi_analytics.errors import UserInputError
@@ -176,7 +176,7 @@ def test_a_port_in_use_names_the_option() -> None:
 @pytest.mark.parametrize("port", [0, -1, 65_536])
 def test_a_port_that_is_none_names_the_option(port: int) -> None:
     with pytest.raises(UserInputError, match=f"--exporter-port is {port}; pass 1 to 65535"):
-        Ports(free_port(), free_port(), free_port(), port).check()
+        Ports(*free_ports(3), port).check()
 
 
 def test_a_port_that_was_taken_while_the_history_was_made_names_the_option_of_the_demo(
