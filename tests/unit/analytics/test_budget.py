@@ -265,6 +265,18 @@ def test_shares_add_up_to_the_time_that_is_left() -> None:
     assert month.steps == len(shares) == 5
 
 
+@pytest.mark.parametrize(
+    ("left", "hours"), [(1.0, 2.4), (4.0, 9.6), (5.1, 12.24), (50.0, 120.0), (94.0, 225.6)]
+)
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0])
+def test_money_runs_out_when_that_much_will_have_been_spent(left: float, hours: float, spread: float) -> None:
+    """Ten dollars a day: one dollar lasts 2.4 hours, not half of the day."""
+    month = Month(datetime(2026, 6, 21, 12, tzinfo=UTC), UTC_ZONE)
+    even = GaussianOutlook(np.full(month.steps, 10.0), spread * np.eye(month.steps))
+    found = rest_of_month(month, left, even, 0.9).exhaustion.at
+    assert found == pytest.approx(month.now + timedelta(hours=hours), abs=timedelta(seconds=2))
+
+
 def test_the_rest_follows_the_distribution() -> None:
     """Ten dollars a day for sure: the chance is a step, and the money lasts to the hour."""
     month = Month(datetime(2026, 6, 21, 12, tzinfo=UTC), UTC_ZONE)
