@@ -19,6 +19,7 @@ from asahi_analytics.demo import servers
 from asahi_analytics.history import HistorySeries, write_blocks
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.settings import CacheSettings, Settings
+from asahi_analytics.tiles import PART, SCRAPED, SCRAPES_STATE
 from asahi_exporter.conventions import BUDGET_OVERRUN_PROBABILITY, FAMILIES, FORECAST_COST
 from support.demo_data import demo_prometheus
 
@@ -84,6 +85,14 @@ def test_every_query_returns_series_and_names_only_what_the_exporter_has(demo, n
     assert [answer for answer in answers if not answer.good] == []
 
 
+@contextmanager
+def holding(series, folder):
+    """Serve ``series`` from a Prometheus."""
+    write_blocks(series, folder / "data")
+    with servers.running(servers.prometheus(folder, servers.prometheus_config())) as server:
+        yield PrometheusClient(server.url)
+
+
 @pytest.fixture(scope="module")
 def totals(tmp_path_factory):
     """A total that grows by one a minute, and another one that is born half an hour before the end."""
@@ -95,11 +104,8 @@ def totals(tmp_path_factory):
         HistorySeries(name, {"model": "old"}, times_ms, np.arange(181.0)),
         HistorySeries(name, {"model": "born"}, times_ms[-31:], np.full(31, 2.5)),
     ]
-    write_blocks(series, folder / "data")
-    with servers.running(
-        servers.prometheus(folder, servers.prometheus_config(), data=folder / "data")
-    ) as server:
-        yield PrometheusClient(server.url), now
+    with holding(series, folder) as client:
+        yield client, now
 
 
 def test_exact_sums_count_births_from_zero_and_each_minute_once(totals):
@@ -120,3 +126,23 @@ def test_a_total_that_began_anew_within_the_range_is_not_shown_as_a_loss(totals)
     client, now = totals
     query = counted("cost_dollars", over="3600s").replace("sum", "-sum")
     assert client.query(query, now).samples == ()
+
+
+def test_totals_that_began_anew_and_outgrew_those_of_before_are_not_shown(tmp_path):
+    """The rules ran for 100 minutes, stopped for 200 and have run for 300 since: a dollar a minute."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    ran = np.r_[np.arange(-600, -500), np.arange(-300, 1)]
+    times_ms = (int(now.timestamp()) + ran * 60) * 1000
+    totals = np.r_[np.arange(100.0), np.arange(301.0)]
+    series = [
+        HistorySeries(FAMILIES["cost_dollars"].running, {"model": "m"}, times_ms, totals),
+        HistorySeries(SCRAPES_STATE, {PART: SCRAPED}, times_ms, 60 * totals),
+    ]
+    with holding(series, tmp_path) as client:
+        shown = {
+            minutes: [
+                one.value for one in client.query(counted("cost_dollars", over=f"{minutes}m"), now).samples
+            ]
+            for minutes in (700, 550, 400, 290, 60)
+        }
+    assert shown == {700: [], 550: [], 400: [], 290: [290.0], 60: [60.0]}

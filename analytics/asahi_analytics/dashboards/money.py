@@ -23,12 +23,14 @@ from asahi_analytics.dashboards.grafana import (
     time_series,
 )
 from asahi_analytics.promql import by_clause
+from asahi_analytics.tiles import PART, SCRAPED, SCRAPES_STATE
 from asahi_exporter import conventions as names
 
 RECENT: Final = "15m"
 """How old a running total may be to be the present one: older means that the rules have stopped."""
 CARRIED: Final = "1d"
 """How far before the start of a range its running total is looked for."""
+SCRAPED_SECONDS: Final = f'{SCRAPES_STATE}{{{PART}="{SCRAPED}"}}'
 MOST_BARS: Final = 15
 EXACT: Final = "From recorded running totals of all jobs and instances: exact, up to the last full minute."
 
@@ -44,7 +46,16 @@ def counted(family: str, by: tuple[str, ...] = (), over: str = "$__range") -> st
     """PromQL of what ``family`` counted by labels within ``over``; nothing where the totals began anew in it."""
     now = _total(family, by, RECENT)
     then = _total(family, by, CARRIED, f" offset {over}")
-    return f"({now} - ({then} or {now} * 0)) >= 0"
+    return f"({now} - ({then} or {now} * 0)) >= 0 unless on () {_began_anew(over)}"
+
+
+def _began_anew(over: str) -> str:
+    """Whether the rules forgot their totals in ``over`` or since the ones of its start, which new ones may outgrow.
+
+    The seconds scraped, the one total of a single series, fall then: within ``over``, or below what they were before.
+    """
+    before = f"last_over_time({SCRAPED_SECONDS}[{CARRIED}] offset {over})"
+    return f"(resets({SCRAPED_SECONDS}[{over}]) > 0 or min_over_time({SCRAPED_SECONDS}[{over}]) < {before})"
 
 
 def _one(caption: Caption, place: Place, expression: str, **extra: object) -> Json:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from asahi_analytics.tiles import PART, SCRAPES_STATE
 from asahi_exporter import conventions as names
 
 SCRAPE_LABELS: Final = frozenset({"job", "instance", names.STORE})
@@ -163,6 +164,8 @@ SAMPLE_LABELS: Final = _sample_labels()
 
 def labels_of(metric: str) -> frozenset[str] | None:
     """Return the labels of ``metric`` once scraped or recorded; None when there is no such metric."""
+    if metric == SCRAPES_STATE:
+        return frozenset({PART})
     if metric.startswith(RECORDED_PREFIX):
         family = names.FAMILIES.get(metric.split(":")[1])
         return frozenset(family.labels) if family else None
