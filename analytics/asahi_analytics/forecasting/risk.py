@@ -26,6 +26,9 @@ WARN_AT: Final = (0.5, 0.8, 1.0)
 WATCH: Final = 0.2
 LIKELY: Final = 0.5
 """Probabilities of an overrun from which a budget is to be watched, and is at risk."""
+LEAST_DOLLARS: Final = 0.01
+MOST_DOLLARS: Final = 10**12
+"""What a budget may be: a cent and more, so that every share of it is a number."""
 INSTANT: Final = timedelta(seconds=1)
 
 
@@ -142,11 +145,11 @@ UNKNOWN: Final = Rest(None, None, None, None, LASTS)
 
 
 def check_budget(dollars: float) -> float:
-    """Return ``dollars``; raise ``BadInput`` unless it is a finite amount above zero."""
+    """Return ``dollars``; raise ``BadInput`` unless it is an amount that a budget may be."""
     if isinstance(dollars, bool) or not isinstance(dollars, int | float | np.number):
         raise BadInput(f"monthly_budget must be a number of dollars, got {dollars!r:.80}")
-    if not math.isfinite(dollars) or dollars <= 0:
-        raise BadInput(f"monthly_budget must be above 0 dollars, got {dollars}")
+    if not LEAST_DOLLARS <= dollars <= MOST_DOLLARS:
+        raise BadInput(f"monthly_budget must be {LEAST_DOLLARS} to {MOST_DOLLARS} dollars, got {dollars}")
     return float(dollars)
 
 

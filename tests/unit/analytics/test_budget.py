@@ -198,7 +198,7 @@ def test_a_budget_of_one_label_is_measured_by_that_label() -> None:
     assert risk.forecast_total == pytest.approx(150, rel=0.06)
 
 
-@pytest.mark.parametrize("dollars", [0, -5, float("nan"), float("inf"), "100", True])
+@pytest.mark.parametrize("dollars", [0, -5, 1e-320, 1e300, float("nan"), float("inf"), "100", True])
 def test_a_budget_that_is_no_amount_is_refused(dollars) -> None:
     with pytest.raises(UserInputError, match="monthly_budget"):
         forecasting(datetime(2026, 6, 16, tzinfo=UTC)).detect_budget_risk(dollars)
