@@ -153,7 +153,8 @@ class TierPerformance(_Value):
         "below zero: it costs more time than it saves."
     )
     unvalued_requests: float = Field(
-        description="Requests that this tier answered and that marginal_dollars leaves out: their model has no price."
+        description="Requests that this tier answered and that marginal_dollars leaves out: their model has no price, "
+        "or none was answered without a cache to tell it."
     )
 
 
