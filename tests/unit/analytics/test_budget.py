@@ -190,6 +190,30 @@ def test_unpriced_requests_are_mentioned() -> None:
     assert "20 % of requests had no price" in model.detect_budget_risk(3000).warning
 
 
+@pytest.mark.parametrize(
+    ("group_by", "name", "words"),
+    [
+        ("model", "big", None),
+        ("model", "small", "50 % of requests had no price and are not in these dollars."),
+        (
+            "tier",
+            "small",
+            "20 % of all requests had no price; those of the tier 'small' among them are not in these dollars.",
+        ),
+    ],
+)
+def test_a_budget_of_one_name_mentions_its_own_unpriced_requests_where_they_are_known(
+    group_by: str, name: str, words: str | None
+) -> None:
+    now = datetime(2026, 6, 16, tzinfo=UTC)
+    model = forecasting(now, trust=Trust(unpriced_ratio=0.2), big=100.0, small=5.0)
+    start = now - timedelta(days=30)
+    for family, small in (("requests", 40.0), ("unpriced_requests", 20.0)):
+        counts = {"big": np.full(32, 60.0 * (family == "requests")), "small": np.full(32, small)}
+        model.engine.composer.ledgers[family] = hourly(start, counts)
+    assert model.detect_budget_risk(9000, group_by=group_by, name=name).warning == words
+
+
 def test_a_budget_of_one_label_is_measured_by_that_label() -> None:
     model = forecasting(datetime(2026, 6, 16, tzinfo=UTC), big=100.0, small=5.0)
     risk = model.detect_budget_risk(200, group_by="model", name="small")
