@@ -100,7 +100,7 @@ def _plus(so_far: float, rest: float | None) -> float | None:
 
 
 def _probability(plan: Plan, spending: Spending, rest: Rest) -> float | None:
-    return 1.0 if spending.so_far > plan.dollars else rest.probability
+    return 1.0 if spending.so_far >= plan.dollars else rest.probability
 
 
 def _spent_on(moment: datetime, month: Month) -> Exhaustion:

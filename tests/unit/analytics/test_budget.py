@@ -179,6 +179,8 @@ def test_too_little_history_gives_what_is_known_and_a_warning() -> None:
     risk = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(90)
     assert (risk.forecast_total, risk.overrun_probability) == (None, 1.0)
     assert risk.status == "exhausted"
+    exact = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(risk.spent)
+    assert (exact.status, exact.overrun_probability) == ("exhausted", 1.0)
     calm = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(900)
     assert (calm.forecast_total, calm.overrun_probability, calm.status) == (None, None, "on_track")
     assert "whole days with data: 1" in calm.warning
