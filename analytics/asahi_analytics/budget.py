@@ -3,7 +3,7 @@
 The file, `docs/budgets.md`:
 
     budgets:
-      - monthly_dollars: 5000       # above 0; without a label it is the budget over everything, called "total"
+      - monthly_dollars: 5000       # a cent or more; without a label it is the budget over everything, called "total"
         warn_at: [0.5, 0.8, 1.0]    # optional: shares of the budget worth a word
       - model: gpt-4o               # or task_type, user, tier: at most one of them
         name: big-model             # optional, unique; the label's value unless given
@@ -32,7 +32,7 @@ from pydantic import (
 
 from asahi_analytics.errors import AnalyticsError, UserInputError
 from asahi_analytics.forecasting import BudgetRisk, Forecast, ForecastingModel, Plan
-from asahi_analytics.forecasting.risk import WARN_AT
+from asahi_analytics.forecasting.risk import LEAST_DOLLARS, MOST_DOLLARS, WARN_AT
 from asahi_analytics.models import GROUPINGS
 from asahi_exporter import conventions as names
 from asahi_exporter import yamltext
@@ -40,15 +40,17 @@ from asahi_exporter.conventions import Metric
 from asahi_exporter.wording import complaints
 
 MAX_BUDGETS: Final = 200
-Share = Annotated[float, Field(gt=0, le=10)]
 Bounds = tuple[float | None, float | None, float | None]
 
 
 def no_truth(value: Any) -> Any:
-    """Refuse true and false, which would pass for 1 and 0 dollars."""
+    """Refuse true and false, which would pass for 1 and 0."""
     if isinstance(value, bool):
-        raise ValueError(f"must be a number of dollars; got {str(value).lower()}")
+        raise ValueError(f"must be a number; got {str(value).lower()}")
     return value
+
+
+Share = Annotated[float, BeforeValidator(no_truth), Field(gt=0, le=10)]
 
 
 def no_repeats(shares: tuple[float, ...]) -> tuple[float, ...]:
@@ -71,7 +73,7 @@ class BudgetEntry(_Strict):
     """One entry of the file."""
 
     name: str | None = Field(None, min_length=1, max_length=100)
-    monthly_dollars: Annotated[float, BeforeValidator(no_truth)] = Field(gt=0)
+    monthly_dollars: Annotated[float, BeforeValidator(no_truth)] = Field(ge=LEAST_DOLLARS, le=MOST_DOLLARS)
     model: str | None = Field(None, min_length=1)
     task_type: str | None = Field(None, min_length=1)
     user: str | None = Field(None, min_length=1)

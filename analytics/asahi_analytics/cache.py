@@ -114,8 +114,8 @@ class Refreshed(Generic[Value]):
     """A value that is worked out beside the requests that read it, at most every ``every_seconds``.
 
     Reading returns the last value and, when that is old, starts one thread that makes a new one; only before there is
-    any outcome does it wait, at most ``first_wait_seconds``. An error of ``work`` that is an ``AnalyticsError`` leaves
-    no value, and is raised to readers.
+    any outcome does it wait, at most ``first_wait_seconds``. An error of ``work`` leaves no value: an
+    ``AnalyticsError`` is raised to readers, any other ends the thread and is told to them as ``NotEnoughData``.
     """
 
     def __init__(
@@ -156,11 +156,15 @@ class Refreshed(Generic[Value]):
             return due
 
     def _refresh(self) -> None:
+        outcome: Value | AnalyticsError = NotEnoughData(
+            "working it out failed; the log of the service says more"
+        )
         try:
-            self._outcome = self._work()
+            outcome = self._work()
         except AnalyticsError as error:
-            self._outcome = error
+            outcome = error
         finally:
+            self._outcome = outcome
             self._next = self._clock() + self._every_seconds
             self._worked.set()
 

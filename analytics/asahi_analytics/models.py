@@ -153,7 +153,8 @@ class TierPerformance(_Value):
         "below zero: it costs more time than it saves."
     )
     unvalued_requests: float = Field(
-        description="Requests that this tier answered and that marginal_dollars leaves out: their model has no price."
+        description="Requests that this tier answered and that marginal_dollars leaves out: their model has no price, "
+        "or none was answered without a cache to tell it."
     )
 
 
@@ -174,14 +175,14 @@ class CachePerformance(Answer):
 
 
 class Percentiles(_Value):
-    """Latency in milliseconds, read from the histogram's buckets."""
+    """Latency in milliseconds, read from the histogram's buckets; above the highest bound it reads as that bound."""
 
     p50: float | None
     p75: float | None
     p90: float | None
     p95: float | None
     p99: float | None
-    requests: float
+    requests: float = Field(description="Requests that have a latency.")
 
 
 class LatencyPercentiles(Answer, Percentiles):

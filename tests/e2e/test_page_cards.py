@@ -125,6 +125,24 @@ def test_each_tiers_worth_is_told_with_its_sign(base, new_overview):
     assert "A thousand requests cost $2.50" in overview.card("cache").inner_text()
 
 
+def test_a_tier_that_answered_without_look_ups_is_told_of_and_what_is_not_valued(base, new_overview):
+    overview = new_overview(base)
+
+    def service(endpoint, asked):
+        if endpoint != "cache-performance":
+            return full(endpoint, asked)
+        return answers.cache_performance({"2": None}, look_ups=0.0, served=60.0, unvalued=60.0)
+
+    answer_with(overview, service)
+    card = overview.open().card("cache")
+    worth = card.get_by_role("table", name="What each tier is worth").get_by_role("row").all_inner_texts()
+    assert worth[1].startswith("Tier 2\t$1.00")
+    assert (
+        "60 requests are left out of what would be dearer: what their model would have cost"
+        in card.inner_text()
+    )
+
+
 def test_advice_shows_the_query_behind_its_numbers(base, new_overview):
     overview = new_overview(base)
     answer_with(overview, full)

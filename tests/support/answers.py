@@ -81,7 +81,7 @@ def baseline(cost, phases, *, trust=COMPLETE):
     )
 
 
-def cache_performance(hit_rates, *, look_ups=1000.0, trust=COMPLETE):
+def cache_performance(hit_rates, *, look_ups=1000.0, served=10.0, unvalued=0.0, trust=COMPLETE):
     tiers = {
         tier: TierPerformance(
             hits=look_ups * (rate or 0.0),
@@ -89,11 +89,11 @@ def cache_performance(hit_rates, *, look_ups=1000.0, trust=COMPLETE):
             hit_rate=rate,
             avg_latency_ms=None if rate is None else 1.5,
             dollars_saved=1.0,
-            requests_served=10.0,
+            requests_served=served,
             milliseconds_saved=None if rate is None else 9_000_000.0,
             marginal_dollars=None if rate is None else 0.25,
             marginal_milliseconds=None if rate is None else -65_000.0,
-            unvalued_requests=0.0,
+            unvalued_requests=unvalued,
         )
         for tier, rate in hit_rates.items()
     }

@@ -39,7 +39,9 @@ def without_requests(trust):
             "cost-breakdown": answers.cost_breakdown({}, trust=trust, requests=0.0),
             "trends": answers.trend([None] * 24, trust=trust),
             "baseline": answers.baseline(0.0, {}, trust=trust),
-            "cache-performance": answers.cache_performance({"1": None}, look_ups=0.0, trust=trust),
+            "cache-performance": answers.cache_performance(
+                {"1": None}, look_ups=0.0, served=0.0, trust=trust
+            ),
             "latency-percentiles": answers.latency_percentiles([None] * 5, requests=0.0, trust=trust),
             "forecast": answers.forecast(None, folds=0, trust=trust),
             "budgets": answers.budget_report(),

@@ -15,6 +15,7 @@ from asahi_analytics.api.problems import InvalidParameters, ParameterProblem
 from asahi_analytics.engine import MAX_DRIVERS, MAX_INTERVALS
 from asahi_analytics.forecasting import Method
 from asahi_analytics.forecasting.model import MAX_HORIZON_DAYS
+from asahi_analytics.forecasting.risk import LEAST_DOLLARS, MOST_DOLLARS
 from asahi_analytics.models import GroupBy
 from asahi_analytics.trends import METRICS
 from asahi_analytics.windows import WINDOW_NAMES, Period
@@ -101,7 +102,10 @@ class ForecastParameters(Parameters):
     )
     method: Method = Field("auto", description="How to forecast; auto is the most accurate.")
     monthly_budget: float | None = Field(
-        None, gt=0, le=1e12, description="Dollars a calendar month: says whether they last, too."
+        None,
+        ge=LEAST_DOLLARS,
+        le=MOST_DOLLARS,
+        description="Dollars a calendar month: says whether they last, too.",
     )
 
 

@@ -23,28 +23,52 @@ from asahi_analytics.dashboards.grafana import (
     time_series,
 )
 from asahi_analytics.promql import by_clause
+from asahi_analytics.tiles import BACKFILLED, PART, SCRAPED, SCRAPES_STATE, state_metric
 from asahi_exporter import conventions as names
 
 RECENT: Final = "15m"
 """How old a running total may be to be the present one: older means that the rules have stopped."""
+FILLED_IN: Final = "65m"
+"""The same where totals were filled in afterwards (`asahi-obs rules backfill`): by the hour."""
 CARRIED: Final = "1d"
 """How far before the start of a range its running total is looked for."""
+SCRAPED_SECONDS: Final = f'{SCRAPES_STATE}{{{PART}="{SCRAPED}"}}'
 MOST_BARS: Final = 15
 EXACT: Final = "From recorded running totals of all jobs and instances: exact, up to the last full minute."
 
 
-def _total(family: str, by: tuple[str, ...], window: str, offset: str = "") -> str:
-    """The running total of ``family`` by labels, as last recorded within ``window``."""
-    recorded = names.FAMILIES[family].running
+def _summed(by: tuple[str, ...], totals: str) -> str:
     clause = f" {by_clause(by)} " if by else ""
-    return f"sum{clause}(last_over_time({recorded}[{window}]{offset}))"
+    return f"sum{clause}({totals})"
+
+
+def _now(family: str, by: tuple[str, ...]) -> str:
+    """The running total of ``family`` by labels; where it was filled in afterwards, the one of the last full hour."""
+    recorded, state = names.FAMILIES[family].running, state_metric(names.FAMILIES[family])
+    filled_in = f'last_over_time({state}{{{PART}="{BACKFILLED}"}}[{FILLED_IN}])'
+    hourly = f"last_over_time({recorded}[{FILLED_IN}]) and on () {filled_in}"
+    return _summed(by, f"last_over_time({recorded}[{RECENT}]) or {hourly}")
 
 
 def counted(family: str, by: tuple[str, ...] = (), over: str = "$__range") -> str:
-    """PromQL of what ``family`` counted by labels within ``over``; nothing where the totals began anew in it."""
-    now = _total(family, by, RECENT)
-    then = _total(family, by, CARRIED, f" offset {over}")
-    return f"({now} - ({then} or {now} * 0)) >= 0"
+    """PromQL of what ``family`` counted by labels within ``over``; nothing where the totals began anew in it.
+
+    Totals that were filled in end at zero: of a label set that no counter had any more when the rules were installed,
+    the total has been zero since.
+    """
+    now = _now(family, by)
+    then = _summed(by, f"last_over_time({names.FAMILIES[family].running}[{CARRIED}] offset {over})")
+    present = f"({now} or {then} * 0 and on () {now})" if by else now
+    return f"({present} - ({then} or {now} * 0)) >= 0 unless on () {_began_anew(over)}"
+
+
+def _began_anew(over: str) -> str:
+    """Whether the rules forgot their totals in ``over`` or since the ones of its start, which new ones may outgrow.
+
+    The seconds scraped, the one total of a single series, fall then: within ``over``, or below what they were before.
+    """
+    before = f"last_over_time({SCRAPED_SECONDS}[{CARRIED}] offset {over})"
+    return f"(resets({SCRAPED_SECONDS}[{over}]) > 0 or min_over_time({SCRAPED_SECONDS}[{over}]) < {before})"
 
 
 def _one(caption: Caption, place: Place, expression: str, **extra: object) -> Json:

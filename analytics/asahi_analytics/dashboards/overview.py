@@ -159,7 +159,8 @@ def _latency() -> Json:
         Caption(
             "Latency Percentiles",
             "How long requests took, over time: each cell is the requests per second in one latency bucket; "
-            "darker is more. Percentiles read from these buckets are within 5 % of the true ones.",
+            "darker is more. Percentiles read from these buckets are within 5 % of the true ones where requests are "
+            "many.",
             MILLISECONDS,
         ),
         Place(0, 17, 12, 9),

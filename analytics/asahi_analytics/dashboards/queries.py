@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from asahi_analytics.tiles import PART, SCRAPES_STATE, state_metric
 from asahi_exporter import conventions as names
 
 SCRAPE_LABELS: Final = frozenset({"job", "instance", names.STORE})
@@ -163,9 +164,13 @@ SAMPLE_LABELS: Final = _sample_labels()
 
 def labels_of(metric: str) -> frozenset[str] | None:
     """Return the labels of ``metric`` once scraped or recorded; None when there is no such metric."""
+    if metric == SCRAPES_STATE:
+        return frozenset({PART})
     if metric.startswith(RECORDED_PREFIX):
         family = names.FAMILIES.get(metric.split(":")[1])
-        return frozenset(family.labels) if family else None
+        if family is None:
+            return None
+        return frozenset(family.labels) | ({PART} if metric == state_metric(family) else set())
     own = SAMPLE_LABELS.get(metric)
     return None if own is None else own | SCRAPE_LABELS
 

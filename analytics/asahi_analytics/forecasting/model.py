@@ -285,7 +285,8 @@ def _common(
         "confidence": question.confidence,
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
-        "warning": " ".join([*_limits(used, trust, days), *_festive(history.today, days, method)]) or None,
+        "warning": " ".join([*_limits(used, trust, question), *_festive(history.today, days, method)])
+        or None,
         "method": method,
         "history_days": len(used),
         "history_coverage": coverage,
@@ -301,15 +302,16 @@ def _festive(today: datetime, horizon: int, method: str) -> list[str]:
     return ["24 to 26 December and 1 January are taken to be quieter, and are less sure."]
 
 
-def _limits(used: pd.Series, trust: Trust, horizon: int) -> list[str]:
+def _limits(used: pd.Series, trust: Trust, question: Question) -> list[str]:
     """Everything that limits the forecast, as sentences."""
-    count = int(used.count())
+    count, horizon = int(used.count()), question.horizon_days
+    without_price = unpriced(trust.unpriced_ratio, question.group_by, question.name)
     if count < FEWEST:
         words = [f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."]
-        return [*words, *unpriced(trust)]
+        return [*words, *without_price]
     words = []
     if count < SHORT_DAYS:
         words.append(f"Only {count} whole days of history: weekdays and trends cannot be told apart yet.")
     elif horizon > 2 * count:
         words.append(f"The horizon of {horizon} days is far beyond the {count} days of history.")
-    return [*words, *missing_days(used), *unpriced(trust)]
+    return [*words, *missing_days(used), *without_price]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 import pandas as pd
@@ -26,6 +27,7 @@ from asahi_analytics.forecasting.risk import (
 from asahi_analytics.forecasting.series import forecast_series
 from asahi_analytics.models import GroupBy
 from asahi_analytics.windows import Window, day_bounds, local_date, month_to_date
+from asahi_exporter import conventions as names
 
 NO_HISTORY: Final = "none: too little history"
 LITTLE_COVERAGE: Final = 0.9
@@ -35,7 +37,8 @@ LITTLE_COVERAGE: Final = 0.9
 class Spending:
     """What one budget has seen: dollars so far, the daily history and the day on which it was spent, if it is.
 
-    ``unspent`` is why requests that were counted have come to no dollars, as a sentence.
+    ``unspent`` is why requests that were counted have come to no dollars, as a sentence; ``own_unpriced`` the share of
+    the budget's own requests that had no price, None where only that of all requests is known.
     """
 
     so_far: float
@@ -43,6 +46,7 @@ class Spending:
     spent_by: datetime | None
     trust: Trust
     unspent: str | None = None
+    own_unpriced: float | None = None
 
 
 def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> BudgetRisk:
@@ -96,7 +100,7 @@ def _plus(so_far: float, rest: float | None) -> float | None:
 
 
 def _probability(plan: Plan, spending: Spending, rest: Rest) -> float | None:
-    return 1.0 if spending.so_far > plan.dollars else rest.probability
+    return 1.0 if spending.so_far >= plan.dollars else rest.probability
 
 
 def _spent_on(moment: datetime, month: Month) -> Exhaustion:
@@ -112,11 +116,25 @@ def missing_days(used: pd.Series) -> list[str]:
     return [f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped."]
 
 
-def unpriced(trust: Trust) -> list[str]:
-    """Return a sentence when requests had no price, else none."""
-    if not trust.unpriced_ratio:
+def unpriced(ratio: float | None, group_by: GroupBy | None = None, value: str | None = None) -> list[str]:
+    """Return a sentence when requests had no price, else none.
+
+    With ``value`` the dollars are those of one name of ``group_by``, and ``ratio`` is that of all requests.
+    """
+    if not ratio:
         return []
-    return [f"{100 * trust.unpriced_ratio:.3g} % of requests had no price and are not in these dollars."]
+    share = f"{100 * ratio:.3g} %"
+    if value is None:
+        return [f"{share} of requests had no price and are not in these dollars."]
+    return [
+        f"{share} of all requests had no price; those of the {group_by} {value!r} among them are not in these dollars."
+    ]
+
+
+def _unpriced(spending: Spending, plan: Plan) -> list[str]:
+    if spending.own_unpriced is not None:
+        return unpriced(spending.own_unpriced)
+    return unpriced(spending.trust.unpriced_ratio, plan.group_by, plan.value)
 
 
 def _warning(spending: Spending, outlook: Outlook | None, plan: Plan) -> str | None:
@@ -132,7 +150,7 @@ def _warning(spending: Spending, outlook: Outlook | None, plan: Plan) -> str | N
     elif outlook is None:
         count = int(used.count())
         words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]
-    return " ".join([*words, *unpriced(spending.trust)]) or None
+    return " ".join([*words, *_unpriced(spending, plan)]) or None
 
 
 class MonthReader:
@@ -166,7 +184,22 @@ class MonthReader:
         history = self.histories[plan.group_by]
         so_far = _of(sums, plan.value)
         spent_by = self._spent_by(plan) if so_far >= plan.dollars else None
-        return Spending(so_far, history, spent_by, sums.trust, self._unspent(plan, so_far))
+        own = self._own_unpriced(plan) if sums.trust.unpriced_ratio else None
+        return Spending(so_far, history, spent_by, sums.trust, self._unspent(plan, so_far), own)
+
+    def _own_unpriced(self, plan: Plan) -> float | None:
+        """The share of the requests of a model that had no price; of another label it is not counted."""
+        if plan.group_by != "model" or plan.value is None:
+            return None
+        requests, lacking = (_of(sums, plan.value) for sums in self._requests_by_model)
+        return min(1.0, lacking / requests) if requests > 0 else 0.0
+
+    @cached_property
+    def _requests_by_model(self) -> list[Sums]:
+        """The requests of the month, and those of them without a price."""
+        window, by = month_to_date(self.month.now, self.month.tz), (names.MODEL,)
+        families = ("requests", "unpriced_requests")
+        return self.engine.composer.totals([Ask(family, by, window, trusted=False) for family in families])
 
     def _unspent(self, plan: Plan, so_far: float) -> str | None:
         if plan.group_by is None or plan.value is None or so_far > 0:

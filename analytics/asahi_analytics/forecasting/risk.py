@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import accumulate
@@ -26,6 +26,9 @@ WARN_AT: Final = (0.5, 0.8, 1.0)
 WATCH: Final = 0.2
 LIKELY: Final = 0.5
 """Probabilities of an overrun from which a budget is to be watched, and is at risk."""
+LEAST_DOLLARS: Final = 0.01
+MOST_DOLLARS: Final = 10**12
+"""What a budget may be: a cent and more, so that every share of it is a number."""
 INSTANT: Final = timedelta(seconds=1)
 
 
@@ -142,11 +145,11 @@ UNKNOWN: Final = Rest(None, None, None, None, LASTS)
 
 
 def check_budget(dollars: float) -> float:
-    """Return ``dollars``; raise ``BadInput`` unless it is a finite amount above zero."""
+    """Return ``dollars``; raise ``BadInput`` unless it is an amount that a budget may be."""
     if isinstance(dollars, bool) or not isinstance(dollars, int | float | np.number):
         raise BadInput(f"monthly_budget must be a number of dollars, got {dollars!r:.80}")
-    if not math.isfinite(dollars) or dollars <= 0:
-        raise BadInput(f"monthly_budget must be above 0 dollars, got {dollars}")
+    if not LEAST_DOLLARS <= dollars <= MOST_DOLLARS:
+        raise BadInput(f"monthly_budget must be {LEAST_DOLLARS} to {MOST_DOLLARS} dollars, got {dollars}")
     return float(dollars)
 
 
@@ -161,26 +164,40 @@ def rest_of_month(month: Month, left: float, outlook: Outlook | None, confidence
         return Rest(total, low, high, 1.0, LASTS)
     ends = [min(day_bounds(day, month.tz).end, month.window.end) for day in month.days_left]
     chances = list(accumulate((outlook.exceeds(left, month.shares(end)) for end in ends), max))
-    return Rest(total, low, high, chances[-1], _exhaustion(month, ends, chances, tail))
+
+    def median_by(end: datetime) -> float:
+        return float(outlook.total((0.5,), month.shares(end))[0])
+
+    runs_out = _crossing(month.now, left, ends, chances, median_by)
+    return Rest(total, low, high, chances[-1], _exhaustion(month.days_left, runs_out, chances, tail))
 
 
-def _exhaustion(month: Month, ends: Sequence[datetime], chances: Sequence[float], tail: float) -> Exhaustion:
-    days = month.days_left
+def _exhaustion(
+    days: Sequence[date], runs_out: datetime | None, chances: Sequence[float], tail: float
+) -> Exhaustion:
 
     def day_of(chance: float) -> date | None:
         return next((day for day, reached in zip(days, chances, strict=True) if reached >= chance), None)
 
-    return Exhaustion(_crossing(month.now, ends, chances), day_of(tail), day_of(1.0 - tail))
+    return Exhaustion(runs_out, day_of(tail), day_of(1.0 - tail))
 
 
-def _crossing(now: datetime, ends: Sequence[datetime], chances: Sequence[float]) -> datetime | None:
-    """When the chance passes one half, on a straight line between the ends of days; never past the end of its day."""
-    before, reached = now, 0.0
-    for end, chance in zip(ends, chances, strict=True):
+def _crossing(
+    now: datetime,
+    left: float,
+    ends: Sequence[datetime],
+    chances: Sequence[float],
+    median_by: Callable[[datetime], float],
+) -> datetime | None:
+    """When the median of what is spent passes ``left``, on a straight line in dollars through its day.
+
+    That is the day by whose end the chance is one half; never past that end.
+    """
+    for before, end, chance in zip((now, *ends), ends, chances, strict=False):
         if chance >= LIKELY:
-            last = max(before, end - INSTANT)
-            return before + (last - before) * ((LIKELY - reached) / (chance - reached))
-        before, reached = end, chance
+            spent, by_end = 0.0 if before <= now else median_by(before), median_by(end)
+            part = (left - spent) / (by_end - spent) if by_end > spent else 1.0
+            return before + (max(before, end - INSTANT) - before) * min(1.0, max(0.0, part))
     return None
 
 

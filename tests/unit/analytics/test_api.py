@@ -169,8 +169,8 @@ def test_a_problem_lists_each_parameter_with_what_is_allowed(client) -> None:
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
-        ("monthly_budget=-5", "monthly_budget must be a number greater than 0; got '-5'"),
-        ("monthly_budget=1e400", "monthly_budget must be a number greater than 0; got '1e400'"),
+        ("monthly_budget=-5", "monthly_budget must be a number from 0.01 to 1000000000000; got '-5'"),
+        ("monthly_budget=1e400", "monthly_budget must be a number from 0.01 to 1000000000000; got '1e400'"),
         ("confidence=2", "confidence must be a number between 0 and 1, neither included; got '2'"),
     ],
 )
@@ -403,7 +403,7 @@ def test_a_forecast_of_a_name_that_there_is_not_lists_those_there_are(client, mo
     ]
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "much", "1e13"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "much", "1e13", "1e-300", "5e-324"])
 def test_a_budget_that_is_no_amount_is_refused(client, value) -> None:
     assert (
         "monthly_budget must be"

@@ -9,6 +9,7 @@ import pytest
 from asahi_analytics.api.endpoints import ENDPOINTS
 from asahi_analytics.api.service_metrics import ServiceMetrics
 from asahi_analytics.trends import METRICS
+from asahi_exporter.conventions import LATENCY_MS_BUCKETS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
 
@@ -19,6 +20,10 @@ def test_every_endpoint_has_a_section_that_names_its_parameters(endpoint) -> Non
     assert section
     for name in endpoint.parameters.model_fields:
         assert f"`{name}`" in section
+
+
+def test_the_latency_above_which_no_percentile_is_read_is_named() -> None:
+    assert f"that bound, {LATENCY_MS_BUCKETS[-1]:.0f} ms" in TEXT
 
 
 def test_every_metric_of_a_trend_and_of_the_service_is_named() -> None:

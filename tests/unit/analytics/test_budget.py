@@ -179,6 +179,8 @@ def test_too_little_history_gives_what_is_known_and_a_warning() -> None:
     risk = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(90)
     assert (risk.forecast_total, risk.overrun_probability) == (None, 1.0)
     assert risk.status == "exhausted"
+    exact = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(risk.spent)
+    assert (exact.status, exact.overrun_probability) == ("exhausted", 1.0)
     calm = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(900)
     assert (calm.forecast_total, calm.overrun_probability, calm.status) == (None, None, "on_track")
     assert "whole days with data: 1" in calm.warning
@@ -190,6 +192,30 @@ def test_unpriced_requests_are_mentioned() -> None:
     assert "20 % of requests had no price" in model.detect_budget_risk(3000).warning
 
 
+@pytest.mark.parametrize(
+    ("group_by", "name", "words"),
+    [
+        ("model", "big", None),
+        ("model", "small", "50 % of requests had no price and are not in these dollars."),
+        (
+            "tier",
+            "small",
+            "20 % of all requests had no price; those of the tier 'small' among them are not in these dollars.",
+        ),
+    ],
+)
+def test_a_budget_of_one_name_mentions_its_own_unpriced_requests_where_they_are_known(
+    group_by: str, name: str, words: str | None
+) -> None:
+    now = datetime(2026, 6, 16, tzinfo=UTC)
+    model = forecasting(now, trust=Trust(unpriced_ratio=0.2), big=100.0, small=5.0)
+    start = now - timedelta(days=30)
+    for family, small in (("requests", 40.0), ("unpriced_requests", 20.0)):
+        counts = {"big": np.full(32, 60.0 * (family == "requests")), "small": np.full(32, small)}
+        model.engine.composer.ledgers[family] = hourly(start, counts)
+    assert model.detect_budget_risk(9000, group_by=group_by, name=name).warning == words
+
+
 def test_a_budget_of_one_label_is_measured_by_that_label() -> None:
     model = forecasting(datetime(2026, 6, 16, tzinfo=UTC), big=100.0, small=5.0)
     risk = model.detect_budget_risk(200, group_by="model", name="small")
@@ -198,7 +224,7 @@ def test_a_budget_of_one_label_is_measured_by_that_label() -> None:
     assert risk.forecast_total == pytest.approx(150, rel=0.06)
 
 
-@pytest.mark.parametrize("dollars", [0, -5, float("nan"), float("inf"), "100", True])
+@pytest.mark.parametrize("dollars", [0, -5, 1e-320, 1e300, float("nan"), float("inf"), "100", True])
 def test_a_budget_that_is_no_amount_is_refused(dollars) -> None:
     with pytest.raises(UserInputError, match="monthly_budget"):
         forecasting(datetime(2026, 6, 16, tzinfo=UTC)).detect_budget_risk(dollars)
@@ -263,6 +289,18 @@ def test_shares_add_up_to_the_time_that_is_left() -> None:
     assert shares[-1] == pytest.approx(22 / 24)
     assert month.days_left == [date(2026, 3, day) for day in range(27, 32)]
     assert month.steps == len(shares) == 5
+
+
+@pytest.mark.parametrize(
+    ("left", "hours"), [(1.0, 2.4), (4.0, 9.6), (5.1, 12.24), (50.0, 120.0), (94.0, 225.6)]
+)
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0])
+def test_money_runs_out_when_that_much_will_have_been_spent(left: float, hours: float, spread: float) -> None:
+    """Ten dollars a day: one dollar lasts 2.4 hours, not half of the day."""
+    month = Month(datetime(2026, 6, 21, 12, tzinfo=UTC), UTC_ZONE)
+    even = GaussianOutlook(np.full(month.steps, 10.0), spread * np.eye(month.steps))
+    found = rest_of_month(month, left, even, 0.9).exhaustion.at
+    assert found == pytest.approx(month.now + timedelta(hours=hours), abs=timedelta(seconds=2))
 
 
 def test_the_rest_follows_the_distribution() -> None:

@@ -128,6 +128,21 @@ def test_without_a_replacement_the_work_is_done_by_a_thread() -> None:
     assert done.wait(5)
 
 
+def test_an_error_that_nobody_foresaw_leaves_no_old_value() -> None:
+    clock, queue, values = Clock(), [], iter([1])
+    made = refreshed(lambda: 1 / next(values, 0), clock, queue)
+    with pytest.raises(NotEnoughData):
+        made.get()
+    queue.pop()()
+    assert made.get() == 1
+    clock.now = 60.0
+    made.get()
+    with pytest.raises(ZeroDivisionError):
+        queue.pop()()
+    with pytest.raises(NotEnoughData, match="the log of the service says more"):
+        made.get()
+
+
 def test_the_first_reading_waits_for_the_first_outcome() -> None:
     made = Refreshed(lambda: 7, 60.0, first_wait_seconds=30.0)
     assert made.get() == 7

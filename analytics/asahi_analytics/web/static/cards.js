@@ -144,8 +144,13 @@ const cache = {
   uses: ["period"],
   ask: (api, { period }) => api.get("analytics/cache-performance", { period }),
   empty: ({ period }, data) => nothing("No cache was asked", PERIODS[period].said, data),
-  show: (data) => Object.values(data.tiers).some(({ hits, misses }) => hits + misses > 0) && cacheTiers(data),
+  show: (data) => Object.values(data.tiers).some(wasUsed) && cacheTiers(data),
 };
+
+/** Whether a tier was asked, or answered requests of which no look-up was told. */
+function wasUsed({ hits, misses, requests_served: served }) {
+  return hits + misses + served > 0;
+}
 
 function cacheTiers(data) {
   const tiers = Object.entries(data.tiers);
@@ -153,7 +158,7 @@ function cacheTiers(data) {
     `Tier ${tier}`,
     h("span", { class: "rate" }, percent(each.hit_rate), meter(each.hit_rate ?? 0, "good")),
     compact(each.hits + each.misses), milliseconds(each.avg_latency_ms)]);
-  const worth = tiers.filter(([, each]) => each.hits + each.misses > 0).map(([tier, each]) => [
+  const worth = tiers.filter(([, each]) => wasUsed(each)).map(([tier, each]) => [
     `Tier ${tier}`, roughDollars(each.dollars_saved), roughDollars(each.marginal_dollars), wait(each.marginal_milliseconds)]);
   const unvalued = tiers.reduce((sum, [, each]) => sum + each.unvalued_requests, 0);
   return [
@@ -164,7 +169,7 @@ function cacheTiers(data) {
     h("p", { class: "note" }, "Saved of the baseline: at the baseline model\u2019s prices. Dearer without it: at the prices of their own models; ",
       "without a tier its requests would go on to the next ones, and else to their model. ",
       "Waits are those of all requests together. ",
-      unvalued > 0 && `${compact(unvalued)} requests are left out of the dollars: their model has no price.`),
+      unvalued > 0 && `${compact(unvalued)} requests are left out of what would be dearer: what their model would have cost is not known.`),
     isNumber(data.cost_per_thousand_requests) && h("p", { class: "sum" }, "A thousand requests cost ",
       h("b", {}, dollars(data.cost_per_thousand_requests)), ", a dollar bought ", h("b", {}, compact(data.tokens_per_dollar)), " tokens"),
   ];
