@@ -334,7 +334,7 @@ def _deeper(error: BaseException) -> object:
 def _worth_retrying(reply: Reply) -> bool:
     """Whether another attempt may help; a query that ran into the server's own limit would only run again."""
     if reply.status not in RETRIED_STATUS:
-        return COMPACTED in reply.body and reply.status // 100 != 2
+        return reply.status // 100 != 2 and COMPACTED in reply.body
     return b'"errorType":"timeout"' not in reply.body and b'"errorType":"canceled"' not in reply.body
 
 
