@@ -36,9 +36,9 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def set_up(machine: Path, apt: str) -> subprocess.CompletedProcess[str]:
+def set_up(machine: Path, apt: str, kind: str = "run") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [shutil.which("bash"), machine / "scripts" / "setup.sh", "run"],
+        [shutil.which("bash"), machine / "scripts" / "setup.sh", kind],
         env={"PATH": str(machine / "bin"), "APT": apt},
         capture_output=True,
         text=True,
@@ -68,3 +68,11 @@ def test_what_cannot_be_installed_is_told_with_the_words_of_apt(machine: Path) -
         "setup: apt-get could not install: prometheus prometheus-alertmanager. Its own words are above",
     ]
     assert not (machine / ".venv" / ".run").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "stamps"), [("run", {".run"}), ("test", {".run", ".test"}), ("bench", {".bench"})]
+)
+def test_the_demo_installs_what_benchmarks_do_without(machine: Path, kind: str, stamps: set[str]) -> None:
+    assert set_up(machine, "exit 0", kind).returncode == 0
+    assert {stamp.name for stamp in (machine / ".venv").glob(".*")} == stamps
