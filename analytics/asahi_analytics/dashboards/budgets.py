@@ -40,15 +40,26 @@ def _bound(metric: names.Metric, bound: str, *matchers: str) -> str:
     return f"max({scraped(metric.name, chosen)})"
 
 
-def _banded(panel: Json) -> Json:
-    """Fill the space between the bounds of the forecast and draw the bounds themselves faintly."""
-    band = {"id": "custom.fillBelowTo", "value": LOW}
-    faint = {"id": "custom.lineWidth", "value": 0}
-    overrides = [
-        {"matcher": {"id": "byName", "options": HIGH}, "properties": [band, faint]},
-        {"matcher": {"id": "byName", "options": LOW}, "properties": [faint]},
+def _legend(bound: str) -> str:
+    return f"forecast ({bound})"
+
+
+def _forecast(metric: names.Metric, refs: str, *matchers: str) -> list[Json]:
+    """Return the queries of a forecast's upper end, mean and lower end, each named by a letter of ``refs``."""
+    return [
+        target(ref, _bound(metric, bound, *matchers), _legend(bound))
+        for ref, bound in zip(refs, (HIGH, MEAN, LOW), strict=True)
     ]
-    return {**panel, "fieldConfig": {**panel["fieldConfig"], "overrides": overrides}}
+
+
+def _banded() -> list[Json]:
+    """Return what fills the space between the bounds of a forecast, and only that, and leaves the bounds undrawn."""
+    unlined = {"id": "custom.lineWidth", "value": 0}
+    band = [{"id": "custom.fillBelowTo", "value": _legend(LOW)}, {"id": "custom.fillOpacity", "value": 20}]
+    return [
+        {"matcher": {"id": "byName", "options": _legend(HIGH)}, "properties": [*band, unlined]},
+        {"matcher": {"id": "byName", "options": _legend(LOW)}, "properties": [unlined]},
+    ]
 
 
 def _month() -> Json:
@@ -62,12 +73,9 @@ def _month() -> Json:
         target("A", _of_whole(names.BUDGET_SPENT), "spent"),
         target("B", _of_whole(names.BUDGET_PLANNED), "even pace"),
         target("C", _of_whole(names.BUDGET_DOLLARS), "budget"),
-        *(
-            target(ref, _bound(names.BUDGET_FORECAST, bound, WHOLE), bound)
-            for ref, bound in zip("DEF", (HIGH, MEAN, LOW), strict=True)
-        ),
+        *_forecast(names.BUDGET_FORECAST, "DEF", WHOLE),
     ]
-    return _banded(time_series(caption, Place(0, 0, 24, 10), lines))
+    return time_series(caption, Place(0, 0, 24, 10), lines, overrides=_banded())
 
 
 def _used() -> Json:
@@ -84,7 +92,8 @@ def _overrun() -> Json:
         RATIO,
     )
     likely = _by_budget(names.BUDGET_OVERRUN_PROBABILITY)
-    return time_series(caption, Place(12, 10, 12, 9), [target("A", likely, f"{{{{{names.BUDGET}}}}}")])
+    lines = [target("A", likely, f"{{{{{names.BUDGET}}}}}")]
+    return time_series(caption, Place(12, 10, 12, 9), lines, defaults={"max": 1, "decimals": 0})
 
 
 def _next_days() -> Json:
@@ -93,11 +102,8 @@ def _next_days() -> Json:
         f"The forecast of spend with its interval, as it stood at each moment. {SOURCE}",
         DOLLARS,
     )
-    lines = [
-        target(ref, _bound(names.FORECAST_COST, bound), bound)
-        for ref, bound in zip("ABC", (HIGH, MEAN, LOW), strict=True)
-    ]
-    return _banded(time_series(caption, Place(0, 19, 24, 8), lines))
+    lines = _forecast(names.FORECAST_COST, "ABC")
+    return time_series(caption, Place(0, 19, 24, 8), lines, overrides=_banded())
 
 
 def budgets() -> Json:

@@ -83,9 +83,10 @@ def range_start(since: str, now: datetime) -> datetime:
     raise UserInputError(f"the time range starts at {since!r}; pass now/d, now/M or now-<number><m|h|d>")
 
 
-def step_seconds(range_seconds: int) -> int:
-    """Return the resolution that Grafana takes for a range: a round step, at most about ``DATA_POINTS`` points."""
-    wanted = range_seconds / DATA_POINTS
+def step_seconds(range_seconds: int, least: int = MIN_STEP_SECONDS) -> int:
+    """Return the resolution that Grafana takes for a range: a round step, at most about ``DATA_POINTS`` points, and
+    ``least`` seconds or more."""
+    wanted = max(range_seconds / DATA_POINTS, least)
     return next((step for step in _ROUND_STEPS if step >= wanted), _ROUND_STEPS[-1])
 
 
@@ -97,13 +98,14 @@ def ask(asker: Asker, dashboard: Json, now: datetime, *, since: str | None = Non
     for panel in dashboard["panels"]:
         start = range_start(panel.get("timeFrom") or since or dashboard["time"]["from"], now)
         range_seconds = math.ceil((now - start).total_seconds())
-        step = step_seconds(range_seconds)
         for target in panel["targets"]:
+            least = int(target["interval"].removesuffix("s"))
+            step = step_seconds(range_seconds, least)
             query = substitute(
                 target["expr"],
                 range_seconds=range_seconds,
                 interval_seconds=step,
-                min_step_seconds=MIN_STEP_SECONDS,
+                min_step_seconds=least,
             )
             if target["instant"]:
                 series = _finite_samples(asker.query(query, now))

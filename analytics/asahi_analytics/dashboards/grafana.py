@@ -58,6 +58,7 @@ def target(
     *,
     instant: bool = False,
     result_format: Literal["time_series", "table", "heatmap"] = "time_series",
+    min_step_seconds: int = MIN_STEP_SECONDS,
 ) -> Json:
     """Return one query of a panel; an instant one is evaluated once, at the end of the panel's time range."""
     return {
@@ -67,7 +68,7 @@ def target(
         "expr": expression,
         "legendFormat": legend or "__auto",
         "format": result_format,
-        "interval": f"{MIN_STEP_SECONDS}s",
+        "interval": f"{min_step_seconds}s",
         "instant": instant,
         "range": not instant,
     }
@@ -123,14 +124,21 @@ def time_series(
     *,
     stacked: bool = False,
     axis_label: str = "",
+    bars: bool = False,
     defaults: Json | None = None,
+    overrides: Sequence[Json] = (),
 ) -> Json:
-    """Return a line chart with a table legend; ``stacked`` areas add up to the whole."""
+    """Return a line chart with a table legend; ``stacked`` areas add up to the whole.
+
+    ``bars`` are for what was counted in each step; a bar ends where its value stands in time.
+    """
     custom = {
-        "drawStyle": "line",
+        "drawStyle": "bars" if bars else "line",
+        "barAlignment": -1,
+        "barWidthFactor": 0.9,
         "lineInterpolation": "linear",
-        "lineWidth": 1,
-        "fillOpacity": 30 if stacked else 10,
+        "lineWidth": 0 if bars else 1,
+        "fillOpacity": 80 if bars else 30 if stacked else 0,
         "showPoints": "never",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
@@ -153,6 +161,7 @@ def time_series(
         options=options,
         custom=custom,
         defaults={"min": 0, **(defaults or {})},
+        overrides=overrides,
     )
 
 

@@ -34,6 +34,9 @@ CARRIED: Final = "1d"
 """How far before the start of a range its running total is looked for."""
 SCRAPED_SECONDS: Final = f'{SCRAPES_STATE}{{{PART}="{SCRAPED}"}}'
 MOST_BARS: Final = 15
+BAR_SECONDS: Final = 300
+"""The shortest step of spend over time: that of a demo's or replay's history, which shorter steps would show as nothing
+and, every few, all at once."""
 EXACT: Final = "From recorded running totals of all jobs and instances: exact, up to the last full minute."
 
 
@@ -111,17 +114,14 @@ def _bars(title: str, family: str, label: str, place: Place) -> Json:
 
 
 def _over_time() -> Json:
+    said = f"Dollars in each five minutes, or longer step of the chart, stacked by model. {EXACT}"
+    spent = counted("cost_dollars", (names.MODEL,), over="$__interval")
     return time_series(
-        Caption("Spend over time", f"Dollars in each step of the chart, stacked by model. {EXACT}", DOLLARS),
+        Caption("Spend over time", said, DOLLARS),
         Place(0, 5, 24, 9),
-        [
-            target(
-                "A",
-                counted("cost_dollars", (names.MODEL,), over="$__interval"),
-                f"{{{{{names.MODEL}}}}}",
-            )
-        ],
+        [target("A", spent, f"{{{{{names.MODEL}}}}}", min_step_seconds=BAR_SECONDS)],
         stacked=True,
+        bars=True,
     )
 
 

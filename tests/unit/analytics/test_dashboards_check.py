@@ -123,6 +123,10 @@ def test_the_resolution_is_a_round_step_that_keeps_about_a_thousand_points(secon
     assert check.step_seconds(seconds) == step
 
 
+def test_a_panel_may_ask_for_a_longer_step_at_least():
+    assert [check.step_seconds(seconds, 300) for seconds in (60, 86_400, 604_800)] == [300, 300, 900]
+
+
 def run(*words):
     parser = command.argparse.ArgumentParser()
     command.add_parser(parser.add_subparsers())
