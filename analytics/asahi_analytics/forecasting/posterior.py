@@ -47,7 +47,8 @@ class Mixture:
     ``location`` (m, h) is the mean of log spend; its errors are those of a kernel, ``spread`` (k, h, h) relative
     to the ``noise`` (m,) and chosen by ``kernel`` (m,), plus those of slope and step: ``trend`` (2, m, h) is what
     a unit of each adds ahead, ``trend_covariance`` (2, 2, m) how uncertain the units are. ``slope`` (m,) is the
-    growth of log spend a week. The noise itself comes on top.
+    growth of log spend a week, ``step`` (m,) the log size of the level's step in the history, 0 in models without
+    one. The noise itself comes on top.
     """
 
     weight: Array
@@ -58,6 +59,7 @@ class Mixture:
     trend: Array
     trend_covariance: Array
     slope: Array
+    step: Array
 
     @property
     def own(self) -> Array:
@@ -87,7 +89,7 @@ def joined(first: Mixture, second: Mixture, share: float) -> Mixture:
     """Return both mixtures as one, of which the ``second`` has the weight ``share`` (0-1)."""
     both = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("location", "noise", "spread", "slope")
+        for name in ("location", "noise", "spread", "slope", "step")
     }
     return Mixture(
         weight=np.concatenate([(1.0 - share) * first.weight, share * second.weight]),
@@ -226,6 +228,7 @@ def _collect(values: Array, parts: Factors, terms: _Terms, steps: _Steps, choice
         trend=trend,
         trend_covariance=np.array([[slope_v, both_v], [both_v, step_v]]),
         slope=slope,
+        step=jump,
     )
 
 

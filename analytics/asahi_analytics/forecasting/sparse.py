@@ -55,6 +55,7 @@ def level_mixture(noise: float, count: int, horizon: int, location: float) -> Mi
         trend=np.zeros((2, 1, horizon)),
         trend_covariance=np.zeros((2, 2, 1)),
         slope=np.zeros(1),
+        step=np.zeros(1),
     )
 
 

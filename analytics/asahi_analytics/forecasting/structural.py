@@ -25,6 +25,7 @@ from asahi_analytics.forecasting.pattern import (
     swings,
 )
 from asahi_analytics.forecasting.posterior import Beliefs, Mixture, infer, joined, mixture_quantiles
+from asahi_analytics.forecasting.shifts import Shifts, shifts_of
 
 
 def _grid(
@@ -57,7 +58,8 @@ class Options:
     and what they say counts ``trust_lately``; each step then moves to the mean of the last ``usual`` by ``pull`` of
     the way, ``reach`` at most; both the less, the surer it is that spend grows or falls. Of how days of the last
     week differ (for hours) that mean has the part ``daily``. ``trust_swings`` is the power with which a total's
-    spread follows how the history's own seasons swung.
+    spread follows how the history's own seasons swung. ``shifts_before`` is how many steps of the level count as seen
+    beside those of the history, and in how many steps of time; None: none is to come.
     """
 
     grid: Grid
@@ -83,6 +85,7 @@ class Options:
     lately: int
     trust_lately: float
     trust_swings: float = 0.0
+    shifts_before: tuple[float, float] | None = None
     rare: float = 0.0
     daily: float = 0.0
     clip: float = 3.5
@@ -114,6 +117,7 @@ DAILY: Final = Options(
     lately=42,
     trust_lately=0.5,
     trust_swings=0.3,
+    shifts_before=(0.3, 90.0),
     rare=14.0,
 )
 HOURLY: Final = Options(
@@ -170,8 +174,8 @@ class LogOutlook:
     ``idle`` is the share of the others that spend nothing: as likely, up to one half, a step is 0;
     ``festive`` is what days may be like that are unlike others, its mean contained in the locations;
     ``scarce`` scales the variance of a total up where few values tell about the models; ``swings`` is by how much the
-    history's seasons missed those before them (None: not known). ``long`` is what the whole history says of growth;
-    None: nothing.
+    history's seasons missed those before them (None: not known). ``long`` is what the whole history says of growth,
+    ``shifts`` which steps of the level a total may still hold; None: nothing.
     """
 
     mixture: Mixture
@@ -185,6 +189,7 @@ class LogOutlook:
     swings: float | None = None
     festive: Festive | None = None
     long: Mixture | None = None
+    shifts: Shifts | None = None
 
     def steps(self, probabilities: Sequence[float]) -> Array:
         """Return the quantiles (p, horizon) of each step."""
@@ -264,7 +269,10 @@ class LogOutlook:
         variance = self.scarce * (variance + options.common + self._doubt(typical) + self._unlike(typical))
         centre = mixture.weight @ middle
         times = self._wider(float(np.sqrt(mixture.weight @ (variance + (middle - centre) ** 2))))
-        return _varied(mixture.weight, centre + times * (middle - centre), times * np.sqrt(variance), options)
+        whole = _varied(
+            mixture.weight, centre + times * (middle - centre), times * np.sqrt(variance), options
+        )
+        return whole if self.shifts is None else self.shifts.beside(*whole, horizon=first)
 
     def _wider(self, spread: float) -> float:
         """Return how many times as wide as the models say (standard deviation ``spread``) a total is: more where the
@@ -338,6 +346,7 @@ def structural(values: Array, options: Options, festive: NDArray[np.bool_]) -> L
         swings=swings(credible, period),
         festive=effects if festive.any() else None,
         long=long,
+        shifts=shifts_of(long, count, options.shifts_before, options.beliefs.step_sizes[-1], options.inflate),
     )
 
 
