@@ -22,7 +22,7 @@ from asahi_analytics.forecasting.answers import (
 from asahi_analytics.forecasting.backtest import backtest
 from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence, festive
-from asahi_analytics.forecasting.months import MonthReader, missing_days, unpriced
+from asahi_analytics.forecasting.months import MonthReader, missing_days, silent_days, unpriced
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import AVERAGE, METHODS, Method, SeriesForecast, forecast_series
@@ -218,8 +218,9 @@ def _group(question: Question, series: pd.Series) -> GroupForecast:
 
 def _cost_answer(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
     forecast = question.of(used)
+    trend = question.trend(used, forecast)
     return Forecast(
-        **_common(question, history, used, question.trend(used, forecast), forecast.method),
+        **_common(question, history, used, trend, forecast.method, limits=silent_days(forecast.silence)),
         predicted_cost=forecast.total,
         confidence_low=forecast.total_low,
         confidence_high=forecast.total_high,
@@ -270,9 +271,18 @@ def _ratio_answer(
 
 
 def _common(
-    question: Question, history: DailyHistory, used: pd.Series, trend: TrendEstimate, method: str
+    question: Question,
+    history: DailyHistory,
+    used: pd.Series,
+    trend: TrendEstimate,
+    method: str,
+    *,
+    limits: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The fields of every forecast; ``used`` are the days that count, NaN the missing ones."""
+    """The fields of every forecast; ``used`` are the days that count, NaN the missing ones.
+
+    ``limits`` are sentences on what limits this one beside what limits all.
+    """
     coverage = float(used.notna().mean()) if len(used) else None
     days = question.horizon_days
     since = used.index[0].to_pydatetime() if len(used) else None
@@ -285,7 +295,9 @@ def _common(
         "confidence": question.confidence,
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
-        "warning": " ".join([*_limits(used, trust, question), *_festive(history.today, days, method)])
+        "warning": " ".join(
+            [*limits, *_limits(used, trust, question), *_festive(history.today, days, method)]
+        )
         or None,
         "method": method,
         "history_days": len(used),
@@ -297,7 +309,7 @@ def _common(
 def _festive(today: datetime, horizon: int, method: str) -> list[str]:
     """What is said of a forecast that holds days unlike others."""
     ahead = festive(pd.date_range(today, periods=horizon))
-    if method != AVERAGE or not ahead.any():
+    if not method.startswith(AVERAGE) or not ahead.any():
         return []
     return ["24 to 26 December and 1 January are taken to be quieter, and are less sure."]
 
