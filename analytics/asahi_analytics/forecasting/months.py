@@ -51,7 +51,7 @@ class Spending:
 
 def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> BudgetRisk:
     """Return where ``plan`` stands in ``month``; too little history gives null forecasts and a warning."""
-    forecast = _forecast(spending.history.active(plan.value), month.steps)
+    forecast = _forecast(spending.history, plan.value, month.steps)
     outlook = None if forecast is None else forecast.outlook
     rest = rest_of_month(month, plan.dollars - spending.so_far, outlook, confidence)
     exhaustion = rest.exhaustion if spending.spent_by is None else _spent_on(spending.spent_by, month)
@@ -88,8 +88,11 @@ def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> B
     )
 
 
-def _forecast(used: pd.Series, steps: int) -> SeriesForecast | None:
-    return None if used.count() < FEWEST else forecast_series(used, steps)
+def _forecast(history: DailyHistory, value: str | None, steps: int) -> SeriesForecast | None:
+    used = history.active(value)
+    if used.count() < FEWEST:
+        return None
+    return forecast_series(used, steps, resumed=history.resumed(value))
 
 
 def _plus(so_far: float, rest: float | None) -> float | None:

@@ -56,19 +56,27 @@ class SeriesForecast:
 
 
 def forecast_series(
-    history: pd.Series, horizon: int = 30, confidence: float = 0.95, method: Method = "auto"
+    history: pd.Series,
+    horizon: int = 30,
+    confidence: float = 0.95,
+    method: Method = "auto",
+    *,
+    resumed: bool = False,
 ) -> SeriesForecast:
     """Forecast the ``horizon`` steps after ``history``, and their total, with intervals of ``confidence``.
 
     ``history``: values of a day or an hour each (NaN: missing, which is not zero) on a regular UTC index; it is not
     changed. ``auto`` averages structural models; with values of fewer than ten days or 24 hours it is a flat level with
-    a wide interval, and ``method`` of the answer says so. ``ema`` and ``linear`` are the plain methods.
+    a wide interval, and ``method`` of the answer says so. ``ema`` and ``linear`` are the plain methods. ``resumed``: it
+    has spent since ``history`` ended, so that zeros at its end are no end.
 
     Raises ``BadInput`` (a ``ValueError``) for what cannot be used and ``TooShort`` for fewer than two finite values.
     """
     checked = check_history(history)
     horizon, confidence = check_horizon(horizon), check_confidence(confidence)
     silence = _silence(checked) if method == "auto" else NO_SILENCE
+    if resumed:
+        silence = replace(silence, ended=0.0)
     outlook, name = _outlook(checked, horizon, method, silence)
     return replace(_answer(checked, horizon, confidence, outlook, name), silence=silence)
 

@@ -173,6 +173,23 @@ def test_the_forecast_of_a_model_that_was_switched_off_says_what_it_rests_on() -
     assert migrated(1).predict_cost(30, group_by="model", name="beside").warning is None
 
 
+@pytest.mark.parametrize(("today", "back"), [(0.0, False), (0.5, False), (100.0, True)])
+def test_what_spends_again_today_has_not_ended_and_a_stray_request_changes_nothing(today, back) -> None:
+    spend = np.concatenate([weekly(114), np.zeros(6), [today] * 2])
+    columns = {"old": spend, "beside": weekly(122, seed=1)}
+    start = NOW.replace(hour=0) - timedelta(days=120)
+    model = ForecastingModel(LedgerEngine(DailyComposer({"cost_dollars": hourly(start, columns)}), NOW))
+    answer, whole = (
+        model.predict_cost(30, group_by="model", name="old"),
+        model.predict_cost(30, group_by="model"),
+    )
+    risk = model.detect_budget_risk(1600, group_by="model", name="old")
+    for method in (answer.method, whole.breakdown["old"].method, risk.method):
+        assert method.startswith("structural" if back else "stopped")
+    assert (answer.warning is None) == (risk.warning is None) == back
+    assert (answer.predicted_cost > 1500) == (risk.overrun_probability > 0.9) == back
+
+
 @pytest.mark.parametrize("ago", [4, 8, 13, 25])
 def test_what_moved_from_model_to_model_is_forecast_once(ago: int) -> None:
     answer = migrated(ago).predict_cost(30, group_by="model")
