@@ -26,6 +26,7 @@ for script in buckets.py exporter.py state.py ledger.py rules.py endpoints.py at
     [ ! -e "benchmarks/$script" ] || bench "$script"
 done
 bench forecast.py ${binned:+"$binned"}
+bench budgets.py
 if [ -n "$binned" ]; then
     bench anomaly.py "$binned"
     bench replay_compare.py "$@"

@@ -202,7 +202,7 @@ LASTING = {
 }
 SPENT = {"status": "exhausted", "spent": 5000.0, "spent_ratio": 5.0, "pace_ratio": 12.5}
 UNKNOWN = {
-    "status": "on_track",
+    "status": "unknown",
     **dict.fromkeys(("forecast_total", "forecast_low", "forecast_high", "overrun_probability", "pace_ratio")),
     **dict.fromkeys(("exhaustion_at", "exhaustion_day", "exhaustion_earliest", "exhaustion_latest")),
     "warning": "Too little history for a forecast: whole days with data: 1, it takes 2.",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.composer import Trust
+from asahi_analytics.composer import Ask, Trust
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.forecasting.gaps import without_gaps
+from asahi_analytics.forecasting.pattern import NOTHING
 from asahi_analytics.windows import Window
 
 DAY: Final = timedelta(days=1)
@@ -25,6 +26,8 @@ class DailyHistory:
     frame: pd.DataFrame
     today: datetime
     trust: Trust
+    since: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
+    """What came to each name since ``today`` began, as far as it was asked for."""
 
     @property
     def total(self) -> pd.Series:
@@ -36,6 +39,21 @@ class DailyHistory:
         if name is not None and name not in self.frame:
             return self.total.iloc[:0]
         return from_first_spend(self.total if name is None else self.frame[name])
+
+    @property
+    def silent(self) -> bool:
+        """Whether one of the names that have spent did not on its last known day."""
+        spent = self.frame.loc[:, (self.frame > 0).any()]
+        return bool((spent.ffill().tail(1) <= 0).to_numpy().any())
+
+    def resumed(self, name: str | None = None) -> bool:
+        """Return whether ``name`` (None: all of them) has spent since ``today`` began, as far as that was asked for.
+
+        It takes more than ``NOTHING`` of a usual day: a stray request brings nothing back.
+        """
+        days = self.active(name)
+        since = float(self.since.sum() if name is None else self.since.get(name, 0.0))
+        return bool(since > NOTHING * days[days > 0].median())
 
 
 def from_first_spend(series: pd.Series) -> pd.Series:
@@ -55,6 +73,21 @@ def read_daily(
     today = midnight(engine.clock())
     sums = engine.composer.series(family, by, Window(today - days * DAY, today), DAY, where)
     return DailyHistory(without_gaps(sums.frame, sums.trust.gaps, DAY), today, sums.trust)
+
+
+def with_today(
+    engine: AnalyticsEngine,
+    history: DailyHistory,
+    family: str,
+    by: Sequence[str],
+    where: dict[str, list[str]] | None = None,
+) -> DailyHistory:
+    """Return ``history`` with what came since its end where a name fell silent before: that may be back by now."""
+    now = engine.clock()
+    if not history.silent or now <= history.today:
+        return history
+    ask = Ask(family, by, Window(history.today, now), where, trusted=False)
+    return replace(history, since=engine.composer.totals([ask])[0].values)
 
 
 def midnight(now: datetime) -> datetime:

@@ -56,6 +56,12 @@ class History:
         """Return the times of the ``horizon`` steps after the history."""
         return pd.date_range(self.following, periods=horizon, freq=self.step)
 
+    @property
+    def was_festive(self) -> NDArray[np.bool_]:
+        """Which of the days of the history (n,) were festive; hours never are."""
+        past = pd.date_range(end=self.following - self.step, periods=len(self.values), freq=self.step)
+        return festive(past) & (not self.hourly)
+
     def festive(self, horizon: int) -> NDArray[np.bool_]:
         """Return (horizon,) which of the days after the history are festive; hours never are."""
         return festive(self.future(horizon)) & (not self.hourly)

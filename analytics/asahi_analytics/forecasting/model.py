@@ -20,9 +20,9 @@ from asahi_analytics.forecasting.answers import (
     HitRateForecast,
 )
 from asahi_analytics.forecasting.backtest import backtest
-from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily
+from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily, with_today
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence, festive
-from asahi_analytics.forecasting.months import MonthReader, missing_days, unpriced
+from asahi_analytics.forecasting.months import MonthReader, missing_days, silent_days, unpriced
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import AVERAGE, METHODS, Method, SeriesForecast, forecast_series
@@ -73,9 +73,9 @@ class Question:
                 f"name needs group_by, one of {', '.join(GROUPS)}, to say what {self.name!r:.80} is", "name"
             )
 
-    def of(self, series: pd.Series) -> SeriesForecast:
-        """Return the forecast of ``series`` that is asked for."""
-        return forecast_series(series, self.horizon_days, self.confidence, self.method)
+    def of(self, series: pd.Series, *, resumed: bool = False) -> SeriesForecast:
+        """Return the forecast of ``series`` that is asked for; ``resumed``: it has spent since."""
+        return forecast_series(series, self.horizon_days, self.confidence, self.method, resumed=resumed)
 
     def trend(self, series: pd.Series, forecast: SeriesForecast) -> TrendEstimate:
         """Return the trend in ``series``, of which ``forecast`` is; it is judged as ``auto`` does by every method."""
@@ -169,10 +169,15 @@ class ForecastingModel:
     def daily_cost(self, group_by: GroupBy | None = None, name: str | None = None) -> DailyHistory:
         """Return the dollars of each whole day that a forecast learns from, by ``group_by`` if given."""
         if group_by is None:
-            return read_daily(self.engine, "cost_dollars", (), self.history_days)
+            return self._daily("cost_dollars", ())
         group = GROUPS[group_by]
-        where = None if name is None else {group.label: [name]}
-        return read_daily(self.engine, group.cost, (group.label,), self.history_days, where)
+        return self._daily(group.cost, (group.label,), None if name is None else {group.label: [name]})
+
+    def _daily(
+        self, family: str, by: Sequence[str], where: dict[str, list[str]] | None = None
+    ) -> DailyHistory:
+        history = read_daily(self.engine, family, by, self.history_days, where)
+        return with_today(self.engine, history, family, by, where)
 
     def _why_unspent(self, group_by: GroupBy | None, name: str | None) -> str | None:
         """Return why ``name`` has come to no dollars, today included; None where it has, or nothing is known of it."""
@@ -201,12 +206,12 @@ def _groups(question: Question, history: DailyHistory) -> dict[str, GroupForecas
     for name in map(str, recent.index[:MAX_GROUPS]):
         series = history.active(name)
         if series.count() >= FEWEST:
-            found[name] = _group(question, series)
+            found[name] = _group(question, series, resumed=history.resumed(name))
     return dict(sorted(found.items(), key=lambda item: -item[1].predicted_cost))
 
 
-def _group(question: Question, series: pd.Series) -> GroupForecast:
-    forecast = question.of(series)
+def _group(question: Question, series: pd.Series, *, resumed: bool) -> GroupForecast:
+    forecast = question.of(series, resumed=resumed)
     return GroupForecast(
         predicted_cost=forecast.total,
         confidence_low=forecast.total_low,
@@ -217,9 +222,10 @@ def _group(question: Question, series: pd.Series) -> GroupForecast:
 
 
 def _cost_answer(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
-    forecast = question.of(used)
+    forecast = question.of(used, resumed=history.resumed())
+    trend = question.trend(used, forecast)
     return Forecast(
-        **_common(question, history, used, question.trend(used, forecast), forecast.method),
+        **_common(question, history, used, trend, forecast.method, limits=silent_days(forecast.silence)),
         predicted_cost=forecast.total,
         confidence_low=forecast.total_low,
         confidence_high=forecast.total_high,
@@ -270,9 +276,18 @@ def _ratio_answer(
 
 
 def _common(
-    question: Question, history: DailyHistory, used: pd.Series, trend: TrendEstimate, method: str
+    question: Question,
+    history: DailyHistory,
+    used: pd.Series,
+    trend: TrendEstimate,
+    method: str,
+    *,
+    limits: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The fields of every forecast; ``used`` are the days that count, NaN the missing ones."""
+    """The fields of every forecast; ``used`` are the days that count, NaN the missing ones.
+
+    ``limits`` are sentences on what limits this one beside what limits all.
+    """
     coverage = float(used.notna().mean()) if len(used) else None
     days = question.horizon_days
     since = used.index[0].to_pydatetime() if len(used) else None
@@ -285,7 +300,9 @@ def _common(
         "confidence": question.confidence,
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
-        "warning": " ".join([*_limits(used, trust, question), *_festive(history.today, days, method)])
+        "warning": " ".join(
+            [*limits, *_limits(used, trust, question), *_festive(history.today, days, method)]
+        )
         or None,
         "method": method,
         "history_days": len(used),
@@ -297,7 +314,7 @@ def _common(
 def _festive(today: datetime, horizon: int, method: str) -> list[str]:
     """What is said of a forecast that holds days unlike others."""
     ahead = festive(pd.date_range(today, periods=horizon))
-    if method != AVERAGE or not ahead.any():
+    if not method.startswith(AVERAGE) or not ahead.any():
         return []
     return ["24 to 26 December and 1 January are taken to be quieter, and are less sure."]
 

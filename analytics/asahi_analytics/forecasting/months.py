@@ -13,8 +13,8 @@ import pandas as pd
 from asahi_analytics.composer import Ask, Sums, Trust
 from asahi_analytics.engine import GROUPS, AnalyticsEngine
 from asahi_analytics.forecasting.daily import DailyHistory
+from asahi_analytics.forecasting.ended import Silence
 from asahi_analytics.forecasting.history import FEWEST
-from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.forecasting.risk import (
     BudgetRisk,
     Exhaustion,
@@ -24,7 +24,7 @@ from asahi_analytics.forecasting.risk import (
     rest_of_month,
     status_of,
 )
-from asahi_analytics.forecasting.series import forecast_series
+from asahi_analytics.forecasting.series import SeriesForecast, forecast_series
 from asahi_analytics.models import GroupBy
 from asahi_analytics.windows import Window, day_bounds, local_date, month_to_date
 from asahi_exporter import conventions as names
@@ -51,7 +51,8 @@ class Spending:
 
 def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> BudgetRisk:
     """Return where ``plan`` stands in ``month``; too little history gives null forecasts and a warning."""
-    outlook, method = _outlook(spending.history, plan.value, month.steps)
+    forecast = _forecast(spending.history, plan.value, month.steps)
+    outlook = None if forecast is None else forecast.outlook
     rest = rest_of_month(month, plan.dollars - spending.so_far, outlook, confidence)
     exhaustion = rest.exhaustion if spending.spent_by is None else _spent_on(spending.spent_by, month)
     window = month.window
@@ -81,18 +82,17 @@ def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> B
         exhaustion_latest=exhaustion.latest,
         status=status_of(spending.so_far, plan.dollars, rest.probability),
         levels_reached=[level for level in plan.warn_at if spending.so_far >= level * plan.dollars],
-        warning=_warning(spending, outlook, plan),
-        method=method,
+        warning=_warning(spending, forecast, plan),
+        method=NO_HISTORY if forecast is None else forecast.method,
         trust=spending.trust,
     )
 
 
-def _outlook(history: DailyHistory, value: str | None, steps: int) -> tuple[Outlook | None, str]:
+def _forecast(history: DailyHistory, value: str | None, steps: int) -> SeriesForecast | None:
     used = history.active(value)
     if used.count() < FEWEST:
-        return None, NO_HISTORY
-    forecast = forecast_series(used, steps)
-    return forecast.outlook, forecast.method
+        return None
+    return forecast_series(used, steps, resumed=history.resumed(value))
 
 
 def _plus(so_far: float, rest: float | None) -> float | None:
@@ -116,6 +116,14 @@ def missing_days(used: pd.Series) -> list[str]:
     return [f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped."]
 
 
+def silent_days(silence: Silence) -> list[str]:
+    """Return a sentence when the last days spent nothing and the series may have ended, else none."""
+    if not silence.counts:
+        return []
+    days = "day" if silence.count == 1 else f"{silence.count} days"
+    return [f"Nothing was spent on the last {days}; that it has ended is {100 * silence.ended:.0f} % likely."]
+
+
 def unpriced(ratio: float | None, group_by: GroupBy | None = None, value: str | None = None) -> list[str]:
     """Return a sentence when requests had no price, else none.
 
@@ -137,7 +145,7 @@ def _unpriced(spending: Spending, plan: Plan) -> list[str]:
     return unpriced(spending.trust.unpriced_ratio, plan.group_by, plan.value)
 
 
-def _warning(spending: Spending, outlook: Outlook | None, plan: Plan) -> str | None:
+def _warning(spending: Spending, forecast: SeriesForecast | None, plan: Plan) -> str | None:
     used = spending.history.active(plan.value)
     words = missing_days(used)
     if spending.unspent is not None:
@@ -147,9 +155,11 @@ def _warning(spending: Spending, outlook: Outlook | None, plan: Plan) -> str | N
         words = [
             f"No cost of the {plan.group_by} {plan.value!r} was counted in {days} days: is its name right?"
         ]
-    elif outlook is None:
+    elif forecast is None:
         count = int(used.count())
         words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]
+    else:
+        words = [*silent_days(forecast.silence), *words]
     return " ".join([*words, *_unpriced(spending, plan)]) or None
 
 

@@ -87,10 +87,11 @@ class Pattern:
 def pattern_of(x: Array, times: Indices, period: int, floor: float, reach: float) -> Pattern:
     """Return the pattern of the values ``x`` (n,) seen at ``times`` (n,), in steps.
 
-    Values below ``floor`` medians count as that; what lies more than ``reach`` robust standard deviations from its
-    own recent pattern is held there.
+    Values below ``floor`` medians count as that; where a whole season stays below the median, the highest of it counts
+    in its place, so that a level which has fallen far is seen. What lies more than ``reach`` robust standard deviations
+    from its own recent pattern is held there.
     """
-    logs = np.log(np.maximum(x, floor * np.median(x[x > 0])))
+    logs = np.log(np.maximum(x, floor * _at_most(x, period)))
     phase = np.mod(times, period)
     season = np.zeros(period)
     for _ in range(2):
@@ -100,6 +101,20 @@ def pattern_of(x: Array, times: Indices, period: int, floor: float, reach: float
     rest = np.maximum(logs - fit, np.log(WITHIN))
     spread = 1.4826 * np.median(np.abs(rest - np.median(rest))) + 0.02
     return Pattern(fit + np.clip(rest, -reach * spread, reach * spread), season, phase)
+
+
+def _at_most(x: Array, season: int) -> Array:
+    """Return (n,) the median of the positive values, or what a ``season`` of values around each stays below, if lower.
+
+    Seasons in which nothing was spent do not count.
+    """
+    usual = np.full(len(x), np.median(x[x > 0]))
+    if len(x) < season:
+        return usual
+    highest = np.lib.stride_tricks.sliding_window_view(x, season).max(axis=1)
+    every = np.pad(np.where(highest > 0, highest, np.inf), season - 1, constant_values=np.inf)
+    lowest = np.lib.stride_tricks.sliding_window_view(every, season).min(axis=1)
+    return np.asarray(np.minimum(usual, lowest))
 
 
 def _running_median(logs: Array, width: int) -> Array:

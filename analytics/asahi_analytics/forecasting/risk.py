@@ -20,7 +20,7 @@ from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.models import GroupBy
 from asahi_analytics.windows import Window, day_bounds, local_date, month_bounds
 
-Status = Literal["on_track", "watch", "at_risk", "exhausted"]
+Status = Literal["on_track", "watch", "at_risk", "exhausted", "unknown"]
 WARN_AT: Final = (0.5, 0.8, 1.0)
 """Shares of the budget whose spending is worth a word."""
 WATCH: Final = 0.2
@@ -70,7 +70,9 @@ class BudgetRisk(BaseModel):
     exhaustion_latest: date | None = Field(
         description="Day by which it surely has; null: it may last the month."
     )
-    status: Status = Field(description="on_track, watch, at_risk (overrun likelier than not) or exhausted.")
+    status: Status = Field(
+        description="on_track, watch, at_risk (overrun likelier than not), exhausted, or unknown: no forecast."
+    )
     levels_reached: list[float] = Field(description="Early-warning shares of the budget that are spent.")
     warning: str | None = Field(description="What limits this answer; null when nothing does.")
     method: str = Field(description="How the rest of the month was forecast.")
@@ -202,9 +204,11 @@ def _crossing(
 
 
 def status_of(spent: float, budget: float, probability: float | None) -> Status:
-    """Return where a budget stands; without a forecast only what is spent counts."""
+    """Return where a budget stands; without a forecast nobody knows, unless it is spent."""
     if spent >= budget:
         return "exhausted"
-    if probability is None or probability < WATCH:
+    if probability is None:
+        return "unknown"
+    if probability < WATCH:
         return "on_track"
     return "watch" if probability < LIKELY else "at_risk"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from asahi_analytics.forecasting.ended import NO_SILENCE, Silence, silence_of
 from asahi_analytics.forecasting.history import (
     BadInput,
     History,
@@ -18,8 +19,8 @@ from asahi_analytics.forecasting.history import (
 from asahi_analytics.forecasting.kernels import Array
 from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.forecasting.simple import ema, linear
-from asahi_analytics.forecasting.sparse import EndedOutlook, flat, longest_pause, silent_steps
-from asahi_analytics.forecasting.structural import DAILY, HOURLY, structural
+from asahi_analytics.forecasting.sparse import EndedOutlook, flat
+from asahi_analytics.forecasting.structural import DAILY, HOURLY, Options, structural
 
 Method = Literal["auto", "ema", "linear"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
@@ -29,8 +30,6 @@ FEW: Final = 10
 """Days below which only a flat level is forecast: weekdays cannot be told from chance yet."""
 FEW_HOURS: Final = 24
 """The same for hours: a day that was seen once at least."""
-STOPPED: Final = 14
-"""Zeros in a row, at least, after which a series may have stopped."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ class SeriesForecast:
 
     ``mean`` is the central path: it sums to ``total``, the median of the total's distribution; ``low`` and
     ``high`` hold each step with probability ``confidence``, ``total_low`` and ``total_high`` the total.
-    ``outlook`` is the whole distribution, ``index`` the time of each step.
+    ``outlook`` is the whole distribution, ``index`` the time of each step, ``silence`` what zeros at the end may mean
+    (to the plain methods nothing).
     """
 
     index: pd.DatetimeIndex
@@ -52,51 +52,80 @@ class SeriesForecast:
     confidence: float
     method: str
     outlook: Outlook = field(repr=False)
+    silence: Silence = NO_SILENCE
 
 
 def forecast_series(
-    history: pd.Series, horizon: int = 30, confidence: float = 0.95, method: Method = "auto"
+    history: pd.Series,
+    horizon: int = 30,
+    confidence: float = 0.95,
+    method: Method = "auto",
+    *,
+    resumed: bool = False,
 ) -> SeriesForecast:
     """Forecast the ``horizon`` steps after ``history``, and their total, with intervals of ``confidence``.
 
     ``history``: values of a day or an hour each (NaN: missing, which is not zero) on a regular UTC index; it is not
     changed. ``auto`` averages structural models; with values of fewer than ten days or 24 hours it is a flat level with
-    a wide interval, and ``method`` of the answer says so. ``ema`` and ``linear`` are the plain methods.
+    a wide interval, and ``method`` of the answer says so. ``ema`` and ``linear`` are the plain methods. ``resumed``: it
+    has spent since ``history`` ended, so that zeros at its end are no end.
 
     Raises ``BadInput`` (a ``ValueError``) for what cannot be used and ``TooShort`` for fewer than two finite values.
     """
     checked = check_history(history)
     horizon, confidence = check_horizon(horizon), check_confidence(confidence)
-    outlook, name = _outlook(checked, horizon, method)
-    return _answer(checked, horizon, confidence, outlook, name)
+    silence = _silence(checked) if method == "auto" else NO_SILENCE
+    if resumed:
+        silence = replace(silence, ended=0.0)
+    outlook, name = _outlook(checked, horizon, method, silence)
+    return replace(_answer(checked, horizon, confidence, outlook, name), silence=silence)
 
 
-def _outlook(history: History, horizon: int, method: Method) -> tuple[Outlook, str]:
+def _silence(history: History) -> Silence:
+    if not (history.values > 0).any():
+        return NO_SILENCE
+    steps_a_day = 24 if history.hourly else 1
+    return silence_of(history.values, history.was_festive, _options(history).grid.period, steps_a_day)
+
+
+def _outlook(history: History, horizon: int, method: Method, silence: Silence) -> tuple[Outlook, str]:
     if method == "ema":
         return ema(history.values, horizon), "ema"
     if method == "linear":
         return linear(history.values, horizon), "linear"
     if method != "auto":
         raise BadInput(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    return _automatic(history, horizon)
+    return _automatic(history, horizon, silence)
 
 
-def _automatic(history: History, horizon: int) -> tuple[Outlook, str]:
+def _automatic(history: History, horizon: int, silence: Silence) -> tuple[Outlook, str]:
     values = history.values
-    silent = silent_steps(values)
     if not (values > 0).any():
         return EndedOutlook(horizon, None, 0.0), "zero: nothing was ever spent"
-    if silent >= max(STOPPED * (24 if history.hourly else 1), 2 * longest_pause(values) + 1):
-        active, _ = _active(history, _without_end(values, silent), horizon)
-        return EndedOutlook(
-            horizon, active, 1.0 / (silent + 1.0)
-        ), f"stopped: the last {silent} values are zero"
-    return _active(history, values, horizon)
+    if silence.new:
+        values = _before(values)
+    active, name = _active(history, values, horizon)
+    if silence.ended == 0.0:
+        return active, name
+    return EndedOutlook(horizon, active, 1.0 - silence.ended), _named(name, silence)
 
 
-def _without_end(values: Array, silent: int) -> Array:
-    finite = np.flatnonzero(np.isfinite(values))
-    return values[: finite[-silent]]
+def _before(values: Array) -> Array:
+    """Return ``values`` with nothing known after the last that spent."""
+    return np.where(np.arange(len(values)) > np.flatnonzero(values > 0)[-1], np.nan, values)
+
+
+def _named(active: str, silence: Silence) -> str:
+    """Return what the method is called where a series that ``active`` forecasts may have ended."""
+    if not silence.counts:
+        return active
+    zeros = "value is" if silence.count == 1 else f"{silence.count} values are"
+    stopped = f"stopped: the last {zeros} zero ({100 * silence.ended:.0f} % likely)"
+    return stopped if silence.likely else f"{active}, or {stopped}"
+
+
+def _options(history: History) -> Options:
+    return HOURLY if history.hourly else DAILY
 
 
 def _active(history: History, values: Array, horizon: int) -> tuple[Outlook, str]:
@@ -104,7 +133,7 @@ def _active(history: History, values: Array, horizon: int) -> tuple[Outlook, str
     count = int(np.isfinite(values).sum())
     if count < (FEW_HOURS if history.hourly else FEW):
         return flat(values, horizon), f"flat: only {count} values since the first spend"
-    options = HOURLY if history.hourly else DAILY
+    options = _options(history)
     if not (values[-options.max_history :] > 0).any():
         steps = f"{options.max_history} {'hours' if history.hourly else 'days'}"
         return flat(values, horizon), f"flat: no spend is known of the last {steps}"

@@ -29,7 +29,7 @@ FEW: Final = 1.2
 
 
 def flat(values: Array, horizon: int) -> LogOutlook:
-    """Return a flat level at the mean of the finite ``values`` (two or more, one positive) with a wide interval.
+    """Return a flat level at the mean of the finite ``values`` (one or more, some positive) with a wide interval.
 
     The spread of log spend is shrunk towards ``PRIOR_SPREAD``; the level is uncertain by that spread, by the
     days of the week not seen, and by a drift that grows with the horizon.
@@ -95,17 +95,3 @@ class EndedOutlook:
         return (
             np.clip((p - (1.0 - self.resumes)) / self.resumes, 0.0, 1.0) if self.resumes else np.zeros(len(p))
         )
-
-
-def silent_steps(values: Array) -> int:
-    """Return how many of the last finite values are zero."""
-    x = values[np.isfinite(values)]
-    spent = np.flatnonzero(x > 0)
-    return len(x) if len(spent) == 0 else len(x) - 1 - int(spent[-1])
-
-
-def longest_pause(values: Array) -> int:
-    """Return the longest run of zeros between two positive finite values."""
-    x = values[np.isfinite(values)]
-    spent = np.flatnonzero(x > 0)
-    return int(np.diff(spent).max() - 1) if len(spent) > 1 else 0

@@ -10,6 +10,7 @@ import numpy as np
 from asahi_analytics.forecasting.answers import TrendDirection
 from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.forecasting.posterior import Mixture
+from asahi_analytics.forecasting.sparse import EndedOutlook
 from asahi_analytics.forecasting.structural import LogOutlook
 
 SURE: Final = 0.95
@@ -30,7 +31,12 @@ STABLE: Final = TrendEstimate("stable", None)
 
 
 def trend_of(outlook: Outlook) -> TrendEstimate:
-    """Return the trend in a forecast; ``stable`` without an estimate for those that fit no slope."""
+    """Return the trend in a forecast; ``stable`` without an estimate for those that fit no slope.
+
+    That of a series which may have ended is what it was before, as long as an end is not the likelier.
+    """
+    if isinstance(outlook, EndedOutlook) and outlook.active is not None and outlook.resumes > 0.5:
+        outlook = outlook.active
     if not isinstance(outlook, LogOutlook) or outlook.long is None:
         return STABLE
     return trend_in(outlook.long)

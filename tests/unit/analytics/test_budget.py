@@ -182,7 +182,7 @@ def test_too_little_history_gives_what_is_known_and_a_warning() -> None:
     exact = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(risk.spent)
     assert (exact.status, exact.overrun_probability) == ("exhausted", 1.0)
     calm = forecasting(datetime(2026, 6, 16, tzinfo=UTC), days=1).detect_budget_risk(900)
-    assert (calm.forecast_total, calm.overrun_probability, calm.status) == (None, None, "on_track")
+    assert (calm.forecast_total, calm.overrun_probability, calm.status) == (None, None, "unknown")
     assert "whole days with data: 1" in calm.warning
     assert calm.method == "none: too little history"
 
@@ -320,7 +320,7 @@ def test_the_rest_follows_the_distribution() -> None:
 @pytest.mark.parametrize(
     ("spent", "probability", "status"),
     [
-        (99.9, None, "on_track"),
+        (99.9, None, "unknown"),
         (10.0, 0.19, "on_track"),
         (10.0, 0.2, "watch"),
         (10.0, 0.49, "watch"),

@@ -22,7 +22,7 @@ from asahi_analytics.forecasting.pattern import (
 )
 from asahi_analytics.forecasting.posterior import joined
 from asahi_analytics.forecasting.simple import EMA_SPAN, ema, linear
-from asahi_analytics.forecasting.sparse import EndedOutlook, longest_pause, silent_steps
+from asahi_analytics.forecasting.sparse import EndedOutlook
 from asahi_analytics.forecasting.structural import DAILY, LogOutlook, Options, structural
 from asahi_analytics.forecasting.trend import trend_of
 from support.daily_spend import series, weekly
@@ -67,14 +67,6 @@ def test_normal_totals_are_cut_off_at_zero() -> None:
 
 
 # Pieces -----------------------------------------------------------------------------------------------------
-def test_silence_and_pauses_are_counted_over_what_was_seen() -> None:
-    values = np.array([0.0, 1.0, 0.0, 0.0, np.nan, 2.0, 0.0, np.nan, 0.0])
-    assert silent_steps(values) == 2
-    assert longest_pause(values) == 2
-    assert silent_steps(np.zeros(3)) == 3
-    assert longest_pause(np.array([0.0, 4.0, 0.0])) == 0
-
-
 def test_a_stopped_series_asks_the_active_one_only_beyond_its_chance() -> None:
     active = GaussianOutlook(np.array([10.0]), np.eye(1))
     ended = EndedOutlook(1, active, resumes=0.1)

@@ -49,7 +49,7 @@ def test_a_name_whose_requests_came_to_no_dollars_is_told_why(
     (risk,) = made.budget_risks([Plan("b", 5.0, group_by, "idle")])
     assert made.predict_cost(group_by=group_by, name="idle").warning == UNSPENT.format(group_by, words)
     assert risk.warning == UNSPENT.format(group_by, words)
-    assert (risk.spent, risk.forecast_total, risk.status) == (0.0, None, "on_track")
+    assert (risk.spent, risk.forecast_total, risk.status) == (0.0, None, "unknown")
 
 
 def test_nobody_looks_at_the_requests_of_names_that_spend() -> None:

@@ -9,6 +9,7 @@ const STATUS = {
   at_risk: { said: "at risk", level: "critical" },
   watch: { said: "watch", level: "warning" },
   on_track: { said: "on track", level: "fine" },
+  unknown: { said: "not known", level: "" },
 };
 const URGENCY = Object.keys(STATUS);
 const ON_PLAN = 0.02;
@@ -27,7 +28,7 @@ export const sharedWarnings = (budgets) => {
 };
 
 export function budgetItem(budget, shared) {
-  const { said, level } = standing(budget);
+  const { said, level } = STATUS[budget.status];
   return h("li", {},
     h("p", { class: "title" }, h("span", { class: "name", title: budget.name }, budget.name),
       h("span", { class: `badge ${level}` }, spoken("Status: "), said),
@@ -38,10 +39,6 @@ export function budgetItem(budget, shared) {
     isNumber(budget.forecast_total) && h("p", { class: "note" }, expected(budget)),
     budget.warning && !shared.includes(budget.warning) && h("p", { class: "note" }, budget.warning));
 }
-
-/** Without a forecast nobody knows whether a budget that is not spent is on track. */
-const standing = ({ status, overrun_probability: likely }) => (
-  status === "exhausted" || isNumber(likely) ? STATUS[status] : { said: "not known", level: "" });
 
 const spent = ({ spent_ratio: ratio }) => `${percent(ratio)} spent`;
 
@@ -60,7 +57,7 @@ function outcome(budget) {
   const day = budget.exhaustion_day;
   if (budget.status === "exhausted") return `Used up on ${calendarDay(day)}.`;
   const likely = budget.overrun_probability;
-  if (!isNumber(likely)) return "Too little history to say whether it lasts.";
+  if (budget.status === "unknown") return "Too little history to say whether it lasts.";
   if (day) return `Runs out about ${calendarDay(day)}${around(budget)}; an overrun is ${likelihood(likely)} likely.`;
   return `${lasting(likely)}; an overrun is ${likelihood(likely)} likely.`;
 }
