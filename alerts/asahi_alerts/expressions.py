@@ -7,12 +7,16 @@ window is the total now less the total a window ago, so that births, restarts an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from asahi_alerts.thresholds import Thresholds, seconds
 from asahi_exporter.conventions import FAMILIES
 from asahi_exporter.promtext import quoted, regex_escaped
 
+Pick = Literal["max", "min"]
+"""Which expectation counts: the largest where a rise is unusual, the smallest where a fall is."""
+HOUR_SECONDS: Final = 3_600
+WEEK_SECONDS: Final = 7 * 24 * HOUR_SECONDS
 SHORT_BRIDGE: Final = "6m"
 """How far before the start of a window of up to an hour its total is looked for, if Prometheus was down then."""
 LONG_BRIDGE: Final = "1h"
@@ -115,41 +119,55 @@ def usual(
     by: Sequence[str],
     window: str,
     *,
-    pick: str,
+    pick: Pick,
     days: int,
+    weeks: int,
     rolling: str,
     history: str,
     daily: bool = False,
-    weekly: bool = False,
+    off_days: bool = False,
 ) -> str:
-    """Return what ``record`` usually is: the ``pick`` (``max`` or ``min``) of its expectations.
+    """Return what ``record`` usually is: the ``pick`` of its expectations.
 
-    One is its mean over the ``rolling`` window before this one, the other the median of the same time on each of
-    the ``days`` before. Nothing is expected where ``record`` was not there ``history`` ago or earlier.
+    One is its mean over the ``rolling`` window before this one, the second the median of the same time on each of
+    the ``days`` before, the third what it came to in this hour of two of the ``weeks`` before. Nothing is expected
+    where ``record`` was not there ``history`` ago or earlier.
 
     ``daily``: ``record`` rises and falls with the hour of the day. Until a day of it is known, the mean of a night says
     nothing about the morning; then its maximum up to two windows ago is a third expectation, so that a rise must be
     steeper than a morning's.
 
-    ``weekly``: ``record`` rises and falls with the day of the week. Where it is known of a week ago, what it was at
-    this time one and two weeks ago takes the place of the mean, which says nothing on the day after one that was off:
-    of the two ``min`` takes the higher and ``max`` the lower, so that one odd day is no custom.
+    ``off_days``: ``record`` has days without any. Where it is known of a week ago, it is not held against the mean,
+    which says nothing on the day after one that was off.
     """
     same_time = either([f"{record} offset {day}d" for day in range(1, days + 1)], "day")
     expected = [
         f"avg_over_time({record}[{rolling}] offset {window})",
         aggregated("quantile", by, "0.5", same_time),
+        _of_weekday(record, by, pick, weeks),
     ]
     on = f"on ({', '.join(by)})"
     if daily:
         highest = f"max_over_time({record}[{rolling}] offset {2 * seconds(window)}s)"
         expected.append(f"{highest} unless {on} last_over_time({record}[{rolling}] offset 1d)")
-    if weekly:
-        weeks = either([f"{record} offset {week * 7}d" for week in (1, 2)], "week")
+    if off_days:
         expected[0] = f"{expected[0]} unless {on} {record} offset 7d"
-        expected.append(aggregated("max" if pick == "min" else "min", by, weeks))
     known = f"last_over_time({record}[{rolling}] offset {history})"
     return f"{aggregated(pick, by, either(expected, 'expectation'))}\nand {on} {known}"
+
+
+def _of_weekday(record: str, by: Sequence[str], pick: Pick, weeks: int) -> str:
+    """Return what ``record`` came to, up (``max``) or down (``min``), in two of the ``weeks`` before.
+
+    It is looked for an hour earlier and later, because jobs do not start to the minute, and clocks change. The second
+    of all weeks is taken, so that one odd week is no custom; where but one week is known, that one.
+    """
+    extremes = [
+        f"{pick}_over_time({record}[{2 * HOUR_SECONDS}s] offset {week * WEEK_SECONDS - HOUR_SECONDS}s)"
+        for week in range(1, weeks + 1)
+    ]
+    most, least = ("topk", "min") if pick == "max" else ("bottomk", "max")
+    return aggregated(least, by, aggregated(most, by, "2", either(extremes, "week")))
 
 
 def both(*conditions: str) -> str:

@@ -15,6 +15,7 @@ from asahi_alerts.expressions import (
     asked_about,
     asked_label,
     both,
+    either,
     exporters,
     grown_total,
     growth,
@@ -34,10 +35,12 @@ from asahi_exporter.conventions import (
     BUDGET_FORECAST,
     BUDGET_LEVEL,
     BUDGET_OVERRUN_PROBABILITY,
+    BUDGET_PLANNED,
     BUDGET_SPENT,
     LEVEL,
     MODEL,
     WHOLE_BUDGET,
+    Metric,
 )
 
 COST: Final = "asahi_total:cost_dollars"
@@ -97,13 +100,26 @@ def _budget_records(thresholds: Thresholds) -> tuple[Record, ...]:
 
 
 def _allowed(monthly_dollars: float | None) -> str:
-    """Return the dollars of the month: what the service says (remembered for a day), else the thresholds' own."""
-    said = f'max(last_over_time({BUDGET_DOLLARS.name}{{{BUDGET}="{WHOLE_BUDGET}"}}[1d]))'
+    """Return the dollars of the month: what the service says, else the thresholds' own."""
+    said = _said(BUDGET_DOLLARS)
     return said if monthly_dollars is None else f"{said}\nor vector({monthly_dollars:g})"
 
 
+def _said(metric: Metric) -> str:
+    """Return what the service says of the whole budget, remembered for a day."""
+    return f'max(last_over_time({metric.name}{{{BUDGET}="{WHOLE_BUDGET}"}}[1d]))'
+
+
 def _month_to_date() -> str:
-    """Return the spend of this calendar month (UTC): the running total less the first of it that the month has.
+    """Return the spend of this calendar month (UTC): the larger of what was recorded here and what the service says.
+
+    Neither is too much. The service knows what was counted before these rules were there; the rules go on without it.
+    """
+    return aggregated("max", (), either([_recorded_this_month(), _said_of_this_month()], "counted"))
+
+
+def _recorded_this_month() -> str:
+    """Return the running total less the first of it that the month has.
 
     Each hour of the last 31 days has its least total, which is its first, and the label of its month; that of this
     month is taken. So where Prometheus was down as the month began, counting begins with the first total after that:
@@ -115,6 +131,18 @@ def _month_to_date() -> str:
     first_of_hour = f"min_over_time({total}[1h] offset -3599999ms)"
     first_of_months = f"min_over_time(({first_of_hour} * on () group_left (month) {month})[31d:1h])"
     return f"{total}\n- min without (month) (\n  {first_of_months}\n  and on (month) {month}\n)"
+
+
+def _said_of_this_month() -> str:
+    """Return the service's spend where its month, in a time zone of its own, is the one that runs in UTC.
+
+    Its plan tells how much of its month is over. The same month in another zone is a day apart at most; another month
+    is almost a whole one apart.
+    """
+    over = (
+        f"((day_of_month() - 1) * {DAY_SECONDS} + time() % {DAY_SECONDS}) / (days_in_month() * {DAY_SECONDS})"
+    )
+    return f"{_said(BUDGET_SPENT)}\nand abs({_said(BUDGET_PLANNED)} / {_said(BUDGET_DOLLARS)} - {over}) < 0.5"
 
 
 def _burn_rate(window: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from asahi_alerts.expressions import running, total_running, usual
+from asahi_alerts.expressions import Pick, running, total_running, usual
 from asahi_alerts.thresholds import Severity, Thresholds
 
 
@@ -52,10 +52,10 @@ def usual_record(
     by: Sequence[str],
     window: str,
     *,
-    pick: str,
+    pick: Pick,
     thresholds: Thresholds,
     daily: bool = False,
-    weekly: bool = False,
+    off_days: bool = False,
 ) -> Record:
     """Return the rule that records as ``name`` what ``record`` usually is; see ``expressions.usual``."""
     return Record(
@@ -66,10 +66,11 @@ def usual_record(
             window,
             pick=pick,
             days=thresholds.usual.days,
+            weeks=thresholds.usual.weeks,
             rolling=thresholds.rolling_window,
             history=thresholds.usual.min_history,
             daily=daily,
-            weekly=weekly,
+            off_days=off_days,
         ),
     )
 

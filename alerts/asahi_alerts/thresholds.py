@@ -79,6 +79,7 @@ class Usual(_Section):
     """What the usual is made of, beside the rolling mean."""
 
     days: Count
+    weeks: Count
     min_history: Duration
 
 
@@ -113,6 +114,7 @@ class CacheDegradation(_Kept):
     """Hit rate far below the usual."""
 
     min_lookups: Count
+    sigmas: NotNegative
 
 
 class QualityDrop(_Kept):

@@ -171,12 +171,18 @@ def _hit_ratio(thresholds: Thresholds) -> str:
 
 
 def _cache_alert(thresholds: Thresholds) -> Alert:
+    """Return the alert on a hit rate that is below the threshold, by more than chance.
+
+    Of n look-ups that hit with probability p, the share that hits is p, give or take sqrt(p (1 - p) / n).
+    """
     limit = thresholds.cache_degradation
     ratio, usually = f"{CACHE}:hit_ratio{limit.window}", f"{CACHE}:usual_hit_ratio{limit.window}"
+    least = f"{thresholds.cache_degradation_threshold:g} * {usually}"
+    chance = f"{limit.sigmas:g} * sqrt({least} * (1 - {least}) / {CACHE}:lookups{limit.window})"
     return Alert(
         name="AsahiCacheDegraded",
         incident="cache",
-        expr=f"{ratio} < {thresholds.cache_degradation_threshold:g} * {usually}",
+        expr=f"{ratio} < {least} - {chance}",
         hold=limit.hold,
         keep=limit.keep,
         severity="warning",
@@ -227,7 +233,7 @@ def _silence_rules(thresholds: Thresholds) -> tuple[Record | Alert, ...]:
     return (
         total_record("requests"),
         Record(now, grown_total("requests", silent.window)),
-        usual_record(usually, now, (), silent.window, pick="min", thresholds=thresholds, weekly=True),
+        usual_record(usually, now, (), silent.window, pick="min", thresholds=thresholds, off_days=True),
         Alert(
             name="AsahiExporterSilent",
             incident="traffic",

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from asahi_analytics.composer import unpriced_ratio
 from asahi_analytics.figures import Key
 from asahi_exporter import conventions as names
 
@@ -152,9 +153,8 @@ class CacheTraffic:
                 asked[key[0]].append(count)
         totals = {model: math.fsum(counts) for model, counts in asked.items()}
         return {
-            model: min(1.0, self.unpriced_requests.get((model,), 0.0) / total)
+            model: unpriced_ratio(self.unpriced_requests.get((model,), 0.0), total) or 0.0
             for model, total in totals.items()
-            if total > 0
         }
 
     def _unpriced_ratio(self, model: str) -> float:

@@ -14,6 +14,7 @@ from asahi_analytics.composer.values import (
     SumSeries,
     Trust,
     joined,
+    unpriced_ratio,
 )
 from asahi_analytics.tiles import RuleParameters
 
@@ -33,4 +34,5 @@ __all__ = [
     "Trust",
     "joined",
     "together",
+    "unpriced_ratio",
 ]

@@ -10,7 +10,14 @@ from asahi_analytics.composer.question import Question
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.trust import Coverage, coverage
-from asahi_analytics.composer.values import NOTHING_SCRAPED, SEE_GAPS, SOURCE_SEPARATOR, Ask, Trust
+from asahi_analytics.composer.values import (
+    NOTHING_SCRAPED,
+    SEE_GAPS,
+    SOURCE_SEPARATOR,
+    Ask,
+    Trust,
+    unpriced_ratio,
+)
 from asahi_analytics.promql import duration
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import UNPRICED_REQUESTS
@@ -118,7 +125,7 @@ def _unpriced(question: Question) -> Asking[float | None]:
         return 0.0
     found = yield from together([each.planned() for each in both])
     unpriced, requests = (sum(amounts.values()) for _, amounts in found)
-    return min(1.0, unpriced / requests) if requests else None
+    return unpriced_ratio(unpriced, requests)
 
 
 def _any_unpriced(window: Window) -> Asking[bool]:

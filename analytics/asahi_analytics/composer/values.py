@@ -56,6 +56,14 @@ class Trust(BaseModel):
     )
 
 
+def unpriced_ratio(unpriced: float, requests: float) -> float | None:
+    """Return the share, 0-1, of ``requests`` whose cost was not known; ``None`` where there were none.
+
+    Both are counted by series of their own, so that at the ends of a window more may be unpriced than were requested.
+    """
+    return min(1.0, unpriced / requests) if requests > 0 else None
+
+
 def joined(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
     """Return ``gaps`` in order of time, those that touch or overlap as one."""
     found: list[Gap] = []

@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from asahi_analytics.composer import Ask, Sums, Trust
+from asahi_analytics.composer import Ask, Sums, Trust, unpriced_ratio
 from asahi_analytics.engine import GROUPS, AnalyticsEngine
 from asahi_analytics.forecasting.daily import DailyHistory
 from asahi_analytics.forecasting.ended import Silence
@@ -202,7 +202,7 @@ class MonthReader:
         if plan.group_by != "model" or plan.value is None:
             return None
         requests, lacking = (_of(sums, plan.value) for sums in self._requests_by_model)
-        return min(1.0, lacking / requests) if requests > 0 else 0.0
+        return unpriced_ratio(lacking, requests) or 0.0
 
     @cached_property
     def _requests_by_model(self) -> list[Sums]:

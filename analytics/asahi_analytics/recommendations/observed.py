@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from asahi_analytics.composer.ledger import keys_of
-from asahi_analytics.composer.values import SeriesAsk, Trust
+from asahi_analytics.composer.values import SeriesAsk, Trust, unpriced_ratio
 from asahi_analytics.figures import Key
 from asahi_analytics.recommendations.uncached import Floats, Uncached
 from asahi_analytics.trusts import merged
@@ -179,7 +179,7 @@ class Observed:
     def unpriced_share(self, model: str) -> float:
         """Return the share, 0-1, of the uncached requests of ``model`` whose cost was not known."""
         requests = self.uncached.requests_by_model().get(model, 0.0)
-        return min(1.0, self.sums("unpriced_requests").get((model,), 0.0) / requests) if requests > 0 else 0.0
+        return unpriced_ratio(self.sums("unpriced_requests").get((model,), 0.0), requests) or 0.0
 
     @property
     def models(self) -> list[str]:
@@ -218,7 +218,7 @@ def observe(composer: Composer, now: datetime) -> Observed:
 def _unpriced_ratio(frames: Mapping[str, pd.DataFrame]) -> float | None:
     """Return the share, 0-1, of all requests whose cost was not known; ``None`` where there were none."""
     unpriced, requests = (float(frames[name].to_numpy().sum()) for name in ("unpriced_requests", "requests"))
-    return min(1.0, unpriced / requests) if requests > 0 else None
+    return unpriced_ratio(unpriced, requests)
 
 
 def window_before(now: datetime) -> Window:
