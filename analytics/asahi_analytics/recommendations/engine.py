@@ -91,5 +91,6 @@ def recommend(observed: Observed, list_prices: Mapping[str, UnitPrice]) -> list[
         *spend_rules(observed, prices),
     ]
     monthly_cost = observed.cost_dollars / observed.days * MONTH_DAYS
-    advised = [advice(finding, monthly_cost) for finding in findings]
+    traffic = observed.total("requests")[observed.before]  # what changed lately is no habit
+    advised = [advice(finding, monthly_cost, traffic) for finding in findings]
     return sorted(advised, key=lambda item: (_RANK[item.priority], -item.estimated_savings, item.id))

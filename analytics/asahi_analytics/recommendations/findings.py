@@ -18,7 +18,10 @@ from asahi_exporter.conventions import FAMILIES
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule saw, and the dollars that the change would have saved on each day that was seen."""
+    """What a rule saw, and the dollars that the change would have saved on each day that was seen.
+
+    ``error_dollars`` is the standard error, a day, of what the rule worked out once for all of them.
+    """
 
     id: str
     category: Category
@@ -30,6 +33,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     quality_guard: str | None = None
     premise_known: bool = True
+    error_dollars: float = 0.0
 
 
 def window_sum(family: str, where: Mapping[str, str] | None = None, days: int = WINDOW_DAYS) -> str:
@@ -54,14 +58,12 @@ def money(amount: float) -> str:
     return f"${amount:,.2f}" if abs(amount) < 100 else f"${amount:,.0f}"
 
 
-def percent(ratio: float) -> str:
-    """Return a ratio of 0-1 as a percentage without needless digits."""
-    return f"{100 * ratio:.0f} %" if ratio >= 0.1 or ratio == 0 else f"{100 * ratio:.1f} %"
+def advice(finding: Finding, monthly_cost: float, traffic: pd.Series) -> Recommendation:
+    """Turn ``finding`` into a recommendation.
 
-
-def advice(finding: Finding, monthly_cost: float) -> Recommendation:
-    """Turn ``finding`` into a recommendation; ``monthly_cost`` is what the traffic costs in dollars per month."""
-    saving = dollars.monthly(finding.daily_dollars)
+    ``monthly_cost`` is what all requests cost in dollars per month; ``traffic``, requests a day, tells how days differ.
+    """
+    saving = dollars.monthly(finding.daily_dollars, traffic, finding.error_dollars)
     level = dollars.confidence(saving, known=finding.premise_known)
     return Recommendation(
         id=finding.id,
