@@ -24,6 +24,10 @@ from asahi_exporter import conventions as names
 
 SOURCE: Final = "From the analytics service, which Prometheus must scrape."
 LOW, MEAN, HIGH = names.FORECAST_BOUNDS
+EXPECTED: Final = {HIGH: "expected at most", MEAN: "expected", LOW: "expected at least"}
+"""What a bound of a forecast is called."""
+LAST: Final = ("lastNotNull",)
+"""Of figures that say how a month stands, only the last counts."""
 WHOLE: Final = f'{names.BUDGET}="{names.WHOLE_BUDGET}"'
 
 
@@ -42,11 +46,11 @@ def _bound(metric: names.Metric, bound: str, *matchers: str) -> str:
 
 def _banded(panel: Json) -> Json:
     """Fill the space between the bounds of the forecast and draw the bounds themselves faintly."""
-    band = {"id": "custom.fillBelowTo", "value": LOW}
+    band = {"id": "custom.fillBelowTo", "value": EXPECTED[LOW]}
     faint = {"id": "custom.lineWidth", "value": 0}
     overrides = [
-        {"matcher": {"id": "byName", "options": HIGH}, "properties": [band, faint]},
-        {"matcher": {"id": "byName", "options": LOW}, "properties": [faint]},
+        {"matcher": {"id": "byName", "options": EXPECTED[HIGH]}, "properties": [band, faint]},
+        {"matcher": {"id": "byName", "options": EXPECTED[LOW]}, "properties": [faint]},
     ]
     return {**panel, "fieldConfig": {**panel["fieldConfig"], "overrides": overrides}}
 
@@ -63,11 +67,11 @@ def _month() -> Json:
         target("B", _of_whole(names.BUDGET_PLANNED), "even pace"),
         target("C", _of_whole(names.BUDGET_DOLLARS), "budget"),
         *(
-            target(ref, _bound(names.BUDGET_FORECAST, bound, WHOLE), bound)
+            target(ref, _bound(names.BUDGET_FORECAST, bound, WHOLE), EXPECTED[bound])
             for ref, bound in zip("DEF", (HIGH, MEAN, LOW), strict=True)
         ),
     ]
-    return _banded(time_series(caption, Place(0, 0, 24, 10), lines))
+    return _banded(time_series(caption, Place(0, 0, 24, 10), lines, calcs=LAST))
 
 
 def _used() -> Json:
@@ -84,7 +88,8 @@ def _overrun() -> Json:
         RATIO,
     )
     likely = _by_budget(names.BUDGET_OVERRUN_PROBABILITY)
-    return time_series(caption, Place(12, 10, 12, 9), [target("A", likely, f"{{{{{names.BUDGET}}}}}")])
+    asked = target("A", likely, f"{{{{{names.BUDGET}}}}}")
+    return time_series(caption, Place(12, 10, 12, 9), [asked], defaults={"max": 1}, calcs=LAST)
 
 
 def _next_days() -> Json:
@@ -94,10 +99,10 @@ def _next_days() -> Json:
         DOLLARS,
     )
     lines = [
-        target(ref, _bound(names.FORECAST_COST, bound), bound)
+        target(ref, _bound(names.FORECAST_COST, bound), EXPECTED[bound])
         for ref, bound in zip("ABC", (HIGH, MEAN, LOW), strict=True)
     ]
-    return _banded(time_series(caption, Place(0, 19, 24, 8), lines))
+    return _banded(time_series(caption, Place(0, 19, 24, 8), lines, calcs=LAST))
 
 
 def budgets() -> Json:

@@ -124,8 +124,9 @@ def time_series(
     stacked: bool = False,
     axis_label: str = "",
     defaults: Json | None = None,
+    calcs: Sequence[str] = ("mean", "max"),
 ) -> Json:
-    """Return a line chart with a table legend; ``stacked`` areas add up to the whole."""
+    """Return a line chart with a table legend of ``calcs`` over its time; ``stacked`` areas add up to the whole."""
     custom = {
         "drawStyle": "line",
         "lineInterpolation": "linear",
@@ -141,7 +142,7 @@ def time_series(
             "displayMode": "table",
             "placement": "right",
             "showLegend": True,
-            "calcs": ["mean", "max"],
+            "calcs": list(calcs),
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
