@@ -70,7 +70,8 @@ def outcome(case: Case, seeds: Sequence[int]) -> Outcome:
 
 def months_held(case: Case, first_seed: int, months: int) -> list[bool]:
     """Tell of months to come, in the worlds by turns, whether the range held them."""
-    told = (held(case, WORLDS[number % len(WORLDS)], first_seed + STEP * number) for number in range(months))
+    first = first_seed + STEP * months * CASES.index(case)  # no two rules have the same month
+    told = (held(case, WORLDS[number % len(WORLDS)], first + STEP * number) for number in range(months))
     return [inside for inside in told if inside is not None]
 
 
