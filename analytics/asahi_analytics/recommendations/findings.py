@@ -53,6 +53,11 @@ def earlier_sum(family: str, where: Mapping[str, str], days: int) -> str:
     return f"({window_sum(family, where)} - {window_sum(family, where, days)})"
 
 
+def part_of_id(name: str) -> str:
+    """Return a name that is not the last part of an id, so that no other name and rest give the same id."""
+    return name.replace("%", "%25").replace(":", "%3A")
+
+
 def money(amount: float) -> str:
     """Return dollars as people write them: cents below a hundred dollars, none above."""
     return f"${amount:,.2f}" if abs(amount) < 100 else f"${amount:,.0f}"

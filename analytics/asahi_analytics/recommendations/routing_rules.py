@@ -13,7 +13,7 @@ from typing import Final
 import pandas as pd
 
 from asahi_analytics.figures import Key
-from asahi_analytics.recommendations.findings import Finding, money, window_sum
+from asahi_analytics.recommendations.findings import Finding, money, part_of_id, window_sum
 from asahi_analytics.recommendations.models import Category, Evidence
 from asahi_analytics.recommendations.observed import Observed
 from asahi_analytics.recommendations.unit_prices import UnitPrice
@@ -181,7 +181,7 @@ class Quality:
 def _dear_model(task_type: str, model: str, share: float, best: Alternative) -> Finding:
     what = named(names.TASK_TYPE, task_type)
     return _finding(
-        stable_id=f"routing-dear-model:{task_type}:{model}",
+        stable_id=f"routing-dear-model:{part_of_id(task_type)}:{model}",
         category="routing",
         title=f"{what[0].upper()}{what[1:]} goes to {shown(model)}, and {shown(best.model)} is cheaper",
         seen=f"{percent(share)} of the uncached requests of {what} went to {shown(model)}.",

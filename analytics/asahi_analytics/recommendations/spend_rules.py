@@ -31,6 +31,8 @@ COST_DRIFT: Final = 1.15
 WASTE_SHARE: Final = 0.02
 PRICE_CHANGE: Final = 0.05
 MIN_DAYS_AT_PRICE: Final = 2
+SEVERAL: Final = 3.0
+"""From how many times as much a rise is told in times, not in percent."""
 
 
 Beyond = tuple[pd.Series, float]
@@ -301,7 +303,10 @@ def _then_and_now(
 
 
 def _more(before: float, recent: float) -> str:
-    return f"{percent(recent / before - 1)} more than" if before > 0 else f"{money(recent)}, and nothing"
+    if before <= 0:
+        return f"{money(recent)}, and nothing"
+    times = recent / before
+    return f"{times:.1f} times as much as" if times >= SEVERAL else f"{percent(times - 1)} more than"
 
 
 def _drift(task_type: str, before: float, recent: float, beyond: Beyond) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -59,6 +60,24 @@ def test_ids_are_unique_within_an_answer() -> None:
     found = recommend(traffic.observed(), {})
     assert len(found) >= 5
     assert len({item.id for item in found}) == len(found)
+
+
+def test_names_with_colons_do_not_share_an_id() -> None:
+    found = []
+    for task_type, model in (("a:b", "c"), ("a", "b:c")):
+        traffic = dear_chat()
+        traffic.requests["task_type"] = task_type
+        traffic.requests["model"] = traffic.requests["model"].replace("gpt-4", model)
+        found += [name for name in advise(traffic) if name.startswith("routing-dear-model")]
+    assert found == ["routing-dear-model:a%3Ab:c", "routing-dear-model:a:b:c"]
+
+
+def test_a_cost_of_several_times_is_told_in_times() -> None:
+    traffic = healthy(7)
+    dear = last_week(traffic.requests) & (traffic.requests["task_type"] == "chat")
+    traffic.requests.loc[dear, ["input", "output", "cost"]] *= 4
+    title = advise(traffic)["cost-drift:chat"].title
+    assert re.fullmatch(r"A request of task type chat costs [34]\.\d times as much as before", title), title
 
 
 def test_too_little_traffic_gets_no_advice() -> None:
