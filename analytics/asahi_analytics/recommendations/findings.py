@@ -11,7 +11,7 @@ from asahi_analytics.levels import BY_HOUR, copy_metric
 from asahi_analytics.promql import matchers
 from asahi_analytics.recommendations import dollars
 from asahi_analytics.recommendations.models import Category, Evidence, Recommendation
-from asahi_analytics.recommendations.observed import WINDOW_DAYS
+from asahi_analytics.recommendations.observed import WINDOW_DAYS, Observed
 from asahi_analytics.tiles import PART, RUNNING
 from asahi_exporter.conventions import FAMILIES
 
@@ -63,12 +63,14 @@ def money(amount: float) -> str:
     return f"${amount:,.2f}" if abs(amount) < 100 else f"${amount:,.0f}"
 
 
-def advice(finding: Finding, monthly_cost: float, traffic: pd.Series) -> Recommendation:
-    """Turn ``finding`` into a recommendation.
-
-    ``monthly_cost`` is what all requests cost in dollars per month; ``traffic``, requests a day, tells how days differ.
-    """
-    saving = dollars.monthly(finding.daily_dollars, traffic, finding.error_dollars)
+def advice(finding: Finding, observed: Observed) -> Recommendation:
+    """Turn ``finding``, which is of ``observed``, into a recommendation."""
+    cost, saved = (
+        observed.of_whole_days(daily) for daily in (observed.total("cost_dollars"), finding.daily_dollars)
+    )
+    monthly_cost = float(cost.mean()) * dollars.MONTH_DAYS
+    traffic = observed.of_whole_days(observed.total("requests")[observed.before])  # the last week is no habit
+    saving = dollars.monthly(saved, traffic, finding.error_dollars)
     level = dollars.confidence(saving, known=finding.premise_known)
     return Recommendation(
         id=finding.id,
