@@ -169,7 +169,7 @@ def test_incidents_that_are_over_are_told_in_the_past_tense_with_their_end(sourc
     )
     cache = ended(source, check="check_cache_performance")
     assert re.match(
-        rf"Hit rate of cache tier 2 at \S+% was at its worst down from the usual \S+% {spell}: ", cache
+        rf"Hit rate of cache tier 2 at \S+ % was at its worst down from the usual \S+ % {spell}: ", cache
     )
     quality = ended(source, check="check_quality")
     assert re.match(
