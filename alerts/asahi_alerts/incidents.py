@@ -8,6 +8,7 @@ from typing import Final
 
 from asahi_alerts.alertmanager import Alert
 from asahi_alerts.thresholds import Severity
+from asahi_exporter.prose import percent, shown
 
 ANOMALY: Final = "AsahiAnomaly"
 BUDGET_RISK: Final = "AsahiBudgetRisk"
@@ -82,9 +83,9 @@ def budget_alert(
         annotations={
             "summary": "A monthly budget will probably not last.",
             "description": (
-                f"The budget {budget} of ${budget_dollars:,.2f} will be overrun with a probability of "
-                f"{overrun_probability:.0%}: ${spent_dollars:,.2f} spent, ${forecast_dollars:,.2f} expected by the "
-                f"end of the month.{runs_out}"
+                f"The budget {shown(budget)} of ${budget_dollars:,.2f} will be overrun with a probability of "
+                f"{percent(overrun_probability, 0)}: ${spent_dollars:,.2f} spent, ${forecast_dollars:,.2f} expected "
+                f"by the end of the month.{runs_out}"
             ),
             "runbook_url": _runbook(runbook_base_url, BUDGET_RISK),
         },

@@ -150,6 +150,26 @@ def test_advice_shows_the_query_behind_its_numbers(base, new_overview):
     assert "sum(a) / sum(b)" in overview.card("recommendations").inner_text()
 
 
+def test_advice_shows_the_range_of_its_dollars_unasked(base, new_overview):
+    overview = new_overview(base)
+    answer_with(overview, full)
+    card = overview.open().card("recommendations").inner_text()
+    assert "Between $1,000 and $1,500 a month while days stay as they are; confidence medium." in card
+
+
+def test_a_task_type_is_called_by_its_name(base, new_overview):
+    overview = new_overview(base)
+    answer_with(
+        overview,
+        lambda endpoint, asked: (
+            answers.cost_breakdown({"code_review": 5.0})
+            if endpoint == "cost-breakdown"
+            else full(endpoint, asked)
+        ),
+    )
+    assert "code_review" in overview.open("?by=task_type").card("breakdown").inner_text()
+
+
 def test_savings_that_may_be_of_the_same_dollars_are_not_to_be_added_up(base, new_overview):
     for titles, warned in ((["One"], False), (["One", "Another"], True)):
         advised = answers.recommendations(*titles)

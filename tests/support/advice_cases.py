@@ -30,13 +30,15 @@ from support.advice_traffic import (
 class Case:
     """Traffic that the rule ``id`` fires on, and the dollars a month that a replay with its advice taken saves.
 
-    ``make`` takes a seed; ``list_prices`` are prices of models that may be proposed.
+    ``make`` takes a seed; ``list_prices`` are prices of models that may be proposed. ``days``: how many days, the last
+    ones, the replay is about.
     """
 
     id: str
     make: Callable[[int], Traffic]
     replay: Callable[[Traffic], float]
     list_prices: Mapping[str, UnitPrice] = field(default_factory=dict)
+    days: int = DAYS
 
 
 def changed(change: Callable[[pd.DataFrame], pd.DataFrame], days: int = DAYS) -> Callable[[Traffic], float]:
@@ -205,7 +207,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "cache-tier-2-hit-rate",
         _weak_tier_two,
-        changed(_cached_more(lambda _: round(0.15 * 1000 * DAYS))),
+        changed(_cached_more(lambda data: round(0.15 * len(data) / 2))),
     ),
     Case(
         "token-variation:chat:input",
@@ -218,12 +220,12 @@ CASES: tuple[Case, ...] = (
         changed(routed("gpt-4o", "gpt-4o-mini")),
         MINI,
     ),
-    Case("cost-drift:chat", _longer_prompts, changed(_of_old_length, RECENT)),
-    Case("share-jump:user:c", _busy_user, changed(_without_added, RECENT)),
-    Case("share-jump:model:gpt-4", _rerouted, changed(_as_before, RECENT)),
+    Case("cost-drift:chat", _longer_prompts, changed(_of_old_length, RECENT), days=RECENT),
+    Case("share-jump:user:c", _busy_user, changed(_without_added, RECENT), days=RECENT),
+    Case("share-jump:model:gpt-4", _rerouted, changed(_as_before, RECENT), days=RECENT),
     Case("wasted-cost", _wasteful, changed(_without_failures)),
     Case("cache-tier-3-latency", _slow_tier, changed(lambda data: data)),
     Case("batch-size", _small_batches, _batched_well),
-    Case("price-change:gpt-4o", _dearer, changed(_at_the_old_price, RECENT)),
+    Case("price-change:gpt-4o", _dearer, changed(_at_the_old_price, RECENT), days=RECENT),
 )
 """One for each rule: the specification's five first. Looking into a tier that never hits costs no dollars."""

@@ -4,7 +4,7 @@ same requests with the advice taken."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +35,8 @@ class Traffic:
     requests: pd.DataFrame
     lookups: dict[str, tuple[float, float]] = field(default_factory=dict)
     lookup_ms: dict[str, float] = field(default_factory=lambda: dict(LOOKUP_MS))
+    busy: np.ndarray | None = None
+    """What is left of each day's look-ups, 0-1; None: all."""
     batches: pd.DataFrame = field(default_factory=lambda: NO_BATCHES)
 
     def cost(self) -> float:
@@ -78,7 +80,8 @@ class Traffic:
 
     def _counters(self, days: pd.Index) -> dict[str, pd.DataFrame]:
         def constant(values: dict[str, float]) -> pd.DataFrame:
-            return pd.DataFrame({key: np.full(len(days), value) for key, value in values.items()}, index=days)
+            busy = np.ones(len(days)) if self.busy is None else self.busy
+            return pd.DataFrame({key: value * busy for key, value in values.items()}, index=days)
 
         hits = {tier: count * rate for tier, (count, rate) in self.lookups.items()}
         return {
@@ -201,6 +204,20 @@ def healthy(seed: int = 1) -> Traffic:
     requests = requests[rng.random(len(requests)) < busy].reset_index(drop=True)
     traffic = Traffic(requests, {"1": (1100.0, 0.45), "2": (600.0, 0.3)})
     return batched(traffic, {12: 0.2, 16: 0.4, 24: 0.4})
+
+
+def thinned(traffic: Traffic, busy: np.ndarray, seed: int) -> Traffic:
+    """Leave of each day, by chance, the share ``busy`` of its requests, batches and look-ups; 0-1, a value a day."""
+    rng = np.random.default_rng(seed)
+    first = traffic.requests["day"].min()
+
+    def left(rows: pd.DataFrame) -> pd.DataFrame:
+        if rows.empty:
+            return rows
+        kept = rng.random(len(rows)) < busy[(rows["day"] - first).dt.days.to_numpy()]
+        return rows[kept].reset_index(drop=True)
+
+    return replace(traffic, requests=left(traffic.requests), batches=left(traffic.batches), busy=busy)
 
 
 def advise(traffic: Traffic, prices: Mapping[str, UnitPrice] | None = None) -> dict[str, Recommendation]:

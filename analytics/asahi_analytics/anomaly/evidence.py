@@ -27,6 +27,7 @@ from asahi_analytics.composer import Ask, Composer
 from asahi_analytics.quantiles import histogram_quantiles
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import percent, shown
 
 REFERENCE: Final = timedelta(hours=3)
 """What came right before an incident tells what traffic looked like without it."""
@@ -97,7 +98,7 @@ def _cost(composer: Composer, case: Case) -> Explanation:
     causes = cost_causes(change, users[1].sub(users[0] * scale, fill_value=0.0) if users else None)
     message = cost_message(case.told, case.expected, change, causes, span=case.span, step=case.judged.step)
     if case.judged.labels:
-        message = message.replace("Cost at", f"Cost of {case.judged.labels[names.MODEL]} at", 1)
+        message = message.replace("Cost at", f"Cost of {shown(case.judged.labels[names.MODEL])} at", 1)
     return Explanation(message, causes, change.parts)
 
 
@@ -143,7 +144,7 @@ def _latency(composer: Composer, case: Case) -> Explanation:
     windows = (case.before(REFERENCE), case.during)
     before, after = _asked(composer, [Ask("latency_ms_bucket", by, window, case.where) for window in windows])
     causes = latency_causes(_percentiles(before), _percentiles(after), case.span)
-    what = f" of {case.judged.labels[names.MODEL]}" if case.judged.labels else ""
+    what = f" of {shown(case.judged.labels[names.MODEL])}" if case.judged.labels else ""
     head = (
         f"Latency{what} (p95) at {case.told:,.0f} ms {case.span.tense('is', WAS)} {_times(case)} the usual "
         f"{case.expected:,.0f} ms {case.span.when}"
@@ -168,7 +169,9 @@ def _errors(composer: Composer, case: Case) -> Explanation:
     scale = (case.incident.end - case.incident.start) / REFERENCE
     causes = share_causes("error_type", before * scale, after, "errors")
     fail = case.span.tense("fail", "failed at worst")
-    head = f"{case.told:.2%} of requests {fail} (usually {case.expected:.2%}) {case.span.when}"
+    head = (
+        f"{percent(case.told, 2)} of requests {fail} (usually {percent(case.expected, 2)}) {case.span.when}"
+    )
     return Explanation(_with_causes(head, causes[:3]), causes)
 
 
@@ -186,8 +189,8 @@ def _cache(composer: Composer, case: Case) -> Explanation:
     )
     cause = Cause(factor="tier", change=case.told - case.expected, labels=dict(case.judged.labels), text=text)
     head = (
-        f"Hit rate of cache tier {case.judged.labels[names.TIER]} at {case.told:.1%} "
-        f"{case.span.tense('is', WAS)} down from the usual {case.expected:.1%} {case.span.when}"
+        f"Hit rate of cache tier {case.judged.labels[names.TIER]} at {percent(case.told)} "
+        f"{case.span.tense('is', WAS)} down from the usual {percent(case.expected)} {case.span.when}"
     )
     return Explanation(_with_causes(head, [cause]), [cause])
 
@@ -206,12 +209,12 @@ def _quality(composer: Composer, case: Case) -> Explanation:
             factor="task_type",
             change=float(after["score"][task] - before["score"][task]),
             labels={names.TASK_TYPE: str(task)},
-            text=f"{task} went from {before['score'][task]:.2f} to {after['score'][task]:.2f}",
+            text=f"{shown(str(task))} went from {before['score'][task]:.2f} to {after['score'][task]:.2f}",
         )
         for task in lost.index
     ]
     head = (
-        f"Quality of {case.judged.labels[names.MODEL]} at {case.told:.2f} points {case.span.tense('is', WAS)} "
+        f"Quality of {shown(case.judged.labels[names.MODEL])} at {case.told:.2f} points {case.span.tense('is', WAS)} "
         f"{case.expected - case.told:.2f} below the usual {case.expected:.2f} {case.span.when}"
     )
     return Explanation(_with_causes(head, causes[:3]), causes)

@@ -22,6 +22,7 @@ from asahi_analytics.anomaly.attribution import (
 )
 from asahi_analytics.anomaly.models import Cause
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import shown
 
 NOTABLE_SHARE: Final = 0.1
 """A part of the change below this share is not named."""
@@ -121,7 +122,7 @@ def _mostly(labels: Mapping[str, str]) -> str:
         names.CACHE_TIER: "from cache tier {}",
     }
     said = [
-        text.format(labels[name])
+        text.format(shown(labels[name]))
         for name, text in words.items()
         if name in labels and not (name == names.CACHE_TIER and labels[name] == names.NO_CACHE)
     ]
@@ -164,7 +165,7 @@ def _latency_cause(row: pd.Series, key: tuple[str, str], span: Span) -> Cause:
     tail, middle = (np.log(row[f"{name}_after"] / row[f"{name}_before"]) for name in ("p95", "p50"))
     queue = bool(middle >= tail / 2)
     model, tier = key
-    where = f"{model}" + ("" if tier == names.NO_CACHE else f", cache tier {tier}")
+    where = shown(model) + ("" if tier == names.NO_CACHE else f", cache tier {tier}")
     are = span.tense("are", "were")
     how = (
         f"all requests {are} slower: median {row['p50_before']:,.0f} → {row['p50_after']:,.0f} ms, "
@@ -194,7 +195,7 @@ def share_causes(factor: str, before: pd.Series, after: pd.Series, unit: str) ->
             factor=factor,
             change=float(amount),
             labels=_labels_of(index.names, key),
-            text=f"{amount:+,.0f} {unit} of {' / '.join(_labels_of(index.names, key).values())}",
+            text=f"{amount:+,.0f} {unit} of {' / '.join(map(shown, _labels_of(index.names, key).values()))}",
         )
         for key, amount in largest.items()
         if amount >= NOTABLE_SHARE * whole

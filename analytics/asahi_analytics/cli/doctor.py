@@ -23,6 +23,7 @@ from asahi_analytics.tiles import RuleParameters, state_metric
 from asahi_analytics.windows import trailing
 from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE_CREATED
 from asahi_exporter.promtext import quoted
+from asahi_exporter.prose import percent
 
 Level = Literal["ok", "warn", "fail", "skip"]
 OLDEST_PROMETHEUS: Final = (2, 42)
@@ -215,7 +216,7 @@ def history(engine: AnalyticsEngine) -> Finding:
     if trust.scraped_ratio is None:
         return Finding("skip", "history", "nothing was scraped in the last 30 days")
     if trust.repaired_ratio and trust.repaired_ratio > MAX_REPAIRED:
-        share = f"{100 * trust.repaired_ratio:.3g} % of the last 30 days is summed from raw samples"
+        share = f"{percent(trust.repaired_ratio)} of the last 30 days is summed from raw samples"
         advice = (
             "asahi-obs rules backfill DATA_DIR makes the missing totals, and answers get faster; DATA_DIR is "
             "Prometheus's own, which sees them within about a minute"
@@ -263,7 +264,7 @@ def unpriced_requests(engine: AnalyticsEngine) -> Finding:
     missing = sum(value for _, value in found)
     if requests_seen > 0 and missing / requests_seen > MAX_UNPRICED:
         models = ", ".join(name for name, _ in found[:5])
-        detail = f"{100 * missing / requests_seen:.3g} % of requests in the last day: {models}"
+        detail = f"{percent(missing / requests_seen)} of requests in the last day: {models}"
         return Finding(
             "warn",
             "requests without a price",

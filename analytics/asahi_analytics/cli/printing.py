@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
 from rich.text import Text
 
-JOINER: Final = "\u200d"
-"""Holds an emoji of several together; shows nothing itself."""
+from asahi_exporter.prose import one_line
 
 
 class Printing(Console):
@@ -28,5 +27,4 @@ def name_text(name: str) -> Text:
 
     Label values come from whoever sends requests: a terminal would obey their control characters.
     """
-    visible = (each if each.isprintable() or each == JOINER else ascii(each)[1:-1] for each in name)
-    return Text("".join(visible))
+    return Text(one_line(name))

@@ -25,6 +25,7 @@ from asahi_analytics.models import GROUPINGS, BaselineComparison, CostBreakdown,
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.threads import Threads
 from asahi_analytics.windows import PERIODS, Period, Window
+from asahi_exporter.prose import percent
 
 WIDTH: Final = 80
 MAX_ROWS: Final = 12
@@ -150,7 +151,7 @@ def _totals(report: Report) -> Table:
         f"{report.cost.requests:,.0f}",
     )
     saved = report.baseline
-    share = f" ({saved.savings_pct:.1f} %)" if saved.savings_pct is not None else ""
+    share = f" ({percent(saved.savings_pct / 100)})" if saved.savings_pct is not None else ""
     grid.add_row(
         "Saved", dollars(saved.savings) + share, "Per request", dollars(report.cost.cost_per_request)
     )
@@ -159,8 +160,9 @@ def _totals(report: Report) -> Table:
 
 
 def _breakdown(cost: CostBreakdown) -> Table:
-    table = Table(title=f"Cost by {cost.group_by}", title_justify="left", expand=True)
-    table.add_column(cost.group_by, overflow="ellipsis", no_wrap=True, ratio=1)
+    grouped = cost.group_by.replace("_", " ")
+    table = Table(title=f"Cost by {grouped}", title_justify="left", expand=True)
+    table.add_column(grouped, overflow="ellipsis", no_wrap=True, ratio=1)
     table.add_column("dollars", justify="right")
     table.add_column("share", justify="right")
     rows = list(cost.breakdown.items())
@@ -179,7 +181,7 @@ def _breakdown(cost: CostBreakdown) -> Table:
 
 
 def _share(value: float, total: float) -> str:
-    return f"{100 * value / total:.1f} %" if total > 0 else "-"
+    return percent(value / total, column=True) if total > 0 else "-"
 
 
 def _savings(baseline: BaselineComparison) -> Table:
@@ -220,4 +222,4 @@ def _trust(trust: Trust) -> Text:
 
 
 def _ratio(name: str, value: float | None) -> str:
-    return f"{name} {'?' if value is None else f'{100 * value:.3g} %'}"
+    return f"{name} {'?' if value is None else percent(value)}"

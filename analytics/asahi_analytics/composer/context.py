@@ -21,6 +21,7 @@ from asahi_analytics.composer.values import (
 from asahi_analytics.promql import duration
 from asahi_analytics.windows import Window
 from asahi_exporter.conventions import UNPRICED_REQUESTS
+from asahi_exporter.prose import percent
 
 PRICED: Final = frozenset(
     {
@@ -107,7 +108,7 @@ def _warnings(context: Context, raw_ratio: float) -> list[str]:
     found = []
     if raw_ratio > 0:
         found.append(
-            f"{100 * raw_ratio:.3g} % of the window has no recorded totals and was summed from raw samples; "
+            f"{percent(raw_ratio)} of the window has no recorded totals and was summed from raw samples; "
             "`asahi-obs rules backfill DATA_DIR` makes them"
         )
     if context.coverage.gaps:

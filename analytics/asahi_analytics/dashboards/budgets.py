@@ -24,6 +24,10 @@ from asahi_exporter import conventions as names
 
 SOURCE: Final = "From the analytics service, which Prometheus must scrape."
 LOW, MEAN, HIGH = names.FORECAST_BOUNDS
+EXPECTED: Final = {HIGH: "expected at most", MEAN: "expected", LOW: "expected at least"}
+"""What a bound of a forecast is called."""
+LAST: Final = ("lastNotNull",)
+"""Of figures that say how a month stands, only the last counts."""
 WHOLE: Final = f'{names.BUDGET}="{names.WHOLE_BUDGET}"'
 
 
@@ -40,14 +44,10 @@ def _bound(metric: names.Metric, bound: str, *matchers: str) -> str:
     return f"max({scraped(metric.name, chosen)})"
 
 
-def _legend(bound: str) -> str:
-    return f"forecast ({bound})"
-
-
 def _forecast(metric: names.Metric, refs: str, *matchers: str) -> list[Json]:
     """Return the queries of a forecast's upper end, mean and lower end, each named by a letter of ``refs``."""
     return [
-        target(ref, _bound(metric, bound, *matchers), _legend(bound))
+        target(ref, _bound(metric, bound, *matchers), EXPECTED[bound])
         for ref, bound in zip(refs, (HIGH, MEAN, LOW), strict=True)
     ]
 
@@ -55,10 +55,10 @@ def _forecast(metric: names.Metric, refs: str, *matchers: str) -> list[Json]:
 def _banded() -> list[Json]:
     """Return what fills the space between the bounds of a forecast, and only that, and leaves the bounds undrawn."""
     unlined = {"id": "custom.lineWidth", "value": 0}
-    band = [{"id": "custom.fillBelowTo", "value": _legend(LOW)}, {"id": "custom.fillOpacity", "value": 20}]
+    band = [{"id": "custom.fillBelowTo", "value": EXPECTED[LOW]}, {"id": "custom.fillOpacity", "value": 20}]
     return [
-        {"matcher": {"id": "byName", "options": _legend(HIGH)}, "properties": [*band, unlined]},
-        {"matcher": {"id": "byName", "options": _legend(LOW)}, "properties": [unlined]},
+        {"matcher": {"id": "byName", "options": EXPECTED[HIGH]}, "properties": [*band, unlined]},
+        {"matcher": {"id": "byName", "options": EXPECTED[LOW]}, "properties": [unlined]},
     ]
 
 
@@ -75,7 +75,7 @@ def _month() -> Json:
         target("C", _of_whole(names.BUDGET_DOLLARS), "budget"),
         *_forecast(names.BUDGET_FORECAST, "DEF", WHOLE),
     ]
-    return time_series(caption, Place(0, 0, 24, 10), lines, overrides=_banded())
+    return time_series(caption, Place(0, 0, 24, 10), lines, overrides=_banded(), calcs=LAST)
 
 
 def _used() -> Json:
@@ -93,7 +93,7 @@ def _overrun() -> Json:
     )
     likely = _by_budget(names.BUDGET_OVERRUN_PROBABILITY)
     lines = [target("A", likely, f"{{{{{names.BUDGET}}}}}")]
-    return time_series(caption, Place(12, 10, 12, 9), lines, defaults={"max": 1, "decimals": 0})
+    return time_series(caption, Place(12, 10, 12, 9), lines, defaults={"max": 1, "decimals": 0}, calcs=LAST)
 
 
 def _next_days() -> Json:
@@ -103,7 +103,7 @@ def _next_days() -> Json:
         DOLLARS,
     )
     lines = _forecast(names.FORECAST_COST, "ABC")
-    return time_series(caption, Place(0, 19, 24, 8), lines, overrides=_banded())
+    return time_series(caption, Place(0, 19, 24, 8), lines, overrides=_banded(), calcs=LAST)
 
 
 def budgets() -> Json:

@@ -127,8 +127,9 @@ def time_series(
     bars: bool = False,
     defaults: Json | None = None,
     overrides: Sequence[Json] = (),
+    calcs: Sequence[str] = ("mean", "max"),
 ) -> Json:
-    """Return a line chart with a table legend; ``stacked`` areas add up to the whole.
+    """Return a line chart with a table legend of ``calcs`` over its time; ``stacked`` areas add up to the whole.
 
     ``bars`` are for what was counted in each step; a bar ends where its value stands in time.
     """
@@ -149,7 +150,7 @@ def time_series(
             "displayMode": "table",
             "placement": "right",
             "showLegend": True,
-            "calcs": ["mean", "max"],
+            "calcs": list(calcs),
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }

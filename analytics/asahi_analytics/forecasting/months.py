@@ -28,6 +28,7 @@ from asahi_analytics.forecasting.series import SeriesForecast, forecast_series
 from asahi_analytics.models import GroupBy
 from asahi_analytics.windows import Window, day_bounds, local_date, month_to_date
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import named, percent
 
 NO_HISTORY: Final = "none: too little history"
 LITTLE_COVERAGE: Final = 0.9
@@ -113,7 +114,7 @@ def missing_days(used: pd.Series) -> list[str]:
     coverage = float(used.notna().mean()) if len(used) else 1.0
     if coverage >= LITTLE_COVERAGE:
         return []
-    return [f"{100 * (1 - coverage):.0f} % of the days are missing: nothing reliable was scraped."]
+    return [f"{percent(1 - coverage, 0)} of the days are missing: nothing reliable was scraped."]
 
 
 def silent_days(silence: Silence) -> list[str]:
@@ -121,7 +122,7 @@ def silent_days(silence: Silence) -> list[str]:
     if not silence.counts:
         return []
     days = "day" if silence.count == 1 else f"{silence.count} days"
-    return [f"Nothing was spent on the last {days}; that it has ended is {100 * silence.ended:.0f} % likely."]
+    return [f"Nothing was spent on the last {days}; that it has ended is {percent(silence.ended, 0)} likely."]
 
 
 def unpriced(ratio: float | None, group_by: GroupBy | None = None, value: str | None = None) -> list[str]:
@@ -131,11 +132,11 @@ def unpriced(ratio: float | None, group_by: GroupBy | None = None, value: str | 
     """
     if not ratio:
         return []
-    share = f"{100 * ratio:.3g} %"
-    if value is None:
+    share = percent(ratio)
+    if group_by is None or value is None:
         return [f"{share} of requests had no price and are not in these dollars."]
     return [
-        f"{share} of all requests had no price; those of the {group_by} {value!r} among them are not in these dollars."
+        f"{share} of all requests had no price; those of {named(group_by, value)} among them are not in these dollars."
     ]
 
 
@@ -150,11 +151,10 @@ def _warning(spending: Spending, forecast: SeriesForecast | None, plan: Plan) ->
     words = missing_days(used)
     if spending.unspent is not None:
         return spending.unspent
-    if plan.value is not None and used.empty and spending.so_far == 0:
+    if plan.group_by is not None and plan.value is not None and used.empty and spending.so_far == 0:
         days = len(spending.history.frame)
-        words = [
-            f"No cost of the {plan.group_by} {plan.value!r} was counted in {days} days: is its name right?"
-        ]
+        who = named(plan.group_by, plan.value)
+        words = [f"No cost of {who} was counted in {days} days: is its name right?"]
     elif forecast is None:
         count = int(used.count())
         words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]

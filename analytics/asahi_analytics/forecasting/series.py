@@ -21,6 +21,7 @@ from asahi_analytics.forecasting.outlook import Outlook
 from asahi_analytics.forecasting.simple import ema, linear
 from asahi_analytics.forecasting.sparse import EndedOutlook, flat
 from asahi_analytics.forecasting.structural import DAILY, HOURLY, Options, structural
+from asahi_exporter.prose import percent
 
 Method = Literal["auto", "ema", "linear"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
@@ -120,7 +121,7 @@ def _named(active: str, silence: Silence) -> str:
     if not silence.counts:
         return active
     zeros = "value is" if silence.count == 1 else f"{silence.count} values are"
-    stopped = f"stopped: the last {zeros} zero ({100 * silence.ended:.0f} % likely)"
+    stopped = f"stopped: the last {zeros} zero ({percent(silence.ended, 0)} likely)"
     return stopped if silence.likely else f"{active}, or {stopped}"
 
 

@@ -12,6 +12,7 @@ from asahi_analytics.forecasting.daily import DAY, midnight
 from asahi_analytics.models import GroupBy
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import named
 
 ALL: Final = 0.999
 """Share of a model's requests without a price from which it is said of all of them."""
@@ -42,7 +43,7 @@ class Unspent:
             words = "have no price"
         else:
             words = "have no price or cost nothing"
-        return f"Requests of the {group_by} {name!r} were counted in the last {self._days} days, but they {words}."
+        return f"Requests of {named(group_by, name)} were counted in the last {self._days} days, but they {words}."
 
     def _counted(self, group_by: GroupBy) -> tuple[pd.Series, pd.Series]:
         """Return the requests by ``group_by``, and those without a price by model."""

@@ -10,10 +10,11 @@ import pandas as pd
 from asahi_analytics.cache_value import CacheTraffic, TierValue
 from asahi_analytics.figures import quotients
 from asahi_analytics.recommendations.dollars import MONTH_DAYS
-from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
+from asahi_analytics.recommendations.findings import Finding, money, window_sum
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import named, percent
 
 HIT_RATE_GOAL: Final = 0.50
 UNCACHED: Final = {names.CACHE_TIER: names.NO_CACHE}
@@ -32,35 +33,38 @@ def cache_rules(observed: Observed) -> list[Finding]:
 def low_hit_rate(observed: Observed) -> list[Finding]:
     """Fewer than half of the requests are answered by a cache: longer time to live.
 
-    Counterfactual: on each day, as many more requests of the uncached ones as bring the share to 50 % would have
-    cost what cached ones cost. The share is the larger of requests answered from a tier and look-ups that hit.
+    Counterfactual: as many more requests of the uncached ones as bring the share to 50 % would have cost what cached
+    ones cost, day by day; on a day above it, as many fewer. The share is the larger of requests answered from a tier
+    and look-ups that hit.
     """
     lookups = observed.lookups
     if lookups.to_numpy().sum() < MIN_LOOKUPS or observed.requests <= 0:
         return []
-    by_tier = observed.by("requests", names.CACHE_TIER).sum()
-    served = 1 - float(by_tier.get(names.NO_CACHE, 0.0)) / observed.requests
-    hits = observed.frames["cache_hits"].to_numpy().sum() / lookups.to_numpy().sum()
-    rate = max(served, float(hits))
+    requests, served_each = observed.total("requests"), _served(observed)
+    served = float(served_each.sum()) / observed.requests
+    hits = float(observed.frames["cache_hits"].to_numpy().sum() / lookups.to_numpy().sum())
+    rate = max(served, hits)
     if rate >= HIT_RATE_GOAL:
         return []
-    worst = _dearest_uncached_task_type(observed)
+    dearest = _dearest_uncached_task_type(observed)
+    goal = percent(HIT_RATE_GOAL, 0)
+    worst = named(names.TASK_TYPE, dearest)
     return [
         Finding(
             id="cache-hit-rate",
             category="cache",
             title=f"Caches answer only {percent(rate)} of requests",
-            seen=f"{percent(rate)} of requests were answered from a cache, under the goal of {percent(HIT_RATE_GOAL)}.",
+            seen=f"{percent(rate)} of requests were answered from a cache, under the goal of {goal}.",
             computed=(
-                f"Had {percent(HIT_RATE_GOAL)} been answered from a cache, the additional hits would have cost what "
+                f"Had {goal} been answered from a cache, the additional hits would have cost what "
                 "cached requests cost instead of what uncached ones did, day by day on the traffic seen."
             ),
             action=(
-                f"Raise the time to live of cached answers, first for task type '{worst}', "
+                f"Raise the time to live of cached answers, first for {worst}, "
                 "whose uncached requests cost most."
             ),
             daily_dollars=_dollars_of_extra_hits(
-                observed, (HIT_RATE_GOAL - rate) * observed.total("requests")
+                observed, HIT_RATE_GOAL * requests - (served_each if served >= hits else hits * requests)
             ),
             evidence=(
                 Evidence(
@@ -68,10 +72,15 @@ def low_hit_rate(observed: Observed) -> list[Finding]:
                     value=served,
                     promql=f"1 - {window_sum('requests', UNCACHED)} / {window_sum('requests')}",
                 ),
-                _hit_share("all tiers", float(hits), {}),
+                _hit_share("all tiers", hits, {}),
             ),
         )
     ]
+
+
+def _served(observed: Observed) -> pd.Series:
+    """Return the requests of each day that a cache answered."""
+    return observed.total("requests") - observed.uncached.total_requests()
 
 
 def low_semantic_hit_rate(observed: Observed) -> list[Finding]:
@@ -83,9 +92,8 @@ def low_semantic_hit_rate(observed: Observed) -> list[Finding]:
     lookups, hits = observed.lookups, observed.frames["cache_hits"]
     if SEMANTIC_TIER not in lookups or lookups[SEMANTIC_TIER].sum() < MIN_LOOKUPS:
         return []
-    rate = float(hits[SEMANTIC_TIER].sum() if SEMANTIC_TIER in hits else 0.0) / float(
-        lookups[SEMANTIC_TIER].sum()
-    )
+    hit = hits[SEMANTIC_TIER] if SEMANTIC_TIER in hits else 0.0 * lookups[SEMANTIC_TIER]
+    rate = float(hit.sum()) / float(lookups[SEMANTIC_TIER].sum())
     if rate >= SEMANTIC_HIT_RATE_GOAL:
         return []
     return [
@@ -95,10 +103,10 @@ def low_semantic_hit_rate(observed: Observed) -> list[Finding]:
             title=f"Cache tier {SEMANTIC_TIER} hits only {percent(rate)} of its look-ups",
             seen=(
                 f"Tier {SEMANTIC_TIER} hit {percent(rate)} of {lookups[SEMANTIC_TIER].sum():,.0f} look-ups, "
-                f"under the goal of {percent(SEMANTIC_HIT_RATE_GOAL)}."
+                f"under the goal of {percent(SEMANTIC_HIT_RATE_GOAL, 0)}."
             ),
             computed=(
-                f"Had {percent(SEMANTIC_HIT_RATE_GOAL)} hit, each additional hit would have saved the difference "
+                f"Had {percent(SEMANTIC_HIT_RATE_GOAL, 0)} hit, each additional hit would have saved the difference "
                 "between an uncached and a cached request, day by day on the traffic seen."
             ),
             action=(
@@ -106,7 +114,7 @@ def low_semantic_hit_rate(observed: Observed) -> list[Finding]:
                 "their quality score, or move it to a better embedding model."
             ),
             daily_dollars=_dollars_of_extra_hits(
-                observed, (SEMANTIC_HIT_RATE_GOAL - rate) * lookups[SEMANTIC_TIER]
+                observed, SEMANTIC_HIT_RATE_GOAL * lookups[SEMANTIC_TIER] - hit
             ),
             evidence=(_hit_share(f"tier {SEMANTIC_TIER}", rate, {names.TIER: SEMANTIC_TIER}),),
         )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from asahi_analytics.recommendations.cache_rules import cache_rules
-from asahi_analytics.recommendations.dollars import MONTH_DAYS
 from asahi_analytics.recommendations.findings import advice
 from asahi_analytics.recommendations.models import AdviceReport, Recommendation
 from asahi_analytics.recommendations.observed import WINDOW_DAYS, Observed, observe, window_before
@@ -90,6 +89,5 @@ def recommend(observed: Observed, list_prices: Mapping[str, UnitPrice]) -> list[
         *token_rules(observed, prices),
         *spend_rules(observed, prices),
     ]
-    monthly_cost = observed.cost_dollars / observed.days * MONTH_DAYS
-    advised = [advice(finding, monthly_cost) for finding in findings]
+    advised = [advice(finding, observed) for finding in findings]
     return sorted(advised, key=lambda item: (_RANK[item.priority], -item.estimated_savings, item.id))

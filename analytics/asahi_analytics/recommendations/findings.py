@@ -11,14 +11,17 @@ from asahi_analytics.levels import BY_HOUR, copy_metric
 from asahi_analytics.promql import matchers
 from asahi_analytics.recommendations import dollars
 from asahi_analytics.recommendations.models import Category, Evidence, Recommendation
-from asahi_analytics.recommendations.observed import WINDOW_DAYS
+from asahi_analytics.recommendations.observed import WINDOW_DAYS, Observed
 from asahi_analytics.tiles import PART, RUNNING
 from asahi_exporter.conventions import FAMILIES
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule saw, and the dollars that the change would have saved on each day that was seen."""
+    """What a rule saw, and the dollars that the change would have saved on each day that was seen.
+
+    ``error_dollars`` is the standard error, a day, of what the rule worked out once for all of them.
+    """
 
     id: str
     category: Category
@@ -30,6 +33,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     quality_guard: str | None = None
     premise_known: bool = True
+    error_dollars: float = 0.0
 
 
 def window_sum(family: str, where: Mapping[str, str] | None = None, days: int = WINDOW_DAYS) -> str:
@@ -49,19 +53,24 @@ def earlier_sum(family: str, where: Mapping[str, str], days: int) -> str:
     return f"({window_sum(family, where)} - {window_sum(family, where, days)})"
 
 
+def part_of_id(name: str) -> str:
+    """Return a name that is not the last part of an id, so that no other name and rest give the same id."""
+    return name.replace("%", "%25").replace(":", "%3A")
+
+
 def money(amount: float) -> str:
     """Return dollars as people write them: cents below a hundred dollars, none above."""
     return f"${amount:,.2f}" if abs(amount) < 100 else f"${amount:,.0f}"
 
 
-def percent(ratio: float) -> str:
-    """Return a ratio of 0-1 as a percentage without needless digits."""
-    return f"{100 * ratio:.0f} %" if ratio >= 0.1 or ratio == 0 else f"{100 * ratio:.1f} %"
-
-
-def advice(finding: Finding, monthly_cost: float) -> Recommendation:
-    """Turn ``finding`` into a recommendation; ``monthly_cost`` is what the traffic costs in dollars per month."""
-    saving = dollars.monthly(finding.daily_dollars)
+def advice(finding: Finding, observed: Observed) -> Recommendation:
+    """Turn ``finding``, which is of ``observed``, into a recommendation."""
+    cost, saved = (
+        observed.of_whole_days(daily) for daily in (observed.total("cost_dollars"), finding.daily_dollars)
+    )
+    monthly_cost = float(cost.mean()) * dollars.MONTH_DAYS
+    traffic = observed.of_whole_days(observed.total("requests")[observed.before])  # the last week is no habit
+    saving = dollars.monthly(saved, traffic, finding.error_dollars)
     level = dollars.confidence(saving, known=finding.premise_known)
     return Recommendation(
         id=finding.id,

@@ -38,6 +38,13 @@ class Moments:
             return 0.0
         return self.requests * self.mean * share_above_cap(self.variation, cap / self.mean)
 
+    def error(self, cap: float) -> float:
+        """Return the standard error of ``above``, relative: chance draws so many log-normal requests."""
+        share = share_above_cap(self.variation, cap / self.mean) if self.mean > 0 else 0.0
+        if share <= 0:
+            return 0.0
+        return math.sqrt(squares_above_cap(self.variation, cap / self.mean) / self.requests) / share
+
     def uncertain(self, cap: float) -> float:
         """Return the part of ``above`` that another distribution with this mean need not have."""
         return max(0.0, self.above(cap) - self.requests * max(0.0, self.mean - cap))
@@ -76,6 +83,16 @@ def share_above_cap(variation: float, cap_in_means: float) -> float:
         return max(0.0, 1.0 - cap_in_means)
     distance = np.log(cap_in_means) / sigma
     return float(stats.norm.cdf(sigma / 2 - distance) - cap_in_means * stats.norm.cdf(-sigma / 2 - distance))
+
+
+def squares_above_cap(variation: float, cap_in_means: float) -> float:
+    """Return E[((X - c)+)^2] / E[X]^2 of the log-normal X that ``share_above_cap`` is of."""
+    sigma = float(np.sqrt(np.log1p(variation**2)))
+    if sigma == 0:
+        return max(0.0, 1.0 - cap_in_means) ** 2
+    distance = np.log(cap_in_means) / sigma
+    above = [float(stats.norm.cdf(shift * sigma - distance)) for shift in (-0.5, 0.5, 1.5)]
+    return (1 + variation**2) * above[2] - 2 * cap_in_means * above[1] + cap_in_means**2 * above[0]
 
 
 def counted_above(observed: Observed, direction: str, cap: float) -> float | None:

@@ -26,8 +26,8 @@ class Evidence(BaseModel):
 class Recommendation(BaseModel):
     """Something to change, what it is worth, and how that was computed.
 
-    Dollars are per month of 365.25/12 days. ``savings_low`` and ``savings_high`` bound a 90 % interval that comes
-    from how much the figure varied from day to day; it says nothing of changes in how the traffic will behave.
+    Dollars are per month of 365.25/12 days. ``savings_low`` and ``savings_high`` bound a 90 % interval for a month to
+    come in which days are as they were; it says nothing of changes in how the traffic will behave.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -106,6 +106,8 @@ class Observed:
     trust: Trust = field(default_factory=Trust)
     end: datetime | None = None
     """When the window ends; without it, at the end of the last day."""
+    begun: datetime | None = None
+    """When scraping began, where it did so within the window."""
 
     @cached_property
     def uncached(self) -> Uncached:
@@ -160,6 +162,14 @@ class Observed:
         """Days that were scraped."""
         return len(self.frames["requests"])
 
+    def of_whole_days(self, daily: pd.Series) -> pd.Series:
+        """Return ``daily`` without the day within which scraping began: its hours are not all there.
+
+        Where it is the only day, it stays.
+        """
+        whole = daily if self.begun is None else daily[daily.index >= pd.Timestamp(self.begun)]
+        return whole if len(whole) else daily
+
     @cached_property
     def recent(self) -> slice:
         """The rows of the last seven days of the window; fewer than seven where some were not scraped."""
@@ -212,7 +222,9 @@ def observe(composer: Composer, now: datetime) -> Observed:
     }
     frames[USERS.family] = _known(of_users, days)
     trust = merged([*(answer.trust for answer in found), *trusts])
-    return Observed(frames, trust.model_copy(update={"unpriced_ratio": _unpriced_ratio(frames)}), window.end)
+    begun = next((gap.end for gap in trust.gaps if gap.start <= window.start), None)
+    known = trust.model_copy(update={"unpriced_ratio": _unpriced_ratio(frames)})
+    return Observed(frames, known, window.end, begun)
 
 
 def _unpriced_ratio(frames: Mapping[str, pd.DataFrame]) -> float | None:

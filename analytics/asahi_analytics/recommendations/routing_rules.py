@@ -13,11 +13,12 @@ from typing import Final
 import pandas as pd
 
 from asahi_analytics.figures import Key
-from asahi_analytics.recommendations.findings import Finding, money, percent, window_sum
+from asahi_analytics.recommendations.findings import Finding, money, part_of_id, window_sum
 from asahi_analytics.recommendations.models import Category, Evidence
 from asahi_analytics.recommendations.observed import Observed
 from asahi_analytics.recommendations.unit_prices import UnitPrice
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import named, percent, shown
 
 MOST: Final = 0.50
 DOMINANT: Final = 0.80
@@ -91,12 +92,12 @@ def dominant_model(
         _finding(
             stable_id=f"model-dominant:{model}",
             category="model",
-            title=f"{percent(share)} of requests go to {model}",
-            seen=f"{model} answered {percent(share)} of the uncached requests.",
-            advice=f"Route part of the traffic from {model} to {best.model}",
+            title=f"{percent(share)} of requests go to {shown(model)}",
+            seen=f"{shown(model)} answered {percent(share)} of the uncached requests.",
+            advice=f"Route part of the traffic from {shown(model)} to {shown(best.model)}",
             best=best,
             evidence=Evidence(
-                statement=f"Share of uncached requests that {model} answered, 0-1.",
+                statement=f"Share of uncached requests that {shown(model)} answered, 0-1.",
                 value=share,
                 promql=_share_of_uncached({names.MODEL: model}),
             ),
@@ -161,31 +162,33 @@ class Quality:
 
     def compared(self, model: str, other: str, task_type: str) -> tuple[bool, bool, str]:
         """Return whether both scores are known, whether the other's is lower, and that in words."""
+        where = named(names.TASK_TYPE, task_type)
         counts = [self.samples.get((name, task_type), 0.0) for name in (model, other)]
         if min(counts) < MIN_QUALITY_SAMPLES:
             few = other if counts[1] < MIN_QUALITY_SAMPLES else model
             return (
                 False,
                 False,
-                f"The quality of {few} on '{task_type}' is not known ({min(counts):.0f} scores).",
+                f"The quality of {shown(few)} on {where} is not known ({min(counts):.0f} scores).",
             )
         own, others = (
             self.points[(name, task_type)] / count for name, count in zip((model, other), counts, strict=True)
         )
-        text = f"On '{task_type}' {other} scores {others:.2f} and {model} {own:.2f} points."
+        text = f"On {where} {shown(other)} scores {others:.2f} and {shown(model)} {own:.2f} points."
         return True, others < own - QUALITY_TOLERANCE, text
 
 
 def _dear_model(task_type: str, model: str, share: float, best: Alternative) -> Finding:
+    what = named(names.TASK_TYPE, task_type)
     return _finding(
-        stable_id=f"routing-dear-model:{task_type}:{model}",
+        stable_id=f"routing-dear-model:{part_of_id(task_type)}:{model}",
         category="routing",
-        title=f"'{task_type}' goes to {model}, and {best.model} is cheaper",
-        seen=f"{percent(share)} of the uncached '{task_type}' requests went to {model}.",
-        advice=f"Lower the quality threshold of task type '{task_type}' so that the router picks {best.model}",
+        title=f"{what[0].upper()}{what[1:]} goes to {shown(model)}, and {shown(best.model)} is cheaper",
+        seen=f"{percent(share)} of the uncached requests of {what} went to {shown(model)}.",
+        advice=f"Lower the quality threshold of {what} so that the router picks {shown(best.model)}",
         best=best,
         evidence=Evidence(
-            statement=f"Share of uncached '{task_type}' requests that went to {model}, 0-1.",
+            statement=f"Share of uncached requests of {what} that went to {shown(model)}, 0-1.",
             value=share,
             promql=_share_of_uncached({names.MODEL: model}, {names.TASK_TYPE: task_type}),
         ),
@@ -211,7 +214,7 @@ def _finding(
     measured = f"{advice}; its measured quality is not lower."
     unmeasured = (
         f"Measure first: score at least {MIN_QUALITY_SAMPLES} answers of each model on the same task types. "
-        f"If {best.model} is not worse: {advice[0].lower()}{advice[1:]}."
+        f"If {shown(best.model)} is not worse: {advice[0].lower()}{advice[1:]}."
     )
     return Finding(
         id=stable_id,
@@ -219,7 +222,7 @@ def _finding(
         title=title,
         seen=seen,
         computed=(
-            f"The same tokens at the unit prices of {best.model} would have cost "
+            f"The same tokens at the unit prices of {shown(best.model)} would have cost "
             f"{money(best.daily_dollars.mean())} less a day."
         ),
         action=measured if best.quality_known else unmeasured,

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from asahi_analytics.recommendations.findings import Finding, earlier_sum, money, percent, window_sum
+from asahi_analytics.recommendations.findings import Finding, earlier_sum, money, window_sum
 from asahi_analytics.recommendations.models import Category, Evidence
 from asahi_analytics.recommendations.observed import RECENT_DAYS, SHARE_JUMP, WINDOW_DAYS, Observed
 from asahi_analytics.recommendations.uncached import Floats, Use
 from asahi_analytics.recommendations.unit_prices import UNPRICED, UnitPrice, price_of
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import named, percent, shown
 
 MIN_DAYS_BEFORE: Final = 7
 MIN_RECENT_DAYS: Final = 3
@@ -30,40 +31,50 @@ COST_DRIFT: Final = 1.15
 WASTE_SHARE: Final = 0.02
 PRICE_CHANGE: Final = 0.05
 MIN_DAYS_AT_PRICE: Final = 2
+SEVERAL: Final = 3.0
+"""From how many times as much a rise is told in times, not in percent."""
+
+
+Beyond = tuple[pd.Series, float]
 
 
 @dataclass(frozen=True)
 class Spender:
     """Who may spend a larger share than before: its label, the family with its dollars, and what to do then.
 
-    ``beyond`` gives the dollars of each recent day that would not have been spent without the jump, and ``computed``
-    says how.
+    ``beyond`` gives the dollars of each recent day that would not have been spent without the jump, and the standard
+    error, a day, of what it holds them against; ``computed`` says how.
     """
 
     label: str
     family: str
     category: Category
     what: str
-    beyond: Callable[[Observed, str], pd.Series]
+    beyond: Callable[[Observed, str], Beyond]
     computed: str
 
 
-def beyond_others(observed: Observed, user: str) -> pd.Series:
+def beyond_others(observed: Observed, user: str) -> Beyond:
     """Return what ``user`` spent above its earlier level, grown with the others where they grew."""
     spent = observed.by("user_cost_dollars", names.USER)
     own, others = spent[user], spent.drop(columns=user).sum(axis=1)
     before, recent = float(others[observed.before].mean()), float(others[observed.recent].mean())
     growth = max(1.0, recent / before) if before > 0 else 1.0
-    return own[observed.recent] - float(own[observed.before].mean()) * growth
+    level = _daily(own[observed.before].to_numpy(dtype=np.float64))
+    return own[observed.recent] - level.mean * growth, level.error * growth
 
 
-def beyond_mix(observed: Observed, _model: str) -> pd.Series:
+def beyond_mix(observed: Observed, _model: str) -> Beyond:
     """Return what the requests cost above what they would have at each task type's earlier cost per request."""
     cost, requests = (observed.by(family, names.TASK_TYPE) for family in ("cost_dollars", "requests"))
-    each = cost[observed.before].sum() / requests[observed.before].sum()
-    known = each.dropna().index
-    spent, asked = cost[observed.recent], requests[observed.recent]
-    return spent[known].sum(axis=1) - (asked[known] * each[known]).sum(axis=1)
+    known = [name for name in cost if requests[name][observed.before].sum() > 0]
+    extra, squares = pd.Series(0.0, index=cost.index[observed.recent]), 0.0
+    for name in known:
+        each = _each(cost[name].to_numpy(), requests[name].to_numpy(), observed.before)
+        asked = requests[name][observed.recent]
+        extra += cost[name][observed.recent] - each.mean * asked
+        squares += (each.error * float(asked.mean())) ** 2
+    return extra, float(np.sqrt(squares))
 
 
 SPENDERS: Final = (
@@ -103,6 +114,7 @@ def wasted_cost(observed: Observed) -> list[Finding]:
     if share < WASTE_SHARE or by_set.empty:
         return []
     model, task_type, outcome = by_set.index[int(by_set.to_numpy().argmax())]
+    where = f"{named(names.TASK_TYPE, task_type)} on {shown(model)}"
     return [
         Finding(
             id="wasted-cost",
@@ -111,7 +123,7 @@ def wasted_cost(observed: Observed) -> list[Finding]:
             seen=f"{money(float(wasted.sum()))} of the window's cost went to failed or retried requests.",
             computed="Counted dollar by dollar; all of it would be saved if none failed.",
             action=(
-                f"Look at '{task_type}' on {model} first ({outcome}: {money(float(by_set.max()))}): shorten its "
+                f"Look at {where} first ({shown(outcome)}: {money(float(by_set.max()))}): shorten its "
                 "time-out, back off before retrying, and stop retrying what cannot succeed."
             ),
             daily_dollars=wasted,
@@ -141,15 +153,19 @@ def drifting_costs(observed: Observed) -> list[Finding]:
     found = []
     for task_type in cost.columns.difference(unpriced):
         spent, asked = cost[task_type].to_numpy(), requests[task_type].to_numpy()
-        parts = [(spent[part], asked[part]) for part in (observed.before, observed.recent)]
-        before, recent = (
-            _daily(dollars[count > 0] / count[count > 0], count[count > 0]) for dollars, count in parts
-        )
-        if not _rose(before, recent, COST_DRIFT):
-            continue
-        extra = pd.Series(parts[1][0] - before.mean * parts[1][1], index=cost.index[observed.recent])
-        found.append(_drift(str(task_type), before.mean, recent.mean, extra))
+        before, recent = (_each(spent, asked, part) for part in (observed.before, observed.recent))
+        if _rose(before, recent, COST_DRIFT):
+            extra = (cost[task_type] - before.mean * requests[task_type])[observed.recent]
+            error = before.error * float(asked[observed.recent].mean())
+            found.append(_drift(str(task_type), before.mean, recent.mean, (extra, error)))
     return found
+
+
+def _each(spent: Floats, asked: Floats, part: slice) -> Daily:
+    """Return what a request cost on the days of ``part``, which count with their requests."""
+    used = asked[part] > 0
+    count = asked[part][used]
+    return _daily(spent[part][used] / count, count)
 
 
 def _task_types_without_all_costs(observed: Observed) -> list[str]:
@@ -187,7 +203,7 @@ def jumping_shares(observed: Observed) -> list[Finding]:
                 float(own[part].sum() / total[part].sum()) for part in (observed.before, observed.recent)
             )
             beyond = spender.beyond(observed, name)
-            if now - before >= SHARE_JUMP and beyond.sum() > 0:
+            if now - before >= SHARE_JUMP and beyond[0].sum() > 0:
                 found.append(_jump(spender, name, before, now, beyond))
     return found
 
@@ -246,6 +262,11 @@ class Daily:
     deviation: float
     days: float
 
+    @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+        return self.deviation / float(np.sqrt(self.days)) if self.days > 0 else 0.0
+
 
 def _daily(values: Floats, weights: Floats | None = None) -> Daily:
     """Return the weighted mean and deviation of ``values``, with Kish's effective number of days."""
@@ -282,11 +303,14 @@ def _then_and_now(
 
 
 def _more(before: float, recent: float) -> str:
-    return f"{percent(recent / before - 1)} more than" if before > 0 else f"{money(recent)}, and nothing"
+    if before <= 0:
+        return f"{money(recent)}, and nothing"
+    times = recent / before
+    return f"{times:.1f} times as much as" if times >= SEVERAL else f"{percent(times - 1)} more than"
 
 
-def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Finding:
-    where = {names.TASK_TYPE: task_type}
+def _drift(task_type: str, before: float, recent: float, beyond: Beyond) -> Finding:
+    where, what = {names.TASK_TYPE: task_type}, named(names.TASK_TYPE, task_type)
     now, earlier = (
         f"{asked('cost_dollars', where, RECENT_DAYS)} / {asked('requests', where, RECENT_DAYS)}"
         for asked in (window_sum, earlier_sum)
@@ -294,21 +318,23 @@ def _drift(task_type: str, before: float, recent: float, extra: pd.Series) -> Fi
     return Finding(
         id=f"cost-drift:{task_type}",
         category="token",
-        title=f"A '{task_type}' request costs {_more(before, recent)} before",
+        title=f"A request of {what} costs {_more(before, recent)} before",
         seen=f"A thousand cost {money(1000 * recent)} in the last {RECENT_DAYS} days, {money(1000 * before)} before.",
         computed="The difference on each request of those days.",
-        action=f"Compare the prompts, the model mix and the cache hits of '{task_type}' with those of two weeks ago.",
-        daily_dollars=extra,
+        action=f"Compare the prompts, the model mix and the cache hits of {what} with those of two weeks ago.",
+        daily_dollars=beyond[0],
+        error_dollars=beyond[1],
         evidence=_then_and_now(
-            f"Dollars per '{task_type}' request",
+            f"Dollars per request of {what}",
             (before, earlier),
             (recent, now),
         ),
     )
 
 
-def _jump(spender: Spender, name: str, before: float, recent: float, extra: pd.Series) -> Finding:
+def _jump(spender: Spender, name: str, before: float, recent: float, beyond: Beyond) -> Finding:
     label, category, what, family = spender.label, spender.category, spender.what, spender.family
+    who = named(label, name)
     now, earlier = (
         f"{asked(family, {label: name}, RECENT_DAYS)} / {asked(family, {}, RECENT_DAYS)}"
         for asked in (window_sum, earlier_sum)
@@ -316,18 +342,19 @@ def _jump(spender: Spender, name: str, before: float, recent: float, extra: pd.S
     return Finding(
         id=f"share-jump:{label}:{name}",
         category=category,
-        title=f"{label.capitalize()} {name} went from {percent(before)} to {percent(recent)} of the cost",
+        title=f"{who[0].upper()}{who[1:]} went from {percent(before)} to {percent(recent)} of the cost",
         seen=f"Its share over the last {RECENT_DAYS} days is beyond what its earlier days would explain by chance.",
         computed=spender.computed,
-        action=f"Look at {label} {name}: {what}.",
-        daily_dollars=extra,
+        action=f"Look at {who}: {what}.",
+        daily_dollars=beyond[0],
+        error_dollars=beyond[1],
         evidence=_then_and_now("Share of the cost, 0-1,", (before, earlier), (recent, now)),
         premise_known=False,
     )
 
 
 def _price_changed(model: str, change: float, extra: pd.Series, blended: list[float]) -> Finding:
-    rose, where = change > 0, {names.MODEL: model, names.CACHE_TIER: names.NO_CACHE}
+    rose, called, where = change > 0, shown(model), {names.MODEL: model, names.CACHE_TIER: names.NO_CACHE}
     now, earlier = (
         f"{asked('cost_dollars', where, RECENT_DAYS)} / {asked('tokens', where, RECENT_DAYS)}"
         for asked in (window_sum, earlier_sum)
@@ -340,13 +367,13 @@ def _price_changed(model: str, change: float, extra: pd.Series, blended: list[fl
     return Finding(
         id=f"price-change:{model}",
         category="model",
-        title=f"The price of {model} {'rose' if rose else 'fell'} by {percent(abs(change))}",
-        seen=f"The same tokens of {model} cost {percent(abs(change))} {'more' if rose else 'less'} than before.",
+        title=f"The price of {called} {'rose' if rose else 'fell'} by {percent(abs(change))}",
+        seen=f"The same tokens of {called} cost {percent(abs(change))} {'more' if rose else 'less'} than before.",
         computed="What its tokens cost since, less the same tokens at the earlier price.",
-        action=f"Check the price list of {model}; {act}.",
+        action=f"Check the price list of {called}; {act}.",
         daily_dollars=extra,
         evidence=_then_and_now(
-            f"Dollars per uncached token of {model}, in and out alike,",
+            f"Dollars per uncached token of {called}, in and out alike,",
             (blended[0], earlier),
             (blended[1], now),
         ),

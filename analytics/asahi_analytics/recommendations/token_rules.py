@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from asahi_analytics.recommendations.findings import Finding, percent, window_sum
-from asahi_analytics.recommendations.long_requests import moments, tokens_above
+from asahi_analytics.recommendations.dollars import MONTH_DAYS
+from asahi_analytics.recommendations.findings import Finding, window_sum
+from asahi_analytics.recommendations.long_requests import Moments, moments, tokens_above
 from asahi_analytics.recommendations.models import Evidence
 from asahi_analytics.recommendations.observed import Observed
 from asahi_analytics.recommendations.uncached import DIRECTIONS
 from asahi_analytics.recommendations.unit_prices import UnitPrice
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import named, percent
 
 VARIATION_GOAL: Final = 0.50
 """Standard deviation over mean of the tokens of a request, above which token optimisation is advised."""
@@ -36,7 +40,8 @@ def varying_tokens(observed: Observed, prices: dict[str, UnitPrice]) -> list[Fin
     """The tokens of a task type vary by more than half of their mean: trim the long requests.
 
     Counterfactual: every request is trimmed to twice the mean. The share of the tokens above that (``long_requests``)
-    is taken from what the tokens of that direction cost each day.
+    is taken from what the tokens of that direction cost each day. Its error is that of chance, in the window and in the
+    month to come: which requests are long does not show in daily values.
     """
     found = []
     for direction in (names.INPUT, names.OUTPUT):
@@ -47,7 +52,9 @@ def varying_tokens(observed: Observed, prices: dict[str, UnitPrice]) -> list[Fin
             paid = _paid_for_tokens(observed, prices, task_type, direction)
             daily = above / (each.requests * each.mean) * paid
             if daily.sum() > MIN_SHARE_OF_COST * observed.cost_dollars:
-                found.append(_varying(task_type, direction, each.mean, each.variation, daily))
+                both = math.sqrt(1 + observed.days / MONTH_DAYS)
+                error = float(daily.mean()) * each.error(CAP_IN_MEANS * each.mean) * both
+                found.append(_varying(task_type, direction, each, (daily, error)))
     return found
 
 
@@ -67,11 +74,26 @@ def small_batches(observed: Observed) -> list[Finding]:
         return []
     in_batches = {name: count * middle_of(name) for name, count in batches.items()}
     mean = sum(each * in_batches[name] for name, each in means.items()) / sum(in_batches.values())
+    error = _error_of_mean(means, batches, mean) / mean if mean > 0 else 0.0
     best = max(curve.values())
     advised = min((name for name in curve if curve[name] >= NEARLY * best), key=middle_of)
     if mean <= 0 or curve[advised] - mean < BATCH_GAIN_POINTS:
         return []
-    return [_small_batches(observed, mean, advised, curve[advised])]
+    return [_small_batches(observed, (mean, error), advised, curve[advised])]
+
+
+def _error_of_mean(means: Mapping[str, float], batches: Mapping[str, float], mean: float) -> float:
+    """Return the standard error of ``mean``, in points, as the batches of a class may lie anywhere in it on average."""
+    requests = sum(batches[name] * middle_of(name) for name in means)
+    moved = [(each - mean) * batches[name] / requests * deviation_of(name) for name, each in means.items()]
+    return math.hypot(*moved)
+
+
+def deviation_of(size_class: str) -> float:
+    """Return the deviation of what may be any size of a class; of the open one, any up to twice its lower end."""
+    first, _, last = size_class.rstrip("+").partition("-")
+    high = 2 * float(first) if size_class.endswith("+") else float(last or first)
+    return (high - float(first)) / math.sqrt(12)
 
 
 def middle_of(size_class: str) -> float:
@@ -80,16 +102,19 @@ def middle_of(size_class: str) -> float:
     return (float(first) + float(last or first)) / 2
 
 
-def _small_batches(observed: Observed, mean: float, advised: str, saving: float) -> Finding:
-    of_class = {names.SIZE_CLASS: advised}
+def _small_batches(observed: Observed, average: tuple[float, float], advised: str, saving: float) -> Finding:
+    """``average``: the mean saving over requests in points, and its relative error."""
+    of_class, (mean, error) = {names.SIZE_CLASS: advised}, average
+    batching, best, usual = _batching_savings(observed), percent(saving / 100), percent(mean / 100)
     return Finding(
         id="batch-size",
         category="routing",
-        title=f"Batches of {advised} requests save {saving:.0f} %, the average request {mean:.0f} %",
-        seen=f"Batching saved {mean:.0f} % on the average request; batches of {advised} requests saved {saving:.0f} %.",
+        title=f"Batches of {advised} requests save {best}, the average request {usual}",
+        seen=f"Batching saved {usual} on the average request; batches of {advised} requests saved {best}.",
         computed="Had all been batched so, the dollars saved by batching would have grown in that proportion.",
         action=f"Let the batcher wait until {advised} requests are together, where latency allows it.",
-        daily_dollars=_batching_savings(observed) * (saving / mean - 1),
+        daily_dollars=batching * (saving / mean - 1),
+        error_dollars=float(batching.mean()) * saving / mean * error,
         evidence=(
             Evidence(
                 statement=f"Mean saving of batches of {advised} requests, in percentage points.",
@@ -124,11 +149,12 @@ def _paid_for_tokens(
     return pd.Series(paid, index=uncached.days)
 
 
-def _varying(task_type: str, direction: str, mean: float, variation: float, daily: pd.Series) -> Finding:
-    cap = CAP_IN_MEANS * mean
+def _varying(task_type: str, direction: str, size: Moments, saved: tuple[pd.Series, float]) -> Finding:
+    mean, variation, cap = size.mean, size.variation, CAP_IN_MEANS * size.mean
+    what = named(names.TASK_TYPE, task_type)
     means = {
-        names.INPUT: f"Trim the prompts of '{task_type}' (history, retrieved passages) to about {cap:,.0f} tokens.",
-        names.OUTPUT: f"Limit the answers of '{task_type}' to about {cap:,.0f} tokens, or ask for shorter ones.",
+        names.INPUT: f"Trim the prompts of {what} (history, retrieved passages) to about {cap:,.0f} tokens.",
+        names.OUTPUT: f"Limit the answers of {what} to about {cap:,.0f} tokens, or ask for shorter ones.",
     }
     where = {names.TASK_TYPE: task_type}
     requests = window_sum("requests", where)
@@ -138,19 +164,20 @@ def _varying(task_type: str, direction: str, mean: float, variation: float, dail
     return Finding(
         id=f"token-variation:{task_type}:{direction}",
         category="token",
-        title=f"{direction.capitalize()} tokens of '{task_type}' vary by {percent(variation)} of their mean",
-        seen=f"A '{task_type}' request has {mean:,.0f} {direction} tokens, give or take {percent(variation)}.",
+        title=f"{direction.capitalize()} tokens of {what} vary by {percent(variation)} of their mean",
+        seen=f"A request of {what} has {mean:,.0f} {direction} tokens, give or take {percent(variation)}.",
         computed=f"Trimming each to {CAP_IN_MEANS:.0f} times the mean would have saved the price of the tokens above.",
         action=means[direction],
-        daily_dollars=daily,
+        daily_dollars=saved[0],
+        error_dollars=saved[1],
         evidence=(
             Evidence(
-                statement=f"Standard deviation over mean of the {direction} tokens of a '{task_type}' request.",
+                statement=f"Standard deviation over mean of the {direction} tokens of a request of {what}.",
                 value=variation,
                 promql=f"sqrt({squares} / {requests} - ({tokens} / {requests}) ^ 2) / ({tokens} / {requests})",
             ),
             Evidence(
-                statement=f"Mean {direction} tokens of a '{task_type}' request.",
+                statement=f"Mean {direction} tokens of a request of {what}.",
                 value=mean,
                 promql=f"{tokens} / {requests}",
             ),

@@ -90,7 +90,7 @@ def test_a_budget_risk_names_the_day() -> None:
         "severity": "critical",
     }
     assert alert.annotations["description"] == (
-        "The budget team-a of $1,200.00 will be overrun with a probability of 97%: $900.50 spent, "
+        "The budget team-a of $1,200.00 will be overrun with a probability of 97 %: $900.50 spent, "
         "$1,500.00 expected by the end of the month. It runs out on 2026-03-24."
     )
     assert alert.annotations["runbook_url"].endswith("/AsahiBudgetRisk.md")

@@ -164,12 +164,12 @@ def test_incidents_that_are_over_are_told_in_the_past_tense_with_their_end(sourc
     )
     assert "requests were slower" in latency
     assert re.match(
-        rf"[\d.]+% of requests failed at worst \(usually \S+%\) {spell}: ",
+        rf"[\d.]+ % of requests failed at worst \(usually \S+ %\) {spell}: ",
         ended(source, check="check_error_rate"),
     )
     cache = ended(source, check="check_cache_performance")
     assert re.match(
-        rf"Hit rate of cache tier 2 at \S+% was at its worst down from the usual \S+% {spell}: ", cache
+        rf"Hit rate of cache tier 2 at \S+ % was at its worst down from the usual \S+ % {spell}: ", cache
     )
     quality = ended(source, check="check_quality")
     assert re.match(

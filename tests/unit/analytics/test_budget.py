@@ -200,7 +200,7 @@ def test_unpriced_requests_are_mentioned() -> None:
         (
             "tier",
             "small",
-            "20 % of all requests had no price; those of the tier 'small' among them are not in these dollars.",
+            "20 % of all requests had no price; those of tier small among them are not in these dollars.",
         ),
     ],
 )

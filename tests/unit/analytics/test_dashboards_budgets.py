@@ -21,9 +21,9 @@ def test_only_the_space_between_the_bounds_of_the_forecast_is_filled(title):
         for override in panel["fieldConfig"]["overrides"]
     }
     assert panel["fieldConfig"]["defaults"]["custom"]["fillOpacity"] == 0
-    assert filled["forecast (high)"]["custom.fillBelowTo"] == "forecast (low)"
-    assert filled["forecast (high)"]["custom.fillOpacity"] > 0
-    assert filled.keys() == {"forecast (high)", "forecast (low)"} <= legends
+    assert filled["expected at most"]["custom.fillBelowTo"] == "expected at least"
+    assert filled["expected at most"]["custom.fillOpacity"] > 0
+    assert filled.keys() == {"expected at most", "expected at least"} <= legends
 
 
 def test_probabilities_are_drawn_from_nothing_to_one_in_whole_percent():

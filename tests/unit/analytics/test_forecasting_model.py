@@ -134,7 +134,7 @@ def test_of_very_many_names_the_dearest_are_told() -> None:
 def test_a_budget_of_the_file_for_a_name_that_was_never_counted_asks_whether_it_is_right() -> None:
     made = model({"a": daily(90)})
     ghost, known = made.budget_risks([Plan("ghost", 5.0, "model", "ghost"), Plan("a", 5.0, "model", "a")])
-    assert ghost.warning == "No cost of the model 'ghost' was counted in 120 days: is its name right?"
+    assert ghost.warning == "No cost of model ghost was counted in 120 days: is its name right?"
     assert known.warning is None
 
 
@@ -172,7 +172,7 @@ def test_unpriced_requests_are_mentioned() -> None:
     of_one = model({"m": daily(90)}, trust=Trust(unpriced_ratio=0.034)).predict_cost(
         group_by="model", name="m"
     )
-    assert "3.4 % of all requests had no price; those of the model 'm' among them are" in of_one.warning
+    assert "3.4 % of all requests had no price; those of model m among them are" in of_one.warning
 
 
 def test_days_that_were_not_scraped_are_missing_not_zero() -> None:

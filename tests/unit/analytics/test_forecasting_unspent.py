@@ -24,7 +24,7 @@ def model(columns: dict[str, np.ndarray], family: str = "cost_dollars", trust: T
     return ForecastingModel(LedgerEngine(composer, NOW))
 
 
-UNSPENT = "Requests of the {} 'idle' were counted in the last 120 days, but they {}."
+UNSPENT = "Requests of {} idle were counted in the last 120 days, but they {}."
 
 
 @pytest.mark.parametrize(

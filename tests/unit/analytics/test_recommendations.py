@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import lfilter
 
 from asahi_analytics.recommendations import recommend
 from asahi_analytics.recommendations.dollars import MONTH_DAYS, confidence, monthly, priority
@@ -59,6 +62,24 @@ def test_ids_are_unique_within_an_answer() -> None:
     assert len({item.id for item in found}) == len(found)
 
 
+def test_names_with_colons_do_not_share_an_id() -> None:
+    found = []
+    for task_type, model in (("a:b", "c"), ("a", "b:c")):
+        traffic = dear_chat()
+        traffic.requests["task_type"] = task_type
+        traffic.requests["model"] = traffic.requests["model"].replace("gpt-4", model)
+        found += [name for name in advise(traffic) if name.startswith("routing-dear-model")]
+    assert found == ["routing-dear-model:a%3Ab:c", "routing-dear-model:a:b:c"]
+
+
+def test_a_cost_of_several_times_is_told_in_times() -> None:
+    traffic = healthy(7)
+    dear = last_week(traffic.requests) & (traffic.requests["task_type"] == "chat")
+    traffic.requests.loc[dear, ["input", "output", "cost"]] *= 4
+    title = advise(traffic)["cost-drift:chat"].title
+    assert re.fullmatch(r"A request of task type chat costs [34]\.\d times as much as before", title), title
+
+
 def test_too_little_traffic_gets_no_advice() -> None:
     few = Traffic(make_requests(per_day=30, cached_share=0.0, sigma=1.5), {"1": (900.0, 0.0)})
     assert advise(few) == {}
@@ -68,7 +89,7 @@ def test_a_low_hit_rate_names_the_task_type_and_is_sure_of_its_figure() -> None:
     traffic = Traffic(make_requests(cached_share=0.3, per_day=2000), {"1": (2000.0, 0.3)})
     found = advise(traffic)["cache-hit-rate"]
     assert found.confidence == "high"
-    assert "'chat'" in found.action
+    assert "task type chat" in found.action
 
 
 @pytest.mark.parametrize(("rate", "fires"), [(0.49, True), (0.51, False)])
@@ -87,7 +108,7 @@ def test_tier_two_is_spoken_of_below_a_fifth_only(rate: float, fires: bool) -> N
 def test_a_dear_model_of_equal_quality_is_to_be_replaced_at_once() -> None:
     found = advise(dear_chat())["routing-dear-model:chat:gpt-4"]
     assert found.priority == "high"
-    assert all(words in found.action for words in ("quality threshold", "'chat'", "gpt-4o"))
+    assert all(words in found.action for words in ("quality threshold", "task type chat", "gpt-4o"))
     assert "gpt-4o scores 4.50" in str(found.quality_guard)
 
 
@@ -348,21 +369,60 @@ def test_evidence_is_a_query_of_the_totals_at_full_hours() -> None:
     assert earlier_sum("cache_hits", {"tier": 'a"b'}, 7) == f"({one} - {week})"
 
 
+def days_of(values: Sequence[float]) -> pd.Series:
+    return pd.Series(values, index=pd.date_range("2026-03-02", periods=len(values), tz="UTC"), dtype=float)
+
+
+NO_TRAFFIC = days_of([])
+
+
 def test_monthly_scales_days_and_widens_with_their_spread() -> None:
-    assert monthly(pd.Series(dtype=float)).mean == 0
-    steady, spread = monthly(pd.Series([10.0] * 14)), monthly(pd.Series([0.0, 20.0] * 7))
+    assert monthly(days_of([]), NO_TRAFFIC).mean == 0
+    steady, spread = (monthly(days_of(each), NO_TRAFFIC) for each in ([10.0] * 14, [0.0, 20.0] * 7))
     assert steady.mean == spread.mean == pytest.approx(10 * MONTH_DAYS)
     assert steady.low == steady.high == pytest.approx(steady.mean)
     assert spread.low < spread.mean < spread.high
-    assert monthly(pd.Series([10.0])).low == pytest.approx(5 * MONTH_DAYS)
-    mixed = monthly(pd.Series([-10.0, 30.0] * 7))
+    assert monthly(days_of([10.0]), NO_TRAFFIC).low == pytest.approx(5 * MONTH_DAYS)
+    mixed = monthly(days_of([-10.0, 30.0] * 7), NO_TRAFFIC)
     assert mixed.mean == pytest.approx(10 * MONTH_DAYS)
-    lost = monthly(pd.Series([-10.0] * 14))
+    lost = monthly(days_of([-10.0] * 14), NO_TRAFFIC)
     assert (lost.mean, lost.low, lost.high) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("seen", [7, 28])
+@pytest.mark.parametrize("carried", [0.0, 0.5], ids=["independent days", "days that follow on each other"])
+@pytest.mark.parametrize("weekend", [1.0, 0.4], ids=["even weeks", "quiet weekends"])
+def test_the_range_holds_the_month_to_come_nine_times_in_ten(
+    seen: int, carried: float, weekend: float
+) -> None:
+    rng, held, runs = np.random.default_rng(3), 0, 400
+    for _ in range(runs):
+        shocks = rng.normal(scale=np.sqrt(1 - carried**2), size=28 + 28 + 30)
+        level = np.exp(0.3 * lfilter([1.0], [1.0, -carried], shocks)[28:])
+        days = days_of(level * np.where(np.arange(58) % 7 >= 5, weekend, 1.0))
+        saving = monthly(days[28 - seen : 28], days[:21])
+        held += saving.low <= days[28:].mean() * MONTH_DAYS <= saving.high
+    assert 0.84 <= held / runs <= 0.97
+
+
+def test_a_weekend_alone_is_scaled_to_whole_weeks() -> None:
+    traffic = days_of([100.0, 100, 100, 100, 100, 40, 40] * 3)
+    weekend = pd.Series(
+        [4.0, 4.0, 4.0], index=pd.to_datetime(["2026-03-28", "2026-03-29", "2026-04-04"], utc=True)
+    )
+    assert monthly(weekend, traffic).mean == pytest.approx(10 * 580 / 700 * MONTH_DAYS)
+    assert monthly(weekend, NO_TRAFFIC).mean == pytest.approx(4 * MONTH_DAYS)
+
+
+def test_what_daily_values_do_not_show_widens_the_range() -> None:
+    steady = days_of([10.0] * 14)
+    sure, unsure = monthly(steady, NO_TRAFFIC), monthly(steady, NO_TRAFFIC, error_dollars=1.0)
+    assert unsure.mean == sure.mean
+    assert unsure.high - unsure.low > 2 * 1.64 * MONTH_DAYS > sure.high - sure.low
+
+
 def test_priority_follows_dollars_and_confidence() -> None:
-    saving = monthly(pd.Series([10.0] * 14))
+    saving = monthly(days_of([10.0] * 14), NO_TRAFFIC)
     assert priority(saving, "high", saving.mean * 5) == "high"
     assert priority(saving, "high", saving.mean * 20) == "medium"
     assert priority(saving, "high", saving.mean * 100) == "low"

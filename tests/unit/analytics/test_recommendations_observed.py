@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from asahi_analytics.composer import Trust
 from asahi_analytics.composer.ledger import series_of
+from asahi_analytics.composer.values import Gap
 from asahi_analytics.prices import PriceBook
-from asahi_analytics.recommendations import RecommendationEngine
+from asahi_analytics.recommendations import RecommendationEngine, recommend
 from asahi_analytics.recommendations.observed import (
     DAY,
     USERS,
@@ -40,6 +42,7 @@ class FakeComposer(OneByOne):
     def __init__(self, traffic: Traffic | None) -> None:
         self.counted = {} if traffic is None else traffic.counted()
         self.asked: list[tuple[str, Any, timedelta]] = []
+        self.gaps: list[Gap] = []
 
     def series(self, family: str, by: Any, window: Any, step: timedelta, where: Any = None) -> Any:
         self.asked.append((family, window, step))
@@ -52,8 +55,35 @@ class FakeComposer(OneByOne):
             if len(index) == DAYS:
                 frame.iloc[0] = np.nan
         return SimpleNamespace(
-            frame=frame, trust=Trust(scraped_ratio=0.5, warnings=["one shard did not answer"])
+            frame=frame,
+            trust=Trust(scraped_ratio=0.5, gaps=self.gaps, warnings=["one shard did not answer"]),
         )
+
+
+def test_a_day_within_which_scraping_began_makes_no_advice_smaller() -> None:
+    traffic = dear_chat()
+    whole = recommend(traffic.observed(), {})[0].estimated_savings
+    first = traffic.requests["day"].min()
+    late = Traffic(
+        traffic.requests[(traffic.requests["day"] > first) | (np.arange(len(traffic.requests)) % 10 == 0)]
+    )
+    observed = late.observed()
+    begun = replace(observed, begun=first + timedelta(hours=21, minutes=36))
+    assert recommend(observed, {})[0].estimated_savings < 0.98 * whole
+    assert recommend(begun, {})[0].estimated_savings == pytest.approx(whole, rel=0.005)
+    assert recommend(begun, {})[0].evidence == recommend(observed, {})[0].evidence
+
+
+def test_scraping_began_where_a_gap_from_before_the_window_ends() -> None:
+    start, end = (NOW.replace(minute=0, second=0) - days * DAY for days in (28, 20))
+    for gaps, begun in (
+        ([], None),
+        ([Gap(start=start, end=end)], end),
+        ([Gap(start=end, end=end + DAY)], None),
+    ):
+        composer = FakeComposer(healthy())
+        composer.gaps = gaps
+        assert observe(composer, NOW).begun == begun  # type: ignore[arg-type]
 
 
 NOW = datetime(2026, 3, 29, 10, 30, 12, tzinfo=UTC)

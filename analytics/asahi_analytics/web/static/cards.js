@@ -110,7 +110,7 @@ function priced(value, total, without) {
 }
 
 function labelName(name, by) {
-  if (by !== "tier") return by === "task_type" ? words(name) : name;
+  if (by !== "tier") return name;
   return name === "none" ? "No cache: a model answered" : `Cache tier ${name}`;
 }
 
@@ -289,9 +289,9 @@ const adviceItem = (each) => h("li", { "data-key": each.id },
   h("p", { class: "title" }, badge(each.priority), each.title,
     each.estimated_savings > 0 && h("b", { class: "good" }, `${roughDollars(each.estimated_savings)} a month`)),
   h("p", {}, each.action),
+  each.estimated_savings > 0 && h("p", { class: "note" }, `Between ${roughDollars(each.savings_low)} and `
+    + `${roughDollars(each.savings_high)} a month while days stay as they are; confidence ${each.confidence}.`),
   h("details", {}, h("summary", {}, "Why"), h("p", {}, each.description),
-    each.estimated_savings > 0 && h("p", { class: "note" }, `Between ${roughDollars(each.savings_low)} and `
-      + `${roughDollars(each.savings_high)} a month; confidence ${each.confidence}.`),
     each.quality_guard && h("p", { class: "note" }, each.quality_guard),
     each.evidence.map(({ statement, promql }) => h("p", { class: "note query" }, statement, h("code", {}, promql)))));
 
