@@ -278,7 +278,7 @@ def test_a_series_that_stopped_is_expected_to_stay_so_yet_may_resume() -> None:
     assert 0.0 < forecast.total_high < 1.5 * weekly(90)[60:].sum()
     assert "stopped: the last 14 values are zero" in forecast.method
     assert forecast.outlook.exceeds(100.0) == pytest.approx(1.0 - forecast.silence.ended, rel=0.01)
-    assert forecast_series(series(ended), 30, 0.8).total_high == 0.0
+    assert forecast_series(series(ended), 30, 0.7).total_high == 0.0
 
 
 def test_a_series_that_fades_away_is_not_taken_back_to_its_old_level() -> None:
