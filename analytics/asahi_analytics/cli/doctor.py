@@ -12,16 +12,14 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
-from asahi_analytics import deadline, limits
+from asahi_analytics import deadline, limits, recording
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.cli.printing import Printing
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused, PrometheusUnreachable
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.promql import duration
-from asahi_analytics.tiles import RuleParameters, state_metric
 from asahi_analytics.windows import trailing
-from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE_CREATED
+from asahi_exporter.conventions import REQUESTS, STORE_CREATED
 from asahi_exporter.promtext import quoted
 
 Level = Literal["ok", "warn", "fail", "skip"]
@@ -33,9 +31,6 @@ MAX_REPAIRED: Final = 0.001
 FIRST_TOTALS_MINUTES: Final = 10
 _STYLES: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 _EXPORTERS: Final = f"group by (job, instance) ({STORE_CREATED.name} or {REQUESTS.name})"
-_INTERVAL: Final = RuleParameters().state_interval
-_WITNESS: Final = FAMILIES["requests"]
-_STATE: Final = f"last_over_time({state_metric(_WITNESS)}[{duration(2 * _INTERVAL)}])"
 
 
 @dataclass(frozen=True)
@@ -172,8 +167,8 @@ def rules(engine: AnalyticsEngine) -> Finding:
             "fail", "recording rules", f"{broken[0]}", "repair what the message says, then reload Prometheus"
         )
     now = engine.clock()
-    if not engine.client.query(f"group({_STATE})", now).samples:
-        if any(rule.get("name") == state_metric(_WITNESS) for rule in ours or ()):
+    if not engine.client.query(recording.EVALUATED, now).samples:
+        if any(rule.get("name") == recording.WITNESS for rule in ours or ()):
             detail = "they are loaded, but have no result of the last minutes"
             wait = f"the first totals come {FIRST_TOTALS_MINUTES} minutes after exporter and rules; ask again then"
             return Finding("warn", "recording rules", detail, wait)
