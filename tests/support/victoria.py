@@ -31,6 +31,11 @@ def fill(server: Server, series: Iterable[HistorySeries]) -> None:
     """Write ``series`` to a VictoriaMetrics and let it show them: much faster than by remote write."""
     for lines in _lines(series):
         requests.post(f"{server.url}/api/v1/import", data=lines, timeout=60).raise_for_status()
+    flush(server)
+
+
+def flush(server: Server) -> None:
+    """Let a VictoriaMetrics show what it has taken, which it otherwise does after a second or so."""
     requests.get(f"{server.url}/internal/force_flush", timeout=60).raise_for_status()
 
 
