@@ -22,7 +22,14 @@ from asahi_analytics.forecasting.answers import (
 from asahi_analytics.forecasting.backtest import backtest
 from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily, with_today
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence, festive
-from asahi_analytics.forecasting.months import MonthReader, missing_days, silent_days, unpriced
+from asahi_analytics.forecasting.months import (
+    NO_HISTORY,
+    NO_SPEND,
+    MonthReader,
+    missing_days,
+    silent_days,
+    unpriced,
+)
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import AVERAGE, METHODS, Method, SeriesForecast, forecast_series
@@ -115,7 +122,7 @@ class ForecastingModel:
         why = self._why_unspent(group_by, name) if used.empty else None
         if used.count() < FEWEST:
             answer = _nothing(question, history, used)
-            return answer.model_copy(update={"warning": why}) if why else answer
+            return answer.model_copy(update={"warning": why, "method": NO_SPEND}) if why else answer
         answer = _cost_answer(question, history, used)
         if group_by is None or name is not None:
             return answer
@@ -195,7 +202,10 @@ class ForecastingModel:
         known = [str(each) for each in cost.values.sort_values(ascending=False, kind="stable").index]
         if known and name not in known:
             raise UnknownName(
-                "name", name, known, f"{group_by}s counted in the last {self.history_days} days"
+                "name",
+                name,
+                known,
+                f"{group_by.replace('_', ' ')}s counted in the last {self.history_days} days",
             )
         return float(cost.values.get(name, 0.0))
 
@@ -247,7 +257,7 @@ def _days(forecast: SeriesForecast) -> list[ForecastDay]:
 
 def _nothing(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
     return Forecast(
-        **_common(question, history, used, STABLE, "none: too little history"),
+        **_common(question, history, used, STABLE, NO_HISTORY),
         predicted_cost=None,
         confidence_low=None,
         confidence_high=None,

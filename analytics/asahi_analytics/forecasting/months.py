@@ -31,6 +31,8 @@ from asahi_exporter import conventions as names
 from asahi_exporter.prose import named, percent
 
 NO_HISTORY: Final = "none: too little history"
+NO_SPEND: Final = "none: nothing was spent"
+"""What ``method`` is where nothing is forecast; the second of a name that has come to no dollars, today included."""
 LITTLE_COVERAGE: Final = 0.9
 
 
@@ -84,7 +86,7 @@ def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> B
         status=status_of(spending.so_far, plan.dollars, rest.probability),
         levels_reached=[level for level in plan.warn_at if spending.so_far >= level * plan.dollars],
         warning=_warning(spending, forecast, plan),
-        method=NO_HISTORY if forecast is None else forecast.method,
+        method=_method(spending, forecast, plan),
         trust=spending.trust,
     )
 
@@ -146,16 +148,25 @@ def _unpriced(spending: Spending, plan: Plan) -> list[str]:
     return unpriced(spending.trust.unpriced_ratio, plan.group_by, plan.value)
 
 
+def _never_spent(spending: Spending, plan: Plan) -> bool:
+    return plan.value is not None and spending.so_far == 0 and spending.history.active(plan.value).empty
+
+
+def _method(spending: Spending, forecast: SeriesForecast | None, plan: Plan) -> str:
+    if forecast is not None:
+        return forecast.method
+    return NO_SPEND if _never_spent(spending, plan) else NO_HISTORY
+
+
 def _warning(spending: Spending, forecast: SeriesForecast | None, plan: Plan) -> str | None:
-    used = spending.history.active(plan.value)
-    words = missing_days(used)
     if spending.unspent is not None:
         return spending.unspent
-    if plan.group_by is not None and plan.value is not None and used.empty and spending.so_far == 0:
-        days = len(spending.history.frame)
-        who = named(plan.group_by, plan.value)
-        words = [f"No cost of {who} was counted in {days} days: is its name right?"]
-    elif forecast is None:
+    if plan.group_by is not None and plan.value is not None and _never_spent(spending, plan):
+        who, days = named(plan.group_by, plan.value), len(spending.history.frame)
+        return f"No cost of {who} was counted in {days} days: is its name right?"
+    used = spending.history.active(plan.value)
+    words = missing_days(used)
+    if forecast is None:
         count = int(used.count())
         words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]
     else:
