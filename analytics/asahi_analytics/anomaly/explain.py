@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -116,7 +116,7 @@ def _carrier(parts: pd.Series, whole: float) -> str | None:
 
 def _mostly(labels: Mapping[str, str]) -> str:
     """Return the label set in words, in brackets; nothing when there is none."""
-    words = {
+    words: dict[str, Callable[[str, str], str]] = {
         names.USER: named,
         names.MODEL: lambda _, model: f"on {shown(model)}",
         names.TASK_TYPE: lambda label, task_type: f"for {named(label, task_type)}",
