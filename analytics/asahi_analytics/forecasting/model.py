@@ -27,6 +27,8 @@ from asahi_analytics.forecasting.months import (
     NO_SPEND,
     MonthReader,
     missing_days,
+    own_unpriced,
+    requests_by_model,
     silent_days,
     unpriced,
 )
@@ -178,7 +180,11 @@ class ForecastingModel:
         if group_by is None:
             return self._daily("cost_dollars", ())
         group = GROUPS[group_by]
-        return self._daily(group.cost, (group.label,), None if name is None else {group.label: [name]})
+        found = self._daily(group.cost, (group.label,), None if name is None else {group.label: [name]})
+        if name is None or group_by != names.MODEL or not found.trust.unpriced_ratio:
+            return found
+        window = Window(found.today - self.history_days * DAY, found.today)
+        return replace(found, own_unpriced=own_unpriced(requests_by_model(self.engine, window), name))
 
     def _daily(
         self, family: str, by: Sequence[str], where: dict[str, list[str]] | None = None
@@ -311,7 +317,11 @@ def _common(
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
         "warning": " ".join(
-            [*limits, *_limits(used, trust, question), *_festive(history.today, days, method)]
+            [
+                *limits,
+                *_limits(used, trust, question, history.own_unpriced),
+                *_festive(history.today, days, method),
+            ]
         )
         or None,
         "method": method,
@@ -329,10 +339,10 @@ def _festive(today: datetime, horizon: int, method: str) -> list[str]:
     return ["24 to 26 December and 1 January are taken to be quieter, and are less sure."]
 
 
-def _limits(used: pd.Series, trust: Trust, question: Question) -> list[str]:
+def _limits(used: pd.Series, trust: Trust, question: Question, own: float | None) -> list[str]:
     """Everything that limits the forecast, as sentences."""
     count, horizon = int(used.count()), question.horizon_days
-    without_price = unpriced(trust.unpriced_ratio, question.group_by, question.name)
+    without_price = unpriced(trust.unpriced_ratio, own, question.group_by, question.name)
     if count < FEWEST:
         words = [f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."]
         return [*words, *without_price]

@@ -182,10 +182,9 @@ def test_unpriced_requests_are_mentioned() -> None:
     answer = model({"m": daily(90)}, trust=Trust(unpriced_ratio=0.034)).predict_cost()
     assert "3.4 % of requests had no price" in answer.warning
     assert answer.trust.unpriced_ratio == 0.034
-    of_one = model({"m": daily(90)}, trust=Trust(unpriced_ratio=0.034)).predict_cost(
-        group_by="model", name="m"
-    )
-    assert "3.4 % of all requests had no price; those of model m among them are" in of_one.warning
+    users = model({"m": daily(90)}, trust=Trust(unpriced_ratio=0.034), family="user_cost_dollars")
+    of_one = users.predict_cost(group_by="user", name="m")
+    assert "3.4 % of all requests had no price; those of user m among them are" in of_one.warning
 
 
 def test_days_that_were_not_scraped_are_missing_not_zero() -> None:
