@@ -45,6 +45,9 @@ Observe = Callable[[str, float, str], None]
 """Told of every question: API path, seconds, outcome (``ok``, ``cached`` or the error's class name)."""
 MAX_POINTS: Final = 11_000
 """Points per series that a range query may have (a limit of Prometheus)."""
+AS_ASKED: Final = (("nocache", "1"),)
+"""VictoriaMetrics moves the points of a long range query to multiples of its step, and a moment of the last half minute
+back, unless it is told so; others take no notice."""
 _SETTLED_SECONDS: Final = 120.0
 """A moment this old no longer changes: scrapes and rules that belong to it are done."""
 
@@ -84,13 +87,16 @@ class PrometheusClient:
     def query_range(self, promql: str, start: datetime, end: datetime, step: timedelta) -> Matrix:
         """Return ``promql`` at ``start``, ``start + step`` … up to ``end``, both included.
 
-        Raises ``UserInputError`` when that would be more than ``MAX_POINTS``.
+        Raises ``UserInputError`` when that would be more than ``MAX_POINTS``, ``PrometheusAnswerInvalid`` when the
+        answer is of other moments.
         """
         points = (end - start) / step + 1
         if not 1 <= points <= MAX_POINTS:
             raise UserInputError(f"a range query may have 1 to {MAX_POINTS} points, not {points:.0f}")
         times = [("start", _seconds(start)), ("end", _seconds(end)), ("step", f"{step.total_seconds():.3f}")]
-        return self._ask("/api/v1/query_range", promql, times, end, matrix)
+        found = self._ask("/api/v1/query_range", promql, times, end, matrix)
+        _refuse_moved(found, start, step)
+        return found
 
     def query_raw(self, selector: str, at: datetime) -> Matrix:
         """Return the raw samples of a range selector such as ``asahi_requests_total[1h]`` up to ``at``."""
@@ -191,7 +197,8 @@ class PrometheusClient:
     def _evaluate(self, path: str, fields: Fields) -> Answer:
         """The answer to a query that the server gives up, too, when nobody waits for it any more."""
         seconds = deadline.bounded(self.settings.deadline_seconds)
-        return self._call(self.settings.method, path, [*fields, ("timeout", f"{max(seconds, 0.001):.3f}")])
+        timeout = ("timeout", f"{max(seconds, 0.001):.3f}")
+        return self._call(self.settings.method, path, [*fields, *AS_ASKED, timeout])
 
     def _remembered(self, path: str, key: tuple[object, ...]) -> Vector | Matrix | None:
         kept = self._kept.get(key)
@@ -229,6 +236,21 @@ def answers_at_once(settings: PrometheusSettings) -> None:
     """Raise a ``PrometheusError`` unless Prometheus answers now: nothing is tried again, and nobody waits long."""
     hasty = {"retries": 0, "connect_timeout_seconds": 1.0, "read_timeout_seconds": 2.0}
     PrometheusClient(settings.model_copy(update=hasty)).query("vector(1)", datetime.now(UTC))
+
+
+def _refuse_moved(found: Matrix, start: datetime, step: timedelta) -> None:
+    """Refuse points of other moments than those asked for; where one is moved, all are."""
+    if not found.series:
+        return
+    first, origin, apart = (
+        round(1000 * seconds)
+        for seconds in (found.series[0].times[0], start.timestamp(), step.total_seconds())
+    )
+    if (first - origin) % apart:
+        raise PrometheusAnswerInvalid(
+            f"points {apart / 1000:g} s apart were asked for from {_seconds(start)}, and one of {first / 1000:.3f} "
+            "came: something moves them to multiples of the step; docs/configuration.md#backends says how to stop it"
+        )
 
 
 def _seconds(moment: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from asahi_analytics import bases, hours, largest_shares, latency_bins, levels, minutes
 from asahi_analytics.promql import duration
@@ -17,6 +17,11 @@ from asahi_analytics.tiles import (
     state_metric,
 )
 from asahi_exporter.conventions import FAMILIES, Family
+
+WITNESS: Final = state_metric(FAMILIES["requests"])
+"""A result of the rules that is there when any is."""
+EVALUATED: Final = f"group(last_over_time({WITNESS}[{duration(2 * RuleParameters().state_interval)}]))"
+"""Whether the rules were evaluated lately, in PromQL: one evaluation may be late, or have been missed."""
 
 
 def rule_files(

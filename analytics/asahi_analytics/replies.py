@@ -23,9 +23,14 @@ from asahi_analytics.errors import (
 from asahi_analytics.transport import Reply
 from asahi_analytics.unions import take_member
 
+_MAX_WORDS: Final = 500
 _VALUES: Final = b'"values":[['
 _QUOTES_AND_BRACKETS: Final = b'"[]'
 _BRACKETS: Final = b"[]"
+PARTIAL: Final = "the answer is partial: storage of the backend did not answer"
+"""What is said of an answer that a cluster of VictoriaMetrics calls so; it gives no warnings."""
+_OUT_OF_TIME: Final = ("timeout exceeded", "deadline exceeded")
+"""Words of VictoriaMetrics, which calls every error by its status."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -83,6 +88,8 @@ def read_answer(reply: Reply, url: str) -> Answer:
     document = _json_object(reply.body)
     if reply.status // 100 == 2 and document is not None and document.get("status") == "success":
         notes = [*(document.get("warnings") or ()), *(document.get("infos") or ())]
+        if document.get("isPartial"):
+            notes.append(PARTIAL)
         return Answer(document.get("data"), tuple(str(note) for note in notes), len(reply.body))
     if document is not None and document.get("status") == "error":
         raise _server_error(reply.status, document)
@@ -94,10 +101,16 @@ def read_answer(reply: Reply, url: str) -> Answer:
 
 
 def _server_error(status: int, document: Mapping[str, Any]) -> PrometheusError:
-    kind, words = document.get("errorType", ""), str(document.get("error", ""))[:500]
-    if kind in {"timeout", "canceled"}:
+    kind, words = document.get("errorType", ""), _ends(str(document.get("error", "")))
+    if kind in {"timeout", "canceled"} or any(told in words for told in _OUT_OF_TIME):
         return PrometheusTimeout(f"Prometheus cut the query off: {words}")
-    return PrometheusRefused(f"Prometheus refused the query ({status} {kind}): {words}")
+    named = f"{status} {kind}" if kind != str(status) else kind
+    return PrometheusRefused(f"Prometheus refused the query ({named}): {words}")
+
+
+def _ends(words: str) -> str:
+    """The beginning and the end of long ``words``: VictoriaMetrics repeats the query before it says what is wrong."""
+    return words if len(words) <= _MAX_WORDS else f"{words[: _MAX_WORDS // 3]} ... {words[-_MAX_WORDS:]}"
 
 
 _HINTS: Final[Mapping[int, str]] = {

@@ -33,7 +33,7 @@ def portions(expressions: Sequence[str], max_bytes: int = MAX_BYTES) -> Iterator
     portion: list[str] = []
     length = 0
     for expression in expressions:
-        size = len(_member(len(portion), expression)) + len("\nor\n")
+        size = len(_member(len(portion), expression).encode()) + len("\nor\n")
         if portion and length + size > max_bytes:
             yield portion
             portion, length = [], 0

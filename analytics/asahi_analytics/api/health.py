@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from asahi_analytics.api.service import Service
 from asahi_analytics.errors import PrometheusError
-from asahi_analytics.tiles import state_metric
-from asahi_exporter.conventions import FAMILIES
-
-RULES_PRESENT: Final = f"group({state_metric(FAMILIES['requests'])})"
+from asahi_analytics.recording import EVALUATED
 
 
 class Health(BaseModel):
@@ -26,16 +23,16 @@ class Readiness(BaseModel):
     ready: bool
     prometheus: str = Field(description="ok, or what went wrong.")
     rules: Literal["ok", "missing", "unknown"] = Field(
-        description="missing: no recording rule of ours has a result; answers come from raw samples."
+        description="missing: no recording rule of ours has a recent result; answers come from raw samples."
     )
 
 
 def readiness(service: Service) -> Readiness:
-    """Ask Prometheus for a number, and whether any running total of ours exists."""
+    """Ask Prometheus for a number, and whether the recording rules were evaluated lately."""
     client, now = service.engine.client, service.engine.clock()
     try:
         client.query("vector(1)", now)
-        found = client.query(RULES_PRESENT, now).samples
+        found = client.query(EVALUATED, now).samples
     except PrometheusError as error:
         return Readiness(ready=False, prometheus=str(error), rules="unknown")
     return Readiness(ready=True, prometheus="ok", rules="ok" if found else "missing")

@@ -12,16 +12,14 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
-from asahi_analytics import deadline, limits
+from asahi_analytics import deadline, limits, recording
 from asahi_analytics.cli.options import add_connection_options, settings_of
 from asahi_analytics.cli.printing import Printing
 from asahi_analytics.engine import AnalyticsEngine
 from asahi_analytics.errors import AnswerTooLate, PrometheusError, PrometheusRefused, PrometheusUnreachable
 from asahi_analytics.prometheus import PrometheusClient
-from asahi_analytics.promql import duration
-from asahi_analytics.tiles import RuleParameters, state_metric
 from asahi_analytics.windows import trailing
-from asahi_exporter.conventions import FAMILIES, REQUESTS, STORE_CREATED
+from asahi_exporter.conventions import REQUESTS, STORE_CREATED
 from asahi_exporter.promtext import quoted
 from asahi_exporter.prose import percent
 
@@ -32,11 +30,11 @@ MAX_UNPRICED: Final = 0.001
 MAX_REPAIRED: Final = 0.001
 """Of 30 days, three quarters of an hour: what the first minutes of the rules and short interruptions leave."""
 FIRST_TOTALS_MINUTES: Final = 10
+RULE_FILES: Final = "add prometheus/rules/*.yml to rule_files in prometheus.yml and reload Prometheus"
+VMALERT: Final = "let vmalert evaluate prometheus/rules/*.yml; docs/configuration.md shows how"
+MISSED: Final = ("prometheus_rule_group_iterations_missed_total", "vmalert_iteration_missed_total")
 _STYLES: Final[dict[Level, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 _EXPORTERS: Final = f"group by (job, instance) ({STORE_CREATED.name} or {REQUESTS.name})"
-_INTERVAL: Final = RuleParameters().state_interval
-_WITNESS: Final = FAMILIES["requests"]
-_STATE: Final = f"last_over_time({state_metric(_WITNESS)}[{duration(2 * _INTERVAL)}])"
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,6 @@ def exporter(engine: AnalyticsEngine) -> Finding:
 
 def rules(engine: AnalyticsEngine) -> Finding:
     """Are the recording rules loaded, healthy and evaluated just now?"""
-    advice = "add prometheus/rules/*.yml to rule_files in prometheus.yml and reload Prometheus"
     ours = _our_rules(engine.client)
     broken = [f"{rule['name']}: {rule['lastError']}" for rule in ours or () if rule.get("lastError")]
     if broken:
@@ -173,15 +170,18 @@ def rules(engine: AnalyticsEngine) -> Finding:
             "fail", "recording rules", f"{broken[0]}", "repair what the message says, then reload Prometheus"
         )
     now = engine.clock()
-    if not engine.client.query(f"group({_STATE})", now).samples:
-        if any(rule.get("name") == state_metric(_WITNESS) for rule in ours or ()):
+    if not engine.client.query(recording.EVALUATED, now).samples:
+        if any(rule.get("name") == recording.WITNESS for rule in ours or ()):
             detail = "they are loaded, but have no result of the last minutes"
             wait = f"the first totals come {FIRST_TOTALS_MINUTES} minutes after exporter and rules; ask again then"
             return Finding("warn", "recording rules", detail, wait)
+        advice = VMALERT if _is_victoria_metrics(engine) else RULE_FILES
         return Finding("fail", "recording rules", "they have no result of the last minutes", advice)
-    if ours == []:
+    if ours == [] and not _is_victoria_metrics(engine):
         detail = "they have results of the last minutes, but this Prometheus evaluates none of them"
-        return Finding("warn", "recording rules", detail, f"unless another server evaluates them: {advice}")
+        return Finding(
+            "warn", "recording rules", detail, f"unless another server evaluates them: {RULE_FILES}"
+        )
     return Finding("ok", "recording rules", "they are evaluated")
 
 
@@ -197,11 +197,13 @@ def analytics_service(engine: AnalyticsEngine) -> Finding:
 
 def missed_evaluations(engine: AnalyticsEngine) -> Finding:
     """Has Prometheus skipped evaluations? The totals catch up, but it has too much to do."""
-    expression = "sum(increase(prometheus_rule_group_iterations_missed_total[1d]))"
-    missed = _value(engine, expression, engine.clock())
+    increases = " or ".join(f"increase({name}[1d])" for name in MISSED)
+    missed = _value(engine, f"sum({increases})", engine.clock())
     if missed is None:
         detail = "Prometheus has not scraped itself twice, so this is not known"
-        advice = "wait a minute; if it lasts, let Prometheus scrape itself, as docs/configuration.md shows"
+        advice = (
+            "wait a minute; if it lasts, let it scrape itself, or vmalert, as docs/configuration.md shows"
+        )
         return Finding("skip", "missed evaluations", detail, advice)
     if missed >= 1:
         advice = "give Prometheus more CPU, or let the rules run at a longer interval (asahi-obs rules build)"
@@ -313,9 +315,9 @@ def _version(client: PrometheusClient) -> str | None:
 
 
 def _is_victoria_metrics(engine: AnalyticsEngine) -> bool:
-    """It tells version 2.24.0 whatever it is; MetricsQL has functions that PromQL lacks."""
+    """It tells version 2.24.0 whatever it is, or none; MetricsQL has functions that PromQL lacks."""
     try:
-        return bool(engine.client.query("limitk(1, vector(1))", engine.clock()).samples)
+        return bool(engine.client.query('label_set(vector(1), "a", "b")', engine.clock()).samples)
     except PrometheusError:
         return False
 

@@ -317,7 +317,7 @@ def test_metrics_never_carry_what_a_caller_made_up(client) -> None:
 )
 def test_readiness_tells_of_prometheus_and_the_rules(rules_query, status, rules) -> None:
     def answer(_path, fields):
-        return rules_query if "asahi:" in fields["query"] else success([])
+        return rules_query if "asahi:requests:state[600s]" in fields["query"] else success([])
 
     response = app(transport=FakeTransport(answer)).test_client().get("/readyz")
     assert response.status_code == status

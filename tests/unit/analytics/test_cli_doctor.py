@@ -42,9 +42,12 @@ PAGES = {
 }
 
 
-def engine(queries=None, pages=None, *, entries=(), trust=None, settings=None) -> AnalyticsEngine:
-    """An engine whose Prometheus is healthy but for what is given."""
-    found = {**HEALTHY, **(queries or {})}
+def engine(
+    queries=None, pages=None, *, entries=(), trust=None, settings=None, metricsql=False
+) -> AnalyticsEngine:
+    """An engine whose Prometheus, or VictoriaMetrics, is healthy but for what is given."""
+    answer = [one(1)] if metricsql else Reply(400, b"unknown function")
+    found = {"label_set(": answer, **HEALTHY, **(queries or {})}
     known = {**PAGES, **(pages or {})}
 
     def handler(path, fields):
@@ -104,9 +107,7 @@ def test_a_check_that_prometheus_refuses_is_skipped_with_its_words() -> None:
 def test_an_old_prometheus_is_told_and_victoria_metrics_is_not_mistaken_for_one(
     version, metricsql, level
 ) -> None:
-    limitk = [one(1)] if metricsql else Reply(400, b"unknown function")
-    made = engine({"limitk": limitk, "vector(1)": [one(1)]}, {"status/buildinfo": {"version": version}})
-    made.client._transport.handler = _first(made.client._transport.handler, "limitk", limitk)
+    made = engine(pages={"status/buildinfo": {"version": version}}, metricsql=metricsql)
     finding = doctor.reachable(made)
     assert finding.level == level
     assert version in finding.detail
@@ -161,7 +162,17 @@ def test_rules_that_are_absent_or_broken_are_told() -> None:
     others = {"name": "others", "rules": [{"name": "x", "lastError": "broken"}]}
     elsewhere = doctor.rules(engine(pages={"rules": {"groups": [others]}}))
     assert (elsewhere.level, "evaluates none of them" in elsewhere.detail) == ("warn", True)
+    assert "rule_files" in elsewhere.advice
     assert doctor.rules(engine(pages={"rules": Reply(404, b"")})).level == "ok"
+
+
+@pytest.mark.parametrize(("results", "level"), [([one(1)], "ok"), ([], "fail")])
+def test_rules_are_evaluated_by_vmalert_where_victoriametrics_is_asked(results, level) -> None:
+    absent = {"group(last_over_time(asahi:requests:state[600s]))": results}
+    finding = doctor.rules(engine(absent, {"rules": {"groups": []}}, metricsql=True))
+    assert finding.level == level
+    assert "rule_files" not in finding.advice
+    assert ("vmalert" in finding.advice) is (level == "fail")
 
 
 def test_rules_that_were_loaded_just_now_are_not_said_to_be_absent() -> None:

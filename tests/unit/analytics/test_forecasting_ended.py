@@ -137,7 +137,7 @@ def test_a_level_that_has_fallen_far_for_a_week_is_seen(left: float) -> None:
     forecast = forecast_series(series(values), 30)
     before = weekly(90)[:30].sum()
     assert 0.5 * left * before < forecast.total < (left + 0.03) * before
-    assert forecast.total_high < 0.35 * before
+    assert forecast.total_high < 0.5 * before  # it may come back, as it went
 
 
 # What the owner of a budget is told --------------------------------------------------------------------------

@@ -15,12 +15,13 @@ import pytest
 from asahi_analytics import deadline
 from asahi_analytics.errors import (
     AnswerTooLate,
+    PrometheusAnswerInvalid,
     PrometheusRefused,
     PrometheusTimeout,
     UserInputError,
 )
 from asahi_analytics.prometheus import MAX_POINTS, PrometheusClient
-from asahi_analytics.replies import Sample
+from asahi_analytics.replies import PARTIAL, Sample
 from asahi_analytics.settings import CacheSettings, PrometheusSettings
 from asahi_analytics.transport import Reply
 from support.fake_transport import FakeTransport, success
@@ -32,7 +33,7 @@ def test_a_query_is_posted_with_its_time_to_the_millisecond_and_a_server_side_li
     made.query("up", AT)
     method, path, fields = asked(made)[0]
     assert (method, path) == ("POST", "/api/v1/query")
-    assert fields == {"query": "up", "time": "1773144000.250", "timeout": "30.000"}
+    assert fields == {"query": "up", "time": "1773144000.250", "nocache": "1", "timeout": "30.000"}
 
 
 def test_a_vector_is_read_with_labels_values_and_warnings() -> None:
@@ -42,6 +43,12 @@ def test_a_vector_is_read_with_labels_values_and_warnings() -> None:
     assert vector.samples[0].labels == {"model": "a"}
     assert vector.samples[0].value == 2.5
     assert vector.warnings == ("partial", "metric might not be a counter")
+
+
+@pytest.mark.parametrize(("partial", "warnings"), [(True, (PARTIAL,)), (False, ())])
+def test_an_answer_of_victoriametrics_that_lacks_storage_is_said_to_be_partial(partial, warnings) -> None:
+    made = client(lambda _p, _f: success(ONE, isPartial=partial))
+    assert made.query("up", AT).warnings == warnings
 
 
 @pytest.mark.parametrize(
@@ -64,10 +71,11 @@ def test_an_empty_answer_has_no_samples() -> None:
 
 
 def test_a_range_is_read_into_arrays() -> None:
-    series = [{"metric": {"a": "b"}, "values": [[1.5, "1"], [2.5, "NaN"]]}]
+    at = AT.timestamp()
+    series = [{"metric": {"a": "b"}, "values": [[at, "1"], [at + 1, "NaN"]]}]
     made = client(lambda _p, _f: success(series, "matrix"))
     matrix = made.query_range("up", AT, AT + timedelta(seconds=1), timedelta(seconds=1))
-    assert matrix.series[0].times.tolist() == [1.5, 2.5]
+    assert matrix.series[0].times.tolist() == [at, at + 1]
     assert matrix.series[0].values[0] == 1.0
     assert math.isnan(matrix.series[0].values[1])
     assert asked(made)[0][2]["step"] == "1.000"
@@ -85,7 +93,7 @@ def test_values_are_read_as_precisely_as_python_does_whatever_labels_say():
     rows = {"plain": texts, "odd": ["NaN", "+Inf", "-Inf", *texts[3:]]}
     labels = {name: {"name": name, "text": 'a"values":[[1,"2"]]b\\'} for name in rows}
     result = [
-        {"metric": labels[name], "values": [[1790000000.125 + at, text] for at, text in enumerate(row)]}
+        {"metric": labels[name], "values": [[AT.timestamp() + at, text] for at, text in enumerate(row)]}
         for name, row in rows.items()
     ]
     made = client(lambda _p, _f: success(result, "matrix"))
@@ -93,12 +101,12 @@ def test_values_are_read_as_precisely_as_python_does_whatever_labels_say():
     assert [series.labels for series in found] == list(labels.values())
     for series, row in zip(found, rows.values(), strict=True):
         assert [repr(value) for value in series.values.tolist()] == [repr(float(text)) for text in row]
-        assert series.times.tolist() == [1790000000.125 + at for at in range(len(row))]
+        assert series.times.tolist() == [AT.timestamp() + at for at in range(len(row))]
 
 
 def test_values_that_only_look_like_numbers_are_read_as_they_stand():
     made = client(lambda _p, _f: success([{"metric": {}, "values": [[1, "+1.5"], [2, ".5"]]}], "matrix"))
-    matrix = made.query_range("up", AT, AT + timedelta(seconds=1), timedelta(seconds=1))
+    matrix = made.query_raw("up[1h]", AT)
     assert matrix.series[0].values.tolist() == [1.5, 0.5]
 
 
@@ -126,6 +134,18 @@ def test_a_range_of_too_many_points_is_refused_before_it_is_asked(points) -> Non
         assert asked(made) == []
     else:
         assert made.query_range("up", AT, end, timedelta(seconds=1)).series == ()
+
+
+@pytest.mark.parametrize("moved_ms", [0, 1, -250, 30_000])
+def test_points_of_other_moments_than_those_asked_for_are_refused(moved_ms) -> None:
+    series = {"metric": {}, "values": [[AT.timestamp() + 120 + moved_ms / 1000, "1"]]}
+    made = client(lambda _p, _f: success([series], "matrix"))
+    step = timedelta(minutes=1)
+    if moved_ms:
+        with pytest.raises(PrometheusAnswerInvalid, match="60 s apart were asked for from 1773144000"):
+            made.query_range("up", AT, AT + 3 * step, step)
+    else:
+        assert made.query_range("up", AT, AT + 3 * step, step).series[0].values.tolist() == [1.0]
 
 
 def test_a_naive_time_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from asahi_analytics.errors import (
@@ -66,6 +67,18 @@ ERRORS = [
         "timed out",
     ),
     (503, b'{"status":"error","errorType":"canceled","error":"canceled"}', PrometheusTimeout, "canceled"),
+    (
+        422,
+        b'{"status":"error","errorType":"422","error":"cannot execute query: timeout exceeded during query execution"}',
+        PrometheusTimeout,
+        "cut the query off: .*during query execution",
+    ),
+    (
+        422,
+        b'{"status":"error","errorType":"422","error":"too long query"}',
+        PrometheusRefused,
+        r"\(422\): too long",
+    ),
     (200, b'{"status":"error","errorType":"internal","error":"x"}', PrometheusRefused, "internal"),
     (401, b"no", PrometheusRefused, "check the credentials: no"),
     (403, b"", PrometheusRefused, "tenant: an empty body"),
@@ -83,6 +96,18 @@ ERRORS = [
 def test_every_status_becomes_an_error_with_the_servers_words(status, body, error, words) -> None:
     with pytest.raises(error, match=words):
         read_answer(Reply(status, body), "http://p")
+
+
+@pytest.mark.parametrize(
+    ("cause", "error"),
+    [("more than 500 series", PrometheusRefused), ("timeout exceeded during execution", PrometheusTimeout)],
+)
+def test_what_is_said_after_a_long_query_is_told(cause, error) -> None:
+    words = f"error when executing query={'x' * 12_000}: {cause}"
+    body = orjson.dumps({"status": "error", "errorType": "422", "error": words})
+    with pytest.raises(error, match=f"error when executing.*: {cause}$") as told:
+        read_answer(Reply(422, body), "http://p")
+    assert len(str(told.value)) < 1000
 
 
 def test_a_redirect_names_its_target() -> None:

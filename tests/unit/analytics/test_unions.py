@@ -24,11 +24,14 @@ def test_the_mark_is_read_and_taken_off_again():
     assert take_member(labels) == 0
 
 
-@given(st.lists(st.integers(1, 200).map(lambda size: "x" * size)), st.integers(1, 500))
+@given(
+    st.lists(st.tuples(st.sampled_from("xü🦊"), st.integers(1, 200)).map(lambda one: one[0] * one[1])),
+    st.integers(1, 500),
+)
 def test_portions_keep_all_expressions_in_order_and_their_union_short(expressions, max_bytes):
     found = list(portions(expressions, max_bytes))
     assert [each for portion in found for each in portion] == expressions
-    assert all(len(portion) == 1 or len(unite(portion)) <= max_bytes for portion in found)
+    assert all(len(portion) == 1 or len(unite(portion).encode()) <= max_bytes for portion in found)
 
 
 def test_no_expressions_make_no_portions_and_nothing_is_cut_without_need():
