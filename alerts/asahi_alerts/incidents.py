@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 from asahi_alerts.alertmanager import Alert
@@ -68,24 +68,33 @@ def budget_alert(
     severity: Severity,
     budget_dollars: float,
     spent_dollars: float,
-    forecast_dollars: float,
+    forecast_dollars: float | None,
     overrun_probability: float,
-    exhausted_at: datetime | None,
+    exhausted_on: date | None,
     starts_at: datetime,
     ends_at: datetime | None = None,
     runbook_base_url: str,
     generator_url: str = "",
 ) -> Alert:
-    """Return the alert of a budget that will probably not last; ``overrun_probability`` is 0 to 1."""
-    runs_out = f" It runs out on {exhausted_at:%Y-%m-%d}." if exhausted_at is not None else ""
+    """Return the alert of a budget that will probably not last, or is spent.
+
+    ``overrun_probability`` is 0 to 1, ``exhausted_on`` the day in the budget's own time zone. What is None is not told.
+    """
+    spent = spent_dollars >= budget_dollars
+    state = (
+        "is spent" if spent else f"will be overrun with a probability of {percent(overrun_probability, 0)}"
+    )
+    expected = (
+        f", ${forecast_dollars:,.2f} expected by the end of the month" if forecast_dollars is not None else ""
+    )
+    day = f" It {'ran' if spent else 'runs'} out on {exhausted_on}." if exhausted_on is not None else ""
     return Alert(
         labels={"alertname": BUDGET_RISK, "budget": budget, "incident": "budget", "severity": severity},
         annotations={
-            "summary": "A monthly budget will probably not last.",
+            "summary": "A monthly budget is spent." if spent else "A monthly budget will probably not last.",
             "description": (
-                f"The budget {shown(budget)} of ${budget_dollars:,.2f} will be overrun with a probability of "
-                f"{percent(overrun_probability, 0)}: ${spent_dollars:,.2f} spent, ${forecast_dollars:,.2f} expected "
-                f"by the end of the month.{runs_out}"
+                f"The budget {shown(budget)} of ${budget_dollars:,.2f} {state}: "
+                f"${spent_dollars:,.2f} {'so far' if spent else 'spent'}{expected}.{day}"
             ),
             "runbook_url": _runbook(runbook_base_url, BUDGET_RISK),
         },

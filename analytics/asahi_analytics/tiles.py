@@ -138,8 +138,10 @@ class Reach:
     """How far back the terms look.
 
     For state, for counters last seen, for the memories they live in, for samples of stored counters, to the snapshot
-    before, and to the latest scrape. A memory is forgotten no later than its counters, which were last recorded up to
-    a look-back before it: else what they held would be counted again.
+    before, to the latest scrape, and from the beginning of a run to the creation of memories that are born in it. A
+    memory is forgotten no later than its counters, which were last recorded up to a look-back before it: else what
+    they held would be counted again. What was scraped before the run, and created within a look-back of its first
+    snapshot, that snapshot has seen: what it has not seen was never scraped before.
     """
 
     state: timedelta
@@ -148,6 +150,7 @@ class Reach:
     stored: timedelta
     before: timedelta
     scrape: timedelta
+    birth: timedelta
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,8 @@ class Terms:
         What was recorded may carry more labels by now: Prometheus puts its external labels on all it sends away.
         """
         oldest = self.reach.seen.total_seconds()
-        threshold = f"scalar(clamp_min({self.carried(SINCE)}, {self.counted_to} - {oldest:g}))"
+        begun = f"{self.carried(SINCE)} - {self.reach.birth.total_seconds():g}"
+        threshold = f"scalar(clamp_min({begun}, {self.counted_to} - {oldest:g}))"
         return (
             f"({self.memory()} < {threshold}) unless on ({STORE}, {JOB}, {INSTANCE}) {self.carried(MEMORY)}"
         )
@@ -306,6 +310,7 @@ def snapshot_terms(family: Family, rules: RuleParameters) -> Terms:
         rules.lookback,
         interval - MILLISECOND,
         rules.scrape_interval - MILLISECOND,
+        rules.lookback,
     )
     counted_to = f"({settled} - {settled} % {interval.total_seconds():g})"
     due = f"({counted_to} - {interval.total_seconds():g})"
@@ -324,6 +329,7 @@ def terms_at_query_time(
         max(rules.lookback, since_snapshot),
         since_snapshot,
         rules.scrape_interval - MILLISECOND,
+        rules.lookback,
     )
     grid = f"[{duration(since_snapshot)}:{duration(rules.grid)}]"
 
@@ -357,7 +363,7 @@ def scrapes_expression(rules: RuleParameters) -> str:
     """Return the rule that counts the seconds in which any exporter was scraped, and the restarts seen."""
     interval = rules.interval
     step, seconds = duration(interval), f"{interval.total_seconds():g}"
-    terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 6), SCRAPES_STATE, str, str, "")
+    terms = Terms(_NO_FAMILY, Reach(*[rules.state_lookback] * 7), SCRAPES_STATE, str, str, "")
     settled = f"(time() - {rules.settle.total_seconds():g})"
     now = f"vector({settled} - {settled} % {seconds})"
 

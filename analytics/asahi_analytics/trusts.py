@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from asahi_analytics.composer import SEE_GAPS, SOURCE_SEPARATOR, Gap, Trust, joined
+from asahi_analytics.composer import FROM_RAW, SEE_GAPS, SOURCE_SEPARATOR, Gap, Trust, joined
 from asahi_analytics.windows import Window
 
 Item = TypeVar("Item")
@@ -14,8 +14,8 @@ Item = TypeVar("Item")
 def merged(trusts: Sequence[Trust]) -> Trust:
     """Return the trust in an answer that was made from sums over the same window.
 
-    The lowest scraped ratio, the highest of the others, every source and warning once, gaps that overlap as
-    one. None at all: a ``Trust`` that knows nothing.
+    The lowest scraped ratio, the highest of the others, every source and warning once (what was summed from
+    raw samples as its highest share), gaps that overlap as one. None at all: a ``Trust`` that knows nothing.
     """
     return Trust(
         scraped_ratio=min(_known(trust.scraped_ratio for trust in trusts), default=None),
@@ -24,7 +24,7 @@ def merged(trusts: Sequence[Trust]) -> Trust:
         repaired_ratio=max(_known(trust.repaired_ratio for trust in trusts), default=None),
         unpriced_ratio=max(_known(trust.unpriced_ratio for trust in trusts), default=None),
         source=SOURCE_SEPARATOR.join(dict.fromkeys(_sources(trusts))),
-        warnings=list(dict.fromkeys(words for trust in trusts for words in trust.warnings)),
+        warnings=_warnings(trusts),
     )
 
 
@@ -43,6 +43,15 @@ def within(trust: Trust, window: Window) -> Trust:
             "warnings": [words for words in trust.warnings if gaps or words != SEE_GAPS],
         }
     )
+
+
+def _warnings(trusts: Sequence[Trust]) -> list[str]:
+    """Return every warning once; of several shares from raw samples that of the highest."""
+    by_share = sorted(trusts, key=lambda trust: trust.repaired_ratio or 0.0, reverse=True)
+    shares = (words for trust in by_share for words in trust.warnings if words.endswith(FROM_RAW))
+    highest = next(shares, None)
+    every = dict.fromkeys(words for trust in trusts for words in trust.warnings)
+    return [words for words in every if not words.endswith(FROM_RAW) or words == highest]
 
 
 def _sources(trusts: Sequence[Trust]) -> list[str]:

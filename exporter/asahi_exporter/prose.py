@@ -20,7 +20,9 @@ def shown(name: str) -> str:
     text = one_line(name)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - 1]}…"
-    return text if text and not any(each in " '\",;:()" for each in text) else f"'{text}'"
+    if text and not any(each in " '\",;:()" for each in text):
+        return text
+    return f'"{text}"' if "'" in text and '"' not in text else f"'{text}'"
 
 
 def named(label: str, value: str) -> str:

@@ -95,7 +95,7 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel], named: Callable[[st
         return f"{key} is missing"
     if problem["type"] == "value_error":
         own = problem["msg"].removeprefix("Value error, ")
-        return f"{key}: {own}" if key else own
+        return f"{key}{' ' if own.startswith('must ') else ': '}{own}" if key else own
     must = f" must be {wanted(problem)}" if problem["type"] in _WANTED else f": {problem['msg']}"
     got = "a secret" if _is_secret(_at(model, place)) else f"{problem['input']!r:.80}"
     return f"{key}{must}; got {got}".lstrip()

@@ -25,15 +25,31 @@ def test_each_budget_says_how_far_it_is_and_when_it_runs_out(base, new_overview)
     assert "$5,000 of $1,000" in spent
     assert "12.5 times as fast as an even plan" in spent
     assert "Used up on Thu 19 Mar." in spent
-    assert "60.0 % spent, 50 % faster than an even plan." in risky
+    assert "60 % spent, 50 % faster than an even plan." in risky
     assert "Runs out about Thu 19 Mar (Tue 17 Mar to Sun 22 Mar); an overrun is 90 % likely." in risky
     assert "By the end of March: $1,500; 95 % sure between $1,200 and $1,800." in risky
     assert "20 % slower than an even plan" in calm
     assert "Lasts the month; an overrun is less than 1 % likely." in calm
-    assert "Too little history to say whether it lasts." in new
+    assert "Whether it lasts is not known." in new
     assert "By the end" not in new
     badges = [text.partition("\n")[2] for text in card.locator(".badge").all_inner_texts()]
     assert badges == ["spent", "at risk", "on track", "not known"]
+
+
+def test_a_budget_of_which_nothing_is_spent_says_so_and_no_pace(base, new_overview):
+    overview = new_overview(base)
+    nothing = answers.budget(
+        "idle", **{**answers.UNKNOWN, "spent": 0.0, "spent_ratio": 0.0, "pace_ratio": 0.0}
+    )
+    answer_with(
+        overview,
+        lambda endpoint, asked: (
+            answers.budget_report(nothing) if endpoint == "budgets" else full(endpoint, asked)
+        ),
+    )
+    text = overview.open().card("budgets").inner_text()
+    assert "Nothing spent." in text
+    assert "even plan." not in text
 
 
 def tops(card, selector):

@@ -18,12 +18,13 @@ pytestmark = pytest.mark.integration
 PROGRAM = "import sys; from asahi_analytics.cli import main; sys.exit(main())"
 OPTIONS = ("--port", "--prometheus-port", "--alertmanager-port", "--exporter-port")
 USUAL = (8000, 9090, 9093, 9464)
+DAYS_WITH_ANOMALIES = 2.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def command(folder: Path, ports: list[int], *more: str) -> list[str]:
+def command(folder: Path, ports: list[int], *more: str, days: float = 0.15) -> list[str]:
     named = [part for option, port in zip(OPTIONS, ports, strict=True) for part in (option, str(port))]
-    return [sys.executable, "-c", PROGRAM, "demo", "--days", "0.15", "--dir", str(folder), *named, *more]
+    return [sys.executable, "-c", PROGRAM, "demo", "--days", str(days), "--dir", str(folder), *named, *more]
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> str:
@@ -63,8 +64,9 @@ def test_what_the_pages_ask_to_paste_beside_the_demo_runs_as_it_stands(tmp_path:
     shell = [(page, ["bash", "-e"], ROOT, code) for page, code in snippets(ROOT, "bash")]
     pasted = python + [each for each in shell if each[-1].startswith("curl ")]
     assert len(pasted) > 10
-    failed = []
-    with subprocess.Popen(command(tmp_path / "demo", ports), stdout=subprocess.PIPE, text=True) as process:
+    failed, said = [], ""
+    line = command(tmp_path / "demo", ports, days=DAYS_WITH_ANOMALIES)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         wait_for(process, "Ctrl-C stops it all.")
         for page, line, folder, code in pasted:
             here = moved(code, ports)
@@ -73,9 +75,11 @@ def test_what_the_pages_ask_to_paste_beside_the_demo_runs_as_it_stands(tmp_path:
             )
             if ran.returncode or not (ran.stdout or "start_http_server" in here):
                 failed.append((page, here, ran.stderr))
+            said += ran.stdout
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert failed == []
+    assert "critical Hit rate of cache tier 2" in said, "what is printed of each anomaly was printed of one"
 
 
 def test_the_demo_ends_when_one_of_its_servers_does(tmp_path: Path) -> None:

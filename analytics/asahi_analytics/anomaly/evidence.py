@@ -27,7 +27,7 @@ from asahi_analytics.composer import Ask, Composer
 from asahi_analytics.quantiles import histogram_quantiles
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
-from asahi_exporter.prose import percent, shown
+from asahi_exporter.prose import named, percent, shown
 
 REFERENCE: Final = timedelta(hours=3)
 """What came right before an incident tells what traffic looked like without it."""
@@ -209,7 +209,10 @@ def _quality(composer: Composer, case: Case) -> Explanation:
             factor="task_type",
             change=float(after["score"][task] - before["score"][task]),
             labels={names.TASK_TYPE: str(task)},
-            text=f"{shown(str(task))} went from {before['score'][task]:.2f} to {after['score'][task]:.2f}",
+            text=(
+                f"{named(names.TASK_TYPE, str(task))} went from {before['score'][task]:.2f} to "
+                f"{after['score'][task]:.2f}"
+            ),
         )
         for task in lost.index
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,7 +22,7 @@ from asahi_analytics.anomaly.attribution import (
 )
 from asahi_analytics.anomaly.models import Cause
 from asahi_exporter import conventions as names
-from asahi_exporter.prose import shown
+from asahi_exporter.prose import named, shown
 
 NOTABLE_SHARE: Final = 0.1
 """A part of the change below this share is not named."""
@@ -49,10 +49,11 @@ class Span:
 
     @property
     def when(self) -> str:
-        """``since 11:10 UTC``, or ``from 11:10 to 12:40 UTC``."""
+        """``since 11:10 UTC``, or ``from 11:10 to 12:40 UTC``; a start on another day than the end with its day."""
+        day = "" if self.start.date() == self.end.date() else f"{self.start.day} {self.start:%b} "
         if self.ongoing:
-            return f"since {clock(self.start)}"
-        return f"from {self.start:%H:%M} to {clock(self.end)}"
+            return f"since {day}{clock(self.start)}"
+        return f"from {day}{self.start:%H:%M} to {clock(self.end)}"
 
     def tense(self, now: str, then: str) -> str:
         """Return the word for what goes on or that for what is over."""
@@ -85,9 +86,9 @@ def cost_causes(change: CostChange, users: pd.Series | None = None) -> list[Caus
     whole = change.change
     same_way = [factor for factor in FACTORS if change.parts[factor] * whole > 0]
     ranked = sorted(same_way, key=lambda factor: -abs(change.parts[factor]))
-    named = [factor for factor in ranked if abs(change.parts[factor]) >= NOTABLE_SHARE * abs(whole)]
+    told = [factor for factor in ranked if abs(change.parts[factor]) >= NOTABLE_SHARE * abs(whole)]
     return [
-        _cost_cause(factor, change, users if position == 0 else None) for position, factor in enumerate(named)
+        _cost_cause(factor, change, users if position == 0 else None) for position, factor in enumerate(told)
     ]
 
 
@@ -115,15 +116,15 @@ def _carrier(parts: pd.Series, whole: float) -> str | None:
 
 def _mostly(labels: Mapping[str, str]) -> str:
     """Return the label set in words, in brackets; nothing when there is none."""
-    words = {
-        names.USER: "user {}",
-        names.MODEL: "on {}",
-        names.TASK_TYPE: "for {}",
-        names.CACHE_TIER: "from cache tier {}",
+    words: dict[str, Callable[[str, str], str]] = {
+        names.USER: named,
+        names.MODEL: lambda _, model: f"on {shown(model)}",
+        names.TASK_TYPE: lambda label, task_type: f"for {named(label, task_type)}",
+        names.CACHE_TIER: lambda label, tier: f"from {named(label, tier)}",
     }
     said = [
-        text.format(shown(labels[name]))
-        for name, text in words.items()
+        say(name, labels[name])
+        for name, say in words.items()
         if name in labels and not (name == names.CACHE_TIER and labels[name] == names.NO_CACHE)
     ]
     return f" (mostly {' '.join(said)})" if said else ""
@@ -139,10 +140,12 @@ def cost_message(
     step: timedelta,
 ) -> str:
     """Return the sentence for a cost spike."""
-    times = (
-        f"{current / usual:.1f}x the usual {dollars(usual)}" if usual > 0 else "where there usually is none"
+    rate = f"{dollars(current)}/{span_words(step)}"
+    head = (
+        f"Cost at {rate} {span.tense('is', WAS)} {current / usual:.1f}x the usual {dollars(usual)} {span.when}"
+        if usual > 0
+        else f"Cost at {rate}{span.tense('', ' at its worst')}, where there usually is none, {span.when}"
     )
-    head = f"Cost at {dollars(current)}/{span_words(step)} {span.tense('is', WAS)} {times} {span.when}"
     more = f"{dollars(change.change)} more than usual {span.tense('so far', 'in all')}"
     return f"{head}; {more}{': ' if causes else ''}{', '.join(each.text for each in causes)}."
 

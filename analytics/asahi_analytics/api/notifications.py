@@ -67,9 +67,9 @@ def _of_budget(risk: BudgetRisk, runbook_base_url: str) -> Alert:
         severity=severity,
         budget_dollars=risk.budget,
         spent_dollars=risk.spent,
-        forecast_dollars=risk.spent if risk.forecast_total is None else risk.forecast_total,
+        forecast_dollars=risk.forecast_total,
         overrun_probability=probability,
-        exhausted_at=risk.exhaustion_at,
+        exhausted_on=risk.exhaustion_day,
         starts_at=risk.start,
         runbook_base_url=runbook_base_url,
     )

@@ -5,6 +5,7 @@ from asahi_analytics.composer.latencies import Latencies
 from asahi_analytics.composer.listener import Listener
 from asahi_analytics.composer.rounds import Asking, together
 from asahi_analytics.composer.values import (
+    FROM_RAW,
     SEE_GAPS,
     SOURCE_SEPARATOR,
     Ask,
@@ -19,6 +20,7 @@ from asahi_analytics.composer.values import (
 from asahi_analytics.tiles import RuleParameters
 
 __all__ = [
+    "FROM_RAW",
     "SEE_GAPS",
     "SOURCE_SEPARATOR",
     "Ask",

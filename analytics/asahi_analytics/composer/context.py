@@ -11,6 +11,7 @@ from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece
 from asahi_analytics.composer.trust import Coverage, coverage
 from asahi_analytics.composer.values import (
+    FROM_RAW,
     NOTHING_SCRAPED,
     SEE_GAPS,
     SOURCE_SEPARATOR,
@@ -107,10 +108,7 @@ def _warnings(context: Context, raw_ratio: float) -> list[str]:
         return [NOTHING_SCRAPED]
     found = []
     if raw_ratio > 0:
-        found.append(
-            f"{percent(raw_ratio)} of the window has no recorded totals and was summed from raw samples; "
-            "`asahi-obs rules backfill DATA_DIR` makes them"
-        )
+        found.append(f"{percent(raw_ratio)}{FROM_RAW}")
     if context.coverage.gaps:
         found.append(SEE_GAPS)
     return found

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
 
-from asahi_analytics.composer.presence import LOOKBACK, scraped_bins, scraped_seconds, spans_of
+from asahi_analytics.composer.presence import scraped_bins, scraped_seconds, spans_of
 from asahi_analytics.composer.rounds import Asking, together, value
 from asahi_analytics.composer.runs import Piece, look_in, moment, pieces
 from asahi_analytics.composer.values import Gap, joined
@@ -39,7 +38,7 @@ def coverage(rules: RuleParameters, window: Window) -> Asking[Coverage]:
     interval = rules.interval.total_seconds()
     plan = pieces(start, end, look, rules.state_lookback.total_seconds(), interval)
     edges = (
-        _recorded(at, interval) for at in (start, end)
+        _recorded(at, rules) for at in (start, end)
     )  # what one run, as most windows lie in, is asked next
     askings: list[Asking[Any]] = [plan, *edges]
     found: list[Piece] = (yield from together(askings))[0]
@@ -54,7 +53,7 @@ def _of_piece(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
     interval = rules.interval.total_seconds()
     if piece.run is None:
         return (yield from _from_bins(piece, rules))
-    before, after = yield from together([_recorded(at, interval) for at in (piece.start, piece.end)])
+    before, after = yield from together([_recorded(at, rules) for at in (piece.start, piece.end)])
     length = piece.end - piece.start
     seconds = after.get(SCRAPED, 0.0) - before.get(SCRAPED, 0.0)
     resets = round(after.get(RESTARTS, 0.0) - before.get(RESTARTS, 0.0))
@@ -64,8 +63,9 @@ def _of_piece(piece: Piece, rules: RuleParameters) -> Asking[Coverage]:
     return Coverage(max(0.0, min(length, seconds)), resets, gaps)
 
 
-def _recorded(at: float, interval: float) -> Asking[dict[str, float]]:
-    back = duration(timedelta(seconds=LOOKBACK * interval))
+def _recorded(at: float, rules: RuleParameters) -> Asking[dict[str, float]]:
+    """Find what a run that was going on at ``at`` had recorded last: in an interruption that is from before it."""
+    back = duration(rules.state_lookback)
     selector = f'{SCRAPES_STATE}{{{PART}=~"{SCRAPED}|{RESTARTS}"}}[{back}]'
     answer = yield from value(f"max by ({PART}) (last_over_time({selector}))", moment(at))
     return {label_of(sample.labels, PART): sample.value for sample in answer.samples}

@@ -19,6 +19,11 @@ SOURCE_SEPARATOR: Final = ", "
 
 
 SEE_GAPS: Final = "nothing was scraped in parts of the window; see gaps"
+FROM_RAW: Final = (
+    " of the window has no recorded totals and was summed from raw samples; "
+    "`asahi-obs rules backfill DATA_DIR` makes them"
+)
+"""What follows the share that is told of such a window."""
 NOTHING_SCRAPED: Final = "nothing was scraped in the window"
 
 

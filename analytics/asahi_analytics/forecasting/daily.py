@@ -28,6 +28,8 @@ class DailyHistory:
     trust: Trust
     since: pd.Series = field(default_factory=lambda: pd.Series(dtype=float))
     """What came to each name since ``today`` began, as far as it was asked for."""
+    own_unpriced: float | None = None
+    """The share of the requests of the one name that had no price; None: only that of all requests is known."""
 
     @property
     def total(self) -> pd.Series:

@@ -22,7 +22,16 @@ from asahi_analytics.forecasting.answers import (
 from asahi_analytics.forecasting.backtest import backtest
 from asahi_analytics.forecasting.daily import DAY, DailyHistory, midnight, read_daily, with_today
 from asahi_analytics.forecasting.history import FEWEST, BadInput, check_confidence, festive
-from asahi_analytics.forecasting.months import MonthReader, missing_days, silent_days, unpriced
+from asahi_analytics.forecasting.months import (
+    NO_HISTORY,
+    NO_SPEND,
+    MonthReader,
+    missing_days,
+    own_unpriced,
+    requests_by_model,
+    silent_days,
+    unpriced,
+)
 from asahi_analytics.forecasting.ratio import RatioForecast, forecast_ratio
 from asahi_analytics.forecasting.risk import BudgetRisk, Plan, check_budget
 from asahi_analytics.forecasting.series import AVERAGE, METHODS, Method, SeriesForecast, forecast_series
@@ -115,7 +124,7 @@ class ForecastingModel:
         why = self._why_unspent(group_by, name) if used.empty else None
         if used.count() < FEWEST:
             answer = _nothing(question, history, used)
-            return answer.model_copy(update={"warning": why}) if why else answer
+            return answer.model_copy(update={"warning": why, "method": NO_SPEND}) if why else answer
         answer = _cost_answer(question, history, used)
         if group_by is None or name is not None:
             return answer
@@ -171,7 +180,11 @@ class ForecastingModel:
         if group_by is None:
             return self._daily("cost_dollars", ())
         group = GROUPS[group_by]
-        return self._daily(group.cost, (group.label,), None if name is None else {group.label: [name]})
+        found = self._daily(group.cost, (group.label,), None if name is None else {group.label: [name]})
+        if name is None or group_by != names.MODEL or not found.trust.unpriced_ratio:
+            return found
+        window = Window(found.today - self.history_days * DAY, found.today)
+        return replace(found, own_unpriced=own_unpriced(requests_by_model(self.engine, window), name))
 
     def _daily(
         self, family: str, by: Sequence[str], where: dict[str, list[str]] | None = None
@@ -195,7 +208,10 @@ class ForecastingModel:
         known = [str(each) for each in cost.values.sort_values(ascending=False, kind="stable").index]
         if known and name not in known:
             raise UnknownName(
-                "name", name, known, f"{group_by}s counted in the last {self.history_days} days"
+                "name",
+                name,
+                known,
+                f"{group_by.replace('_', ' ')}s counted in the last {self.history_days} days",
             )
         return float(cost.values.get(name, 0.0))
 
@@ -247,7 +263,7 @@ def _days(forecast: SeriesForecast) -> list[ForecastDay]:
 
 def _nothing(question: Question, history: DailyHistory, used: pd.Series) -> Forecast:
     return Forecast(
-        **_common(question, history, used, STABLE, "none: too little history"),
+        **_common(question, history, used, STABLE, NO_HISTORY),
         predicted_cost=None,
         confidence_low=None,
         confidence_high=None,
@@ -301,7 +317,11 @@ def _common(
         "trend": trend.direction,
         "trend_pct_per_week": trend.pct_per_week,
         "warning": " ".join(
-            [*limits, *_limits(used, trust, question), *_festive(history.today, days, method)]
+            [
+                *limits,
+                *_limits(used, trust, question, history.own_unpriced),
+                *_festive(history.today, days, method),
+            ]
         )
         or None,
         "method": method,
@@ -319,10 +339,10 @@ def _festive(today: datetime, horizon: int, method: str) -> list[str]:
     return ["24 to 26 December and 1 January are taken to be quieter, and are less sure."]
 
 
-def _limits(used: pd.Series, trust: Trust, question: Question) -> list[str]:
+def _limits(used: pd.Series, trust: Trust, question: Question, own: float | None) -> list[str]:
     """Everything that limits the forecast, as sentences."""
     count, horizon = int(used.count()), question.horizon_days
-    without_price = unpriced(trust.unpriced_ratio, question.group_by, question.name)
+    without_price = unpriced(trust.unpriced_ratio, own, question.group_by, question.name)
     if count < FEWEST:
         words = [f"Too little history: whole days with data: {count}; a forecast needs {FEWEST}."]
         return [*words, *without_price]

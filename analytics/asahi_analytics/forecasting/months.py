@@ -31,6 +31,8 @@ from asahi_exporter import conventions as names
 from asahi_exporter.prose import named, percent
 
 NO_HISTORY: Final = "none: too little history"
+NO_SPEND: Final = "none: nothing was spent"
+"""What ``method`` is where nothing is forecast; the second of a name that has come to no dollars, today included."""
 LITTLE_COVERAGE: Final = 0.9
 
 
@@ -84,7 +86,7 @@ def assess(plan: Plan, spending: Spending, month: Month, confidence: float) -> B
         status=status_of(spending.so_far, plan.dollars, rest.probability),
         levels_reached=[level for level in plan.warn_at if spending.so_far >= level * plan.dollars],
         warning=_warning(spending, forecast, plan),
-        method=NO_HISTORY if forecast is None else forecast.method,
+        method=_method(spending, forecast, plan),
         trust=spending.trust,
     )
 
@@ -125,42 +127,63 @@ def silent_days(silence: Silence) -> list[str]:
     return [f"Nothing was spent on the last {days}; that it has ended is {percent(silence.ended, 0)} likely."]
 
 
-def unpriced(ratio: float | None, group_by: GroupBy | None = None, value: str | None = None) -> list[str]:
+def unpriced(
+    of_all: float | None, own: float | None, group_by: GroupBy | None, value: str | None
+) -> list[str]:
     """Return a sentence when requests had no price, else none.
 
-    With ``value`` the dollars are those of one name of ``group_by``, and ``ratio`` is that of all requests.
+    With ``value`` the dollars are those of one name of ``group_by``: ``own`` is the share of its own requests, None
+    where only that ``of_all`` is known.
     """
+    whole = group_by is None or value is None
+    ratio = of_all if whole or own is None else own
     if not ratio:
         return []
     share = percent(ratio)
-    if group_by is None or value is None:
+    if group_by is None or value is None or own is not None:
         return [f"{share} of requests had no price and are not in these dollars."]
     return [
         f"{share} of all requests had no price; those of {named(group_by, value)} among them are not in these dollars."
     ]
 
 
-def _unpriced(spending: Spending, plan: Plan) -> list[str]:
-    if spending.own_unpriced is not None:
-        return unpriced(spending.own_unpriced)
-    return unpriced(spending.trust.unpriced_ratio, plan.group_by, plan.value)
+def requests_by_model(engine: AnalyticsEngine, window: Window) -> list[Sums]:
+    """Return the requests in ``window``, and those of them without a price; of another label that is not counted."""
+    families = ("requests", "unpriced_requests")
+    return engine.composer.totals([Ask(family, (names.MODEL,), window, trusted=False) for family in families])
+
+
+def own_unpriced(found: Sequence[Sums], model: str) -> float:
+    """Return the share of the requests of ``model`` that had no price, of what ``requests_by_model`` has found."""
+    requests, lacking = (_of(sums, model) for sums in found)
+    return unpriced_ratio(lacking, requests) or 0.0
+
+
+def _never_spent(spending: Spending, plan: Plan) -> bool:
+    return plan.value is not None and spending.so_far == 0 and spending.history.active(plan.value).empty
+
+
+def _method(spending: Spending, forecast: SeriesForecast | None, plan: Plan) -> str:
+    if forecast is not None:
+        return forecast.method
+    return NO_SPEND if _never_spent(spending, plan) else NO_HISTORY
 
 
 def _warning(spending: Spending, forecast: SeriesForecast | None, plan: Plan) -> str | None:
-    used = spending.history.active(plan.value)
-    words = missing_days(used)
     if spending.unspent is not None:
         return spending.unspent
-    if plan.group_by is not None and plan.value is not None and used.empty and spending.so_far == 0:
-        days = len(spending.history.frame)
-        who = named(plan.group_by, plan.value)
-        words = [f"No cost of {who} was counted in {days} days: is its name right?"]
-    elif forecast is None:
+    if plan.group_by is not None and plan.value is not None and _never_spent(spending, plan):
+        who, days = named(plan.group_by, plan.value), len(spending.history.frame)
+        return f"No cost of {who} was counted in {days} days: is its name right?"
+    used = spending.history.active(plan.value)
+    words = missing_days(used)
+    if forecast is None:
         count = int(used.count())
         words = [f"Too little history for a forecast: whole days with data: {count}, it takes {FEWEST}."]
     else:
         words = [*silent_days(forecast.silence), *words]
-    return " ".join([*words, *_unpriced(spending, plan)]) or None
+    lacking = unpriced(spending.trust.unpriced_ratio, spending.own_unpriced, plan.group_by, plan.value)
+    return " ".join([*words, *lacking]) or None
 
 
 class MonthReader:
@@ -198,18 +221,13 @@ class MonthReader:
         return Spending(so_far, history, spent_by, sums.trust, self._unspent(plan, so_far), own)
 
     def _own_unpriced(self, plan: Plan) -> float | None:
-        """The share of the requests of a model that had no price; of another label it is not counted."""
-        if plan.group_by != "model" or plan.value is None:
+        if plan.group_by != names.MODEL or plan.value is None:
             return None
-        requests, lacking = (_of(sums, plan.value) for sums in self._requests_by_model)
-        return unpriced_ratio(lacking, requests) or 0.0
+        return own_unpriced(self._requests_by_model, plan.value)
 
     @cached_property
     def _requests_by_model(self) -> list[Sums]:
-        """The requests of the month, and those of them without a price."""
-        window, by = month_to_date(self.month.now, self.month.tz), (names.MODEL,)
-        families = ("requests", "unpriced_requests")
-        return self.engine.composer.totals([Ask(family, by, window, trusted=False) for family in families])
+        return requests_by_model(self.engine, month_to_date(self.month.now, self.month.tz))
 
     def _unspent(self, plan: Plan, so_far: float) -> str | None:
         if plan.group_by is None or plan.value is None or so_far > 0:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -74,7 +74,7 @@ def budget(**changes: Any) -> Any:
         "spent_dollars": 900.5,
         "forecast_dollars": 1500.0,
         "overrun_probability": 0.97,
-        "exhausted_at": datetime(2026, 3, 24, 5, tzinfo=UTC),
+        "exhausted_on": date(2026, 3, 24),
         "starts_at": NOON,
         "runbook_base_url": RUNBOOKS,
     }
@@ -97,4 +97,20 @@ def test_a_budget_risk_names_the_day() -> None:
 
 
 def test_a_budget_risk_without_a_day_names_none() -> None:
-    assert budget(exhausted_at=None).annotations["description"].endswith("by the end of the month.")
+    assert budget(exhausted_on=None).annotations["description"].endswith("by the end of the month.")
+
+
+def test_a_budget_that_is_spent_is_told_in_the_past_tense() -> None:
+    alert = budget(spent_dollars=1200.0, overrun_probability=1.0)
+    assert alert.annotations["summary"] == "A monthly budget is spent."
+    assert alert.annotations["description"] == (
+        "The budget team-a of $1,200.00 is spent: $1,200.00 so far, $1,500.00 expected by the end of the month. "
+        "It ran out on 2026-03-24."
+    )
+
+
+def test_a_budget_without_a_forecast_tells_no_expectation() -> None:
+    alert = budget(spent_dollars=1300.0, forecast_dollars=None)
+    assert alert.annotations["description"] == (
+        "The budget team-a of $1,200.00 is spent: $1,300.00 so far. It ran out on 2026-03-24."
+    )

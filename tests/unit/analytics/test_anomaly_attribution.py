@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -175,8 +176,29 @@ def test_the_sentence_names_who_and_where():
     assert "from more requests (mostly user acme-batch on large)" in words
     assert "since 12:00 UTC" in words
     nothing = cost_message(5.0, 0.0, change, [], span=GOES_ON, step=STEP)
-    assert "where there usually is none" in nothing
+    assert nothing.startswith("Cost at $5.00/10 min, where there usually is none, since 12:00 UTC; $")
     assert nothing.endswith("more than usual so far.")
+
+
+def test_what_began_on_another_day_is_told_with_that_day():
+    start = OVER.start - timedelta(days=1)
+    assert Span(start, OVER.end, True).when == f"since {start.day} {start:%b} 12:00 UTC"
+    assert Span(start, OVER.end, False).when == f"from {start.day} {start:%b} 12:00 to 12:30 UTC"
+
+
+def test_a_task_type_is_named_as_one():
+    after = traffic()
+    after.loc[after.index.get_level_values("task_type") == "chat"] *= 6.0
+    (cause,) = cost_causes(split_cost_change(traffic(), after))
+    assert cause.text.endswith("from more requests (mostly on large for task type chat)")
+
+
+def test_what_came_out_of_nothing_and_is_over_is_told_at_its_worst():
+    change = split_cost_change(traffic(), traffic(requests=5000.0))
+    words = cost_message(5.0, 0.0, change, [], span=OVER, step=STEP)
+    assert words.startswith(
+        "Cost at $5.00/10 min at its worst, where there usually is none, from 12:00 to 12:30 UTC; $"
+    )
 
 
 def test_what_is_over_is_told_in_the_past_tense_and_with_its_end():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,7 +52,8 @@ def risk(probability: float | None) -> Any:
         spent=60.0,
         forecast_total=130.0,
         overrun_probability=probability,
-        exhaustion_at=NOW + timedelta(days=9),
+        exhaustion_at=datetime(2026, 3, 20, 5, tzinfo=UTC),
+        exhaustion_day=date(2026, 3, 19),  # where the budget's month is that of Los Angeles
         start=NOW.replace(day=1, hour=0),
     )
 
@@ -94,6 +95,11 @@ def test_an_anomaly_that_is_over_carries_its_end() -> None:
 def test_a_budget_alerts_from_its_probability_on(probability: float | None, severities: list[str]) -> None:
     alerts = notifications.current_alerts(service(risks=[risk(probability)]), load())
     assert [alert.labels["severity"] for alert in alerts] == severities
+
+
+def test_a_budget_alert_names_the_day_that_the_page_names() -> None:
+    (alert,) = notifications.current_alerts(service(risks=[risk(0.97)]), load())
+    assert alert.annotations["description"].endswith("It runs out on 2026-03-19.")
 
 
 def test_without_an_alertmanager_nothing_is_started() -> None:

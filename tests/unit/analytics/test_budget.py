@@ -204,7 +204,7 @@ def test_unpriced_requests_are_mentioned() -> None:
         ),
     ],
 )
-def test_a_budget_of_one_name_mentions_its_own_unpriced_requests_where_they_are_known(
+def test_a_budget_and_a_forecast_of_one_name_mention_its_own_unpriced_requests_where_they_are_known(
     group_by: str, name: str, words: str | None
 ) -> None:
     now = datetime(2026, 6, 16, tzinfo=UTC)
@@ -214,6 +214,7 @@ def test_a_budget_of_one_name_mentions_its_own_unpriced_requests_where_they_are_
         counts = {"big": np.full(32, 60.0 * (family == "requests")), "small": np.full(32, small)}
         model.engine.composer.ledgers[family] = hourly(start, counts)
     assert model.detect_budget_risk(9000, group_by=group_by, name=name).warning == words
+    assert model.predict_cost(group_by=group_by, name=name).warning == words
 
 
 def test_a_budget_of_one_label_is_measured_by_that_label() -> None:

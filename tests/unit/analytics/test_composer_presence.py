@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from asahi_analytics.composer.presence import scraped_bins, spans_of
 from asahi_analytics.composer.rounds import run
-from asahi_analytics.composer.runs import Piece, moment
-from asahi_analytics.composer.trust import _from_bins
+from asahi_analytics.composer.runs import Piece, Run, moment
+from asahi_analytics.composer.trust import _from_bins, _of_piece
 from asahi_analytics.errors import PrometheusAnswerInvalid
-from asahi_analytics.replies import Matrix, Series
+from asahi_analytics.replies import Matrix, Sample, Series, Vector
 from asahi_analytics.tiles import RuleParameters
 
 MINUTE = 60.0
@@ -96,3 +98,34 @@ def test_series_without_the_label_that_tells_them_apart_are_refused():
 
     with pytest.raises(PrometheusAnswerInvalid, match=r"its label part, and has the labels \{'job': 'a'\}"):
         bins(Stripped(lambda minute: MINUTE * minute))
+
+
+class Interrupted(Backend):
+    """Recorded until an interruption, and asked for the last of it as far back as a range reaches."""
+
+    def query_all(self, promqls, at):
+        return [self.query(promql, at) for promql in promqls]
+
+    def query(self, promql, at):
+        (back,) = (float(text) for text in re.findall(r"\[(\d+)s\]", promql))
+        minutes = np.arange(np.ceil((at.timestamp() - back) / MINUTE), at.timestamp() // MINUTE + 1)
+        told = [seconds for minute in minutes if (seconds := self.seconds(minute)) is not None]
+        parts = {"scraped": told[-1], "restarts": 3.0} if told else {}
+        return Vector(tuple(Sample({"part": part}, value) for part, value in parts.items()))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "scraped"), [(1000, 2040, 1000), (2040, 3000, 940), (1000, 3000, 1940)]
+)
+def test_a_window_that_begins_or_ends_in_an_interruption_knows_what_was_scraped_of_it(start, end, scraped):
+    """The interruption of one hour, from minute 2000 on, is shorter than breaks a run."""
+
+    def seconds(minute):
+        if minute <= 2000:
+            return MINUTE * minute
+        return None if minute < 2060 else MINUTE * (minute - 60)
+
+    piece = Piece(MINUTE * start, MINUTE * end, Run("m", 0.0, MINUTE * end))
+    found = run(_of_piece(piece, RuleParameters()), Interrupted(seconds))
+    assert found.scraped == pytest.approx(MINUTE * scraped)
+    assert found.resets == 0

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asahi_analytics.composer import SEE_GAPS, Gap, Trust
+from asahi_analytics.composer import FROM_RAW, SEE_GAPS, Gap, Trust
 from asahi_analytics.engine import (
     GROUPS,
     MAX_DRIVERS,
@@ -291,6 +291,16 @@ def test_trust_goes_as_far_as_the_worst_sum() -> None:
         warnings=["x", "y"],
     )
     assert merged([]) == Trust()
+
+
+def test_what_was_summed_from_raw_samples_is_told_once_as_its_highest_share() -> None:
+    less, more = f"<0.1 %{FROM_RAW}", f"5 %{FROM_RAW}"
+    trusts = [
+        Trust(repaired_ratio=0.0003, warnings=[less, "x"]),
+        Trust(repaired_ratio=0.05, warnings=[more]),
+        Trust(warnings=["y"]),
+    ]
+    assert merged(trusts).warnings == ["x", more, "y"]
 
 
 def test_numbers_that_are_none_and_quotients_by_nothing_are_none() -> None:

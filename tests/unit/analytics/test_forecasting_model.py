@@ -131,6 +131,19 @@ def test_of_very_many_names_the_dearest_are_told() -> None:
     assert len(refused.value.known) == NAMES_SHOWN
 
 
+def test_the_names_of_a_label_of_two_words_are_told_as_words() -> None:
+    made = model({"chat": daily(3)}, 3)
+    with pytest.raises(UnknownName, match=r"\(task types counted in the last 120 days\)"):
+        made.predict_cost(group_by="task_type", name="ghost")
+
+
+def test_of_a_name_under_which_nothing_was_counted_no_request_is_said_to_lack_a_price() -> None:
+    made = model({"a": daily(90)}, trust=Trust(unpriced_ratio=0.2))
+    (ghost,) = made.budget_risks([Plan("ghost", 5.0, "task_type", "ghost")])
+    assert ghost.warning == "No cost of task type ghost was counted in 120 days: is its name right?"
+    assert ghost.method == "none: nothing was spent"
+
+
 def test_a_budget_of_the_file_for_a_name_that_was_never_counted_asks_whether_it_is_right() -> None:
     made = model({"a": daily(90)})
     ghost, known = made.budget_risks([Plan("ghost", 5.0, "model", "ghost"), Plan("a", 5.0, "model", "a")])
@@ -169,10 +182,9 @@ def test_unpriced_requests_are_mentioned() -> None:
     answer = model({"m": daily(90)}, trust=Trust(unpriced_ratio=0.034)).predict_cost()
     assert "3.4 % of requests had no price" in answer.warning
     assert answer.trust.unpriced_ratio == 0.034
-    of_one = model({"m": daily(90)}, trust=Trust(unpriced_ratio=0.034)).predict_cost(
-        group_by="model", name="m"
-    )
-    assert "3.4 % of all requests had no price; those of model m among them are" in of_one.warning
+    users = model({"m": daily(90)}, trust=Trust(unpriced_ratio=0.034), family="user_cost_dollars")
+    of_one = users.predict_cost(group_by="user", name="m")
+    assert "3.4 % of all requests had no price; those of user m among them are" in of_one.warning
 
 
 def test_days_that_were_not_scraped_are_missing_not_zero() -> None:

@@ -47,8 +47,9 @@ def test_a_name_whose_requests_came_to_no_dollars_is_told_why(
         columns = {name: np.full(DAYS + 1, count) for name, count in each.items()}
         made.engine.composer.ledgers[family] = hourly(START, columns)
     (risk,) = made.budget_risks([Plan("b", 5.0, group_by, "idle")])
-    assert made.predict_cost(group_by=group_by, name="idle").warning == UNSPENT.format(group_by, words)
-    assert risk.warning == UNSPENT.format(group_by, words)
+    answer = made.predict_cost(group_by=group_by, name="idle")
+    assert answer.warning == risk.warning == UNSPENT.format(group_by, words)
+    assert answer.method == risk.method == "none: nothing was spent"
     assert (risk.spent, risk.forecast_total, risk.status) == (0.0, None, "unknown")
 
 

@@ -42,6 +42,7 @@ def test_in_a_column_shares_have_their_decimals() -> None:
         ("two words", "'two words'"),
         ("a\nb", r"a\nb"),
         ('say "hi"', "'say \"hi\"'"),
+        ("team's bot", '"team\'s bot"'),
         ("", "''"),
     ],
 )

@@ -40,10 +40,10 @@ export function budgetItem(budget, shared) {
     budget.warning && !shared.includes(budget.warning) && h("p", { class: "note" }, budget.warning));
 }
 
-const spent = ({ spent_ratio: ratio }) => `${percent(ratio)} spent`;
+const spent = ({ spent_ratio: ratio }) => (ratio > 0 ? `${percent(ratio)} spent` : "Nothing spent");
 
 function pace({ pace_ratio: ratio }) {
-  if (!isNumber(ratio)) return null;
+  if (!isNumber(ratio) || ratio === 0) return null;
   if (Math.abs(ratio - 1) < ON_PLAN) return "as fast as an even plan";
   if (ratio >= 2) return `${ratio.toFixed(1)} times as fast as an even plan`;
   return `${percent(Math.abs(ratio - 1), 0)} ${ratio > 1 ? "faster" : "slower"} than an even plan`;
@@ -57,7 +57,7 @@ function outcome(budget) {
   const day = budget.exhaustion_day;
   if (budget.status === "exhausted") return `Used up on ${calendarDay(day)}.`;
   const likely = budget.overrun_probability;
-  if (budget.status === "unknown") return "Too little history to say whether it lasts.";
+  if (budget.status === "unknown") return "Whether it lasts is not known.";
   if (day) return `Runs out about ${calendarDay(day)}${around(budget)}; an overrun is ${likelihood(likely)} likely.`;
   return `${lasting(likely)}; an overrun is ${likelihood(likely)} likely.`;
 }

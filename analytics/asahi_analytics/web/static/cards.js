@@ -5,7 +5,7 @@ import { budgetItem, byUrgency, sharedWarnings } from "./budgets.js";
 import { meter, outlook, rows, stacked } from "./charts.js";
 import { h, spoken, table } from "./dom.js";
 import {
-  ago, axisDollars, change, compact, count, dollars, duration, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, signedDollars,
+  ago, axisDollars, change, columnPercent, compact, count, dollars, duration, isNumber, milliseconds, moment, percent, plural, roughDollars, sentence, signedDollars,
   words,
 } from "./format.js";
 import { share } from "./scales.js";
@@ -106,7 +106,7 @@ function breakdownRows(data, by) {
 /** Dollars and their share; of a model whose requests had no price there are none to show. */
 function priced(value, total, without) {
   if (value === 0 && without > 0) return { shown: "no price", note: `${compact(without)} requests` };
-  return { shown: dollars(value), note: percent(share(value, total)) };
+  return { shown: dollars(value), note: columnPercent(share(value, total)) };
 }
 
 function labelName(name, by) {
@@ -129,7 +129,7 @@ function savingsParts(data) {
     ...phases.map(([phase, value], index) => ({ name: `Saved by ${words(phase)}`, value, kind: `part-${1 + (index % 6)}` })),
   ];
   const legend = table("Parts of the baseline", ["Part", "Dollars", "Share"], parts.map(({ name, value, kind }) => [
-    h("span", {}, h("i", { class: `key ${kind}` }), name), dollars(value), percent(share(value, data.baseline_cost))]));
+    h("span", {}, h("i", { class: `key ${kind}` }), name), dollars(value), columnPercent(share(value, data.baseline_cost))]));
   return [
     stacked("What was spent and what was saved, as parts of the baseline", parts),
     legend,
@@ -156,7 +156,7 @@ function cacheTiers(data) {
   const tiers = Object.entries(data.tiers);
   const used = tiers.map(([tier, each]) => [
     `Tier ${tier}`,
-    h("span", { class: "rate" }, percent(each.hit_rate), meter(each.hit_rate ?? 0, "good")),
+    h("span", { class: "rate" }, columnPercent(each.hit_rate), meter(each.hit_rate ?? 0, "good")),
     compact(each.hits + each.misses), milliseconds(each.avg_latency_ms)]);
   const worth = tiers.filter(([, each]) => wasUsed(each)).map(([tier, each]) => [
     `Tier ${tier}`, roughDollars(each.dollars_saved), roughDollars(each.marginal_dollars), wait(each.marginal_milliseconds)]);

@@ -44,8 +44,11 @@ export function axisDollars(value) {
 export const count = (value) => (isNumber(value) ? COUNT.format(value) : DASH);
 export const compact = (value) => (isNumber(value) ? COMPACT.format(value) : DASH);
 
-/** A ratio 0-1 as a percentage; shares close to, but not at, the ends never read as 0 or 100. */
-export function percent(ratio, digits = 1) {
+/** A ratio 0-1 as a percentage, as the service's own sentences have it: 5 %, 5.2 %. */
+export const percent = (ratio, digits = 1) => columnPercent(ratio, digits).replace(/\.0+(?=\u00a0%$)/, "");
+
+/** The same with all its decimals, for a column; shares close to, but not at, the ends never read as 0 or 100. */
+export function columnPercent(ratio, digits = 1) {
   if (!isNumber(ratio)) return DASH;
   const smallest = 10 ** -digits;
   const value = 100 * ratio;

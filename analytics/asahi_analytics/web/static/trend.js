@@ -1,11 +1,11 @@
 // The chart over time: which metric can be shown, and how its values and bins read.
 
 import { barsOverTime } from "./charts.js";
-import { axisDollars, compact, count, dollars, isNumber, milliseconds, moment, percent } from "./format.js";
+import { axisDollars, columnPercent, compact, count, dollars, isNumber, milliseconds, moment, percent } from "./format.js";
 
 const SECONDS_PER_DAY = 86_400;
 const money = { unit: "Dollars", value: dollars, axis: axisDollars };
-const ratio = { unit: "Share", value: (value) => percent(value, 2), axis: (value) => percent(value) };
+const ratio = { unit: "Share", value: (value) => columnPercent(value, 2), axis: (value) => percent(value) };
 const time = { unit: "Milliseconds", value: milliseconds, axis: milliseconds };
 const points = { unit: "Points", value: (value) => value.toFixed(2), axis: (value) => value.toFixed(1) };
 
