@@ -121,15 +121,16 @@ def _month_to_date() -> str:
 def _recorded_this_month() -> str:
     """Return the running total less the first of it that the month has.
 
-    Each hour of the last 31 days has its least total, which is its first, and the label of its month; that of this
-    month is taken. So where Prometheus was down as the month began, counting begins with the first total after that:
-    too little rather than too much. Where the total fell it was begun anew, and the count starts there. An hour is
-    looked at from a millisecond before it, so that its first moment belongs to it on Prometheus 3, too.
+    Each of the last 31 days (UTC: subqueries step at whole multiples of their step) has its least total, which is its
+    first, and the label of its month; that of this month is taken. So where Prometheus was down as the month began,
+    counting begins with the first total after that: too little rather than too much. Where the total fell it was begun
+    anew, and the count starts there. A day is looked at from a millisecond before it, so that its first moment belongs
+    to it on Prometheus 3, too.
     """
     total = total_running("cost_dollars")
     month = 'count_values("month", month())'
-    first_of_hour = f"min_over_time({total}[1h] offset -3599999ms)"
-    first_of_months = f"min_over_time(({first_of_hour} * on () group_left (month) {month})[31d:1h])"
+    first_of_day = f"min_over_time({total}[1d] offset -{DAY_SECONDS * 1000 - 1}ms)"
+    first_of_months = f"min_over_time(({first_of_day} * on () group_left (month) {month})[31d:1d])"
     return f"{total}\n- min without (month) (\n  {first_of_months}\n  and on (month) {month}\n)"
 
 

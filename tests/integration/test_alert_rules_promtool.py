@@ -17,7 +17,7 @@ from asahi_analytics.demo.servers import find_program
 from asahi_exporter.promtext import quoted
 from support.snippets import snippets
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "prometheus" / "rules").glob("asahi_alerts*.yml"))

@@ -12,10 +12,13 @@ from asahi_analytics.forecasting.kernels import Array, Indices
 from asahi_analytics.forecasting.pattern import closed_phases
 
 LASTING_DAYS: Final = 14.0
-"""An end comes tomorrow with one chance in so many days and those that the series has lasted: what is old lasts longer
-(Gott 1993)."""
+"""An end comes tomorrow with one chance in so many days and ``PARTS`` times those that the history has lasted: what is
+old lasts longer (Gott 1993)."""
+PARTS: Final = 2.0
+"""How many times as old as its history a series is taken to be, of which the beginning is not known: the inverse of 1/T
+on average over ages T beyond that of the history, each of a weight of 1/T², as Gott has it."""
 UNSEEN: Final = 4.0
-"""How many gaps the belief about their lengths, a Pareto tail around their own median, is worth."""
+"""How many gaps the belief about their lengths, a Pareto tail around their own median or a day, is worth."""
 TAIL: Final = 2.0
 """The exponent of that tail: three times the median is passed by one gap in five, ten times by one in 26."""
 
@@ -48,35 +51,41 @@ class Silence:
 NO_SILENCE: Final = Silence()
 
 
-def silence_of(values: Array, festive: NDArray[np.bool_], period: int, steps_a_day: int = 1) -> Silence:
+def silence_of(values: Array, holidays: NDArray[np.bool_], period: int, steps_a_day: int = 1) -> Silence:
     """Return what the zeros at the end of ``values`` (n,) say; NaN, which is not known, says nothing.
 
-    ``values`` hold a positive one; ``period`` is their season in steps. Zeros of closed phases and of ``festive``
-    steps (n,) are no silence.
+    ``values`` hold a positive one; ``period`` is their season in steps. Zeros of closed phases and of ``holidays``
+    (n,) are no silence.
     """
-    seen = values[np.isfinite(values)]
-    spent = np.flatnonzero(values > 0)
-    closed = closed_phases(values[: spent[-1] + 1], period)[np.arange(len(values)) % period]
-    x = values[np.isfinite(values) & ~((closed | festive) & (values <= 0))]
-    places = np.flatnonzero(x > 0)
-    gaps, silent = np.diff(places), len(x) - 1 - int(places[-1])
-    hazard = 1.0 / (LASTING_DAYS * steps_a_day + float(places[-1] - places[0]) + 1.0)
+    seen = np.isfinite(values)
+    last = int(np.flatnonzero(values > 0)[-1])
+    closed = closed_phases(values[: last + 1], period)[np.arange(len(values)) % period]
+    open_ = seen & ~(closed & (values <= 0))
+    gaps, silent = _gaps(values[open_])
+    usual, pause = _gaps(values[open_ & ~(holidays & (values <= 0))])
+    hazard = 1.0 / (LASTING_DAYS * steps_a_day + PARTS * float(usual.sum() + 1))
     return Silence(
-        count=len(seen) - 1 - int(np.flatnonzero(seen > 0)[-1]),
-        ended=_ended(_survival(gaps, silent), hazard),
+        count=int(seen[last + 1 :].sum()),
+        ended=_ended(_survival(usual, pause, steps_a_day), hazard),
         new=bool(silent >= gaps.max(initial=1)),
     )
 
 
-def _survival(gaps: Indices, silent: int) -> Array:
+def _gaps(values: Array) -> tuple[Indices, int]:
+    """Return the steps from each of ``values`` (n,) that spent to the next, and how many zeros follow the last."""
+    places = np.flatnonzero(values > 0)
+    return np.diff(places), len(values) - 1 - int(places[-1])
+
+
+def _survival(gaps: Indices, silent: int, steps_a_day: int) -> Array:
     """Return (silent + 1,) the probability that a gap is longer than 0, 1, 2, … steps, after the ``gaps`` seen.
 
     The share of gaps that were, ``UNSEEN`` gaps of what is believed beforehand among them (the mean of a Dirichlet
-    process, Ferguson 1973).
+    process, Ferguson 1973): hours without a gap know as little of holidays and outages as days do.
     """
     lengths = np.arange(silent + 1)
     longer = (gaps[None, :] > lengths[:, None]).sum(axis=1)
-    unit = (2.0 ** (1.0 / TAIL) - 1.0) / (np.median(gaps) if len(gaps) else 1.0)
+    unit = (2.0 ** (1.0 / TAIL) - 1.0) / max(float(np.median(gaps)) if len(gaps) else 0.0, steps_a_day)
     return np.asarray((longer + UNSEEN * (1.0 + unit * lengths) ** -TAIL) / (len(gaps) + UNSEEN))
 
 

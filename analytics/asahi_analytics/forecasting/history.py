@@ -7,6 +7,7 @@ AnalyticsError
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,11 +25,17 @@ FEWEST: Final = 2
 LONGEST_HORIZON: Final = 750
 FESTIVE: Final = frozenset({(12, 24), (12, 25), (12, 26), (1, 1)})
 """Months and days on which most of the world's offices and shops rest."""
+YEARS_END: Final = FESTIVE | {(12, day) for day in range(27, 32)}
+"""Months and days on which many take their holidays, and a pause is no end."""
 
 
 def festive(days: pd.DatetimeIndex) -> NDArray[np.bool_]:
     """Return which of ``days`` are festive."""
-    return np.array([day in FESTIVE for day in zip(days.month, days.day, strict=True)], dtype=bool)
+    return _among(days, FESTIVE)
+
+
+def _among(days: pd.DatetimeIndex, dates: Set[tuple[int, int]]) -> NDArray[np.bool_]:
+    return np.array([date in dates for date in zip(days.month, days.day, strict=True)], dtype=bool)
 
 
 class TooShort(NotEnoughData, ValueError):  # noqa: N818  (as its parent)
@@ -57,10 +64,10 @@ class History:
         return pd.date_range(self.following, periods=horizon, freq=self.step)
 
     @property
-    def was_festive(self) -> NDArray[np.bool_]:
-        """Which of the days of the history (n,) were festive; hours never are."""
+    def at_years_end(self) -> NDArray[np.bool_]:
+        """Which of the steps of the history (n,) lay from 24 December to 1 January."""
         past = pd.date_range(end=self.following - self.step, periods=len(self.values), freq=self.step)
-        return festive(past) & (not self.hourly)
+        return _among(past, YEARS_END)
 
     def festive(self, horizon: int) -> NDArray[np.bool_]:
         """Return (horizon,) which of the days after the history are festive; hours never are."""

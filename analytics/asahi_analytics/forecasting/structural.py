@@ -264,7 +264,7 @@ class LogOutlook:
             options.noise_part * np.expm1(np.minimum(mixture.noise, MOST_VARIANCE))
             + options.spike_length * self.spikes
         )
-        variance = options.inflate * mixture.variance(typical) + alone
+        variance = options.inflate * mixture.variance(typical) + np.log1p(alone)
         middle = np.log(total) + peak - 0.5 * np.minimum(variance, MOST_VARIANCE)
         variance = self.scarce * (variance + options.common + self._doubt(typical) + self._unlike(typical))
         centre = mixture.weight @ middle

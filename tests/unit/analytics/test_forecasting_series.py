@@ -278,7 +278,7 @@ def test_a_series_that_stopped_is_expected_to_stay_so_yet_may_resume() -> None:
     assert 0.0 < forecast.total_high < 1.5 * weekly(90)[60:].sum()
     assert "stopped: the last 14 values are zero" in forecast.method
     assert forecast.outlook.exceeds(100.0) == pytest.approx(1.0 - forecast.silence.ended, rel=0.01)
-    assert forecast_series(series(ended), 30, 0.8).total_high == 0.0
+    assert forecast_series(series(ended), 30, 0.7).total_high == 0.0
 
 
 def test_a_series_that_fades_away_is_not_taken_back_to_its_old_level() -> None:
@@ -390,3 +390,15 @@ def test_totals_of_shares_of_the_steps() -> None:
     for probability, dollars in zip([0.1, 0.5, 0.9], whole, strict=True):
         assert outlook.exceeds(float(dollars)) == pytest.approx(1.0 - probability, abs=0.01)
     assert outlook.exceeds(0.0) == 1.0
+
+
+@pytest.mark.parametrize("count", [18, 23, 60])
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+def test_a_few_steps_after_values_now_and_then_are_not_thousands_of_times_what_was_ever_spent(
+    count: int, horizon: int
+) -> None:
+    values = np.zeros(count)
+    values[::7] = 100.0
+    hours = pd.date_range("2026-03-02", periods=count, freq="h", tz="UTC")
+    forecast = forecast_series(pd.Series(values, hours), horizon)
+    assert forecast.total_high < 10.0 * 100.0 * horizon
