@@ -51,17 +51,19 @@ class Silence:
 NO_SILENCE: Final = Silence()
 
 
-def silence_of(values: Array, holidays: NDArray[np.bool_], period: int, steps_a_day: int = 1) -> Silence:
+def silence_of(
+    values: Array, festive: NDArray[np.bool_], holidays: NDArray[np.bool_], period: int, steps_a_day: int = 1
+) -> Silence:
     """Return what the zeros at the end of ``values`` (n,) say; NaN, which is not known, says nothing.
 
     ``values`` hold a positive one; ``period`` is their season in steps. Zeros of closed phases and of ``holidays``
-    (n,) are no silence.
+    (n,) are no silence. Nor is a zero on one of the ``festive`` steps (n,) among them new: it is an outlier as others.
     """
     seen = np.isfinite(values)
     last = int(np.flatnonzero(values > 0)[-1])
     closed = closed_phases(values[: last + 1], period)[np.arange(len(values)) % period]
     open_ = seen & ~(closed & (values <= 0))
-    gaps, silent = _gaps(values[open_])
+    gaps, silent = _gaps(values[open_ & ~(festive & (values <= 0))])
     usual, pause = _gaps(values[open_ & ~(holidays & (values <= 0))])
     hazard = 1.0 / (LASTING_DAYS * steps_a_day + PARTS * float(usual.sum() + 1))
     return Silence(

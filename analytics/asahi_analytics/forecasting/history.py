@@ -64,10 +64,18 @@ class History:
         return pd.date_range(self.following, periods=horizon, freq=self.step)
 
     @property
+    def was_festive(self) -> NDArray[np.bool_]:
+        """Which of the days of the history (n,) were festive; hours never are."""
+        return festive(self._past) & (not self.hourly)
+
+    @property
     def at_years_end(self) -> NDArray[np.bool_]:
         """Which of the steps of the history (n,) lay from 24 December to 1 January."""
-        past = pd.date_range(end=self.following - self.step, periods=len(self.values), freq=self.step)
-        return _among(past, YEARS_END)
+        return _among(self._past, YEARS_END)
+
+    @property
+    def _past(self) -> pd.DatetimeIndex:
+        return pd.date_range(end=self.following - self.step, periods=len(self.values), freq=self.step)
 
     def festive(self, horizon: int) -> NDArray[np.bool_]:
         """Return (horizon,) which of the days after the history are festive; hours never are."""

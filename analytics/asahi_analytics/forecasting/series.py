@@ -85,8 +85,13 @@ def forecast_series(
 def _silence(history: History) -> Silence:
     if not (history.values > 0).any():
         return NO_SILENCE
-    steps_a_day = 24 if history.hourly else 1
-    return silence_of(history.values, history.at_years_end, _options(history).grid.period, steps_a_day)
+    return silence_of(
+        history.values,
+        history.was_festive,
+        history.at_years_end,
+        _options(history).grid.period,
+        steps_a_day=24 if history.hourly else 1,
+    )
 
 
 def _outlook(history: History, horizon: int, method: Method, silence: Silence) -> tuple[Outlook, str]:

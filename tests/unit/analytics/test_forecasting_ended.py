@@ -29,7 +29,7 @@ def silence(values, festive=()) -> Silence:
     values = np.asarray(values, dtype=float)
     quiet = np.zeros(len(values), dtype=bool)
     quiet[list(festive)] = True
-    return silence_of(values, quiet, 7)
+    return silence_of(values, quiet, quiet, 7)
 
 
 def of_gaps(gaps, silent: int) -> np.ndarray:
@@ -118,12 +118,21 @@ def test_a_pause_over_christmas_and_new_year_is_not_taken_for_the_end(days: int)
     assert forecast.total > 0.6 * weekly(90)[:30].sum()
 
 
+def test_a_festive_day_at_the_end_is_no_pause_that_is_left_out() -> None:
+    """Its zero is held like any outlier's; with one of the working days that follow it is a pause."""
+    values = weekly(90)
+    values[-2:] = 0.0
+    assert not silence(np.append(weekly(89), 0.0), [89]).new
+    assert silence(values, [88]).new
+
+
 @pytest.mark.parametrize("silent", [1, 2, 3, 4, 7, 10])
 def test_hours_have_ended_as_likely_as_days(silent: int) -> None:
     """They know as little of holidays and outages, though they hold 24 times as many values."""
     days, hours = np.full(61, 10.0), np.full(61 * 24, 10.0)
     days[-silent:] = hours[-silent * 24 :] = 0.0
-    of_hours = silence_of(hours, np.zeros(len(hours), dtype=bool), 168, 24)
+    none = np.zeros(len(hours), dtype=bool)
+    of_hours = silence_of(hours, none, none, 168, 24)
     assert of_hours.ended == pytest.approx(silence(days).ended, abs=0.05)
 
 
