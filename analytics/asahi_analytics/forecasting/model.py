@@ -333,10 +333,16 @@ def _common(
 
 def _festive(today: datetime, horizon: int, method: str) -> list[str]:
     """What is said of a forecast that holds days unlike others."""
-    ahead = festive(pd.date_range(today, periods=horizon))
-    if not method.startswith(AVERAGE) or not ahead.any():
+    ahead = pd.date_range(today, periods=horizon)
+    days = ahead[festive(ahead)]
+    if not method.startswith(AVERAGE) or days.empty:
         return []
-    return ["24 to 26 December and 1 January are taken to be quieter, and are less sure."]
+    said = []
+    for month in days.month_name().unique():
+        numbers = days.day[days.month_name() == month]
+        first, last = numbers.min(), numbers.max()
+        said.append(f"{first} {month}" if first == last else f"{first} to {last} {month}")
+    return [f"Taken to be quieter, and less sure: {' and '.join(said)}."]
 
 
 def _limits(used: pd.Series, trust: Trust, question: Question, own: float | None) -> list[str]:

@@ -397,9 +397,14 @@ def test_bad_input_is_a_user_error() -> None:
 
 
 def test_days_that_are_taken_to_be_quieter_are_named() -> None:
-    known, words = model({"m": daily(120)}, 120), "24 to 26 December and 1 January"
+    known, words = model({"m": daily(120)}, 120), "Taken to be quieter, and less sure: "
     assert words not in known.predict_cost(294).warning  # up to 23 December
-    assert words in known.predict_cost(295).warning
+    for horizon, named in {
+        295: "24 December.",
+        300: "24 to 26 December.",
+        303: "24 to 26 December and 1 January.",
+    }.items():
+        assert words + named in known.predict_cost(horizon).warning
     assert words not in known.predict_cost(295, method="linear").warning
 
 
