@@ -244,7 +244,7 @@ def _refuse_moved(found: Matrix, start: datetime, step: timedelta) -> None:
         return
     first, origin, apart = (
         round(1000 * seconds)
-        for seconds in (found.series[0].times[0], start.timestamp(), step.total_seconds())
+        for seconds in (found.series[0].times[0], float(_seconds(start)), step.total_seconds())
     )
     if (first - origin) % apart:
         raise PrometheusAnswerInvalid(

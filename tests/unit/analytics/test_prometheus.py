@@ -148,6 +148,16 @@ def test_points_of_other_moments_than_those_asked_for_are_refused(moved_ms) -> N
         assert made.query_range("up", AT, AT + 3 * step, step).series[0].values.tolist() == [1.0]
 
 
+def test_moments_between_two_milliseconds_are_those_that_were_asked_for() -> None:
+    """Half of all moments that end in 500 microseconds round one way as a number and the other way as text."""
+    served = client(
+        lambda _p, fields: success([{"metric": {}, "values": [[float(fields["start"]), "1"]]}], "matrix")
+    )
+    for milliseconds in range(20):
+        start = AT + timedelta(milliseconds=milliseconds, microseconds=500)
+        assert served.query_range("up", start, start + timedelta(minutes=3), timedelta(minutes=1)).series
+
+
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(UserInputError, match="aware"):
         client().query("up", datetime(2026, 1, 1))  # noqa: DTZ001
