@@ -25,9 +25,14 @@ def shown(name: str) -> str:
     return f'"{text}"' if "'" in text and '"' not in text else f"'{text}'"
 
 
+def spoken(label: str) -> str:
+    """Return the name of a label in words: ``task type``."""
+    return label.replace("_", " ")
+
+
 def named(label: str, value: str) -> str:
     """Return a label and its value for a sentence: ``task type chat``."""
-    return f"{label.replace('_', ' ')} {shown(value)}"
+    return f"{spoken(label)} {shown(value)}"
 
 
 def percent(ratio: float, digits: int = 1, *, column: bool = False) -> str:

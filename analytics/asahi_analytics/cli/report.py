@@ -25,7 +25,7 @@ from asahi_analytics.models import GROUPINGS, BaselineComparison, CostBreakdown,
 from asahi_analytics.prometheus import PrometheusClient
 from asahi_analytics.threads import Threads
 from asahi_analytics.windows import PERIODS, Period, Window
-from asahi_exporter.prose import percent
+from asahi_exporter.prose import percent, spoken
 
 WIDTH: Final = 80
 MAX_ROWS: Final = 12
@@ -160,7 +160,7 @@ def _totals(report: Report) -> Table:
 
 
 def _breakdown(cost: CostBreakdown) -> Table:
-    grouped = cost.group_by.replace("_", " ")
+    grouped = spoken(cost.group_by)
     table = Table(title=f"Cost by {grouped}", title_justify="left", expand=True)
     table.add_column(grouped, overflow="ellipsis", no_wrap=True, ratio=1)
     table.add_column("dollars", justify="right")

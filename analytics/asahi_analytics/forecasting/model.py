@@ -41,6 +41,7 @@ from asahi_analytics.models import GroupBy
 from asahi_analytics.trusts import merged, within
 from asahi_analytics.windows import Window
 from asahi_exporter import conventions as names
+from asahi_exporter.prose import spoken
 
 HISTORY_DAYS: Final = 120
 """Days asked for: enough for weekly seasons and slopes, few enough for one quick query."""
@@ -211,7 +212,7 @@ class ForecastingModel:
                 "name",
                 name,
                 known,
-                f"{group_by.replace('_', ' ')}s counted in the last {self.history_days} days",
+                f"{spoken(group_by)}s counted in the last {self.history_days} days",
             )
         return float(cost.values.get(name, 0.0))
 

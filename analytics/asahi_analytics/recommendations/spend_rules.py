@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,11 @@ SEVERAL: Final = 3.0
 """From how many times as much a rise is told in times, not in percent."""
 
 
-Beyond = tuple[pd.Series, float]
+class Beyond(NamedTuple):
+    """The dollars of each recent day above what is held against it, and that one's standard error, in dollars a day."""
+
+    dollars: pd.Series
+    error: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def beyond_others(observed: Observed, user: str) -> Beyond:
     before, recent = float(others[observed.before].mean()), float(others[observed.recent].mean())
     growth = max(1.0, recent / before) if before > 0 else 1.0
     level = _daily(own[observed.before].to_numpy(dtype=np.float64))
-    return own[observed.recent] - level.mean * growth, level.error * growth
+    return Beyond(own[observed.recent] - level.mean * growth, level.error * growth)
 
 
 def beyond_mix(observed: Observed, _model: str) -> Beyond:
@@ -74,7 +78,7 @@ def beyond_mix(observed: Observed, _model: str) -> Beyond:
         asked = requests[name][observed.recent]
         extra += cost[name][observed.recent] - each.mean * asked
         squares += (each.error * float(asked.mean())) ** 2
-    return extra, float(np.sqrt(squares))
+    return Beyond(extra, float(np.sqrt(squares)))
 
 
 SPENDERS: Final = (
@@ -157,7 +161,7 @@ def drifting_costs(observed: Observed) -> list[Finding]:
         if _rose(before, recent, COST_DRIFT):
             extra = (cost[task_type] - before.mean * requests[task_type])[observed.recent]
             error = before.error * float(asked[observed.recent].mean())
-            found.append(_drift(str(task_type), before.mean, recent.mean, (extra, error)))
+            found.append(_drift(str(task_type), before.mean, recent.mean, Beyond(extra, error)))
     return found
 
 
@@ -203,7 +207,7 @@ def jumping_shares(observed: Observed) -> list[Finding]:
                 float(own[part].sum() / total[part].sum()) for part in (observed.before, observed.recent)
             )
             beyond = spender.beyond(observed, name)
-            if now - before >= SHARE_JUMP and beyond[0].sum() > 0:
+            if now - before >= SHARE_JUMP and beyond.dollars.sum() > 0:
                 found.append(_jump(spender, name, before, now, beyond))
     return found
 
@@ -322,8 +326,8 @@ def _drift(task_type: str, before: float, recent: float, beyond: Beyond) -> Find
         seen=f"A thousand cost {money(1000 * recent)} in the last {RECENT_DAYS} days, {money(1000 * before)} before.",
         computed="The difference on each request of those days.",
         action=f"Compare the prompts, the model mix and the cache hits of {what} with those of two weeks ago.",
-        daily_dollars=beyond[0],
-        error_dollars=beyond[1],
+        daily_dollars=beyond.dollars,
+        error_dollars=beyond.error,
         evidence=_then_and_now(
             f"Dollars per request of {what}",
             (before, earlier),
@@ -346,8 +350,8 @@ def _jump(spender: Spender, name: str, before: float, recent: float, beyond: Bey
         seen=f"Its share over the last {RECENT_DAYS} days is beyond what its earlier days would explain by chance.",
         computed=spender.computed,
         action=f"Look at {who}: {what}.",
-        daily_dollars=beyond[0],
-        error_dollars=beyond[1],
+        daily_dollars=beyond.dollars,
+        error_dollars=beyond.error,
         evidence=_then_and_now("Share of the cost, 0-1,", (before, earlier), (recent, now)),
         premise_known=False,
     )
